@@ -1,0 +1,27 @@
+// kleidi serve: the daemon.
+import { loadConfig } from '../config.ts';
+import { runDaemon } from '../host/daemon.ts';
+import { openLog } from '../log.ts';
+import { parse, type Verb } from './verb.ts';
+
+export const serve: Verb = {
+  help: `usage: kleidi serve [--socket PATH] [--config FILE]
+
+Serves KMS v2 to kube-apiserver. Under systemd it takes the socket that
+kleidi.socket holds; elsewhere it makes one at PATH (default: socket in the
+configuration), mode 0660. Reads the ring again when its file changes and on
+SIGHUP; drains and ends on SIGTERM.
+
+  --socket PATH   where to listen when no socket is handed over
+  --config FILE   default /etc/kleidi/kleidi.yaml
+
+example: kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml`,
+
+  async run(args) {
+    const { text, configPath } = parse(args, { socket: 'text' });
+    const config = loadConfig(configPath);
+    const log = openLog(config.log);
+    await runDaemon(config, log, process.env, text('socket'));
+    return 0;
+  },
+};

@@ -1,0 +1,52 @@
+// The only writer to the terminal. Results go to standard output, everything
+// about them to standard error; lower case, no full stop, no colour unless a
+// person is looking and NO_COLOR is unset.
+import { KleidiError } from '../errors.ts';
+
+const colours = { red: 31, yellow: 33, green: 32, bold: 1, dim: 2 } as const;
+export type Colour = keyof typeof colours;
+
+/** One line of result, or many. */
+export function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+/** Exactly one object, for programs. */
+export function printJson(value: unknown): void {
+  print(JSON.stringify(value, null, process.stdout.isTTY ? 2 : undefined));
+}
+
+/** What is going on, for people only. */
+export function note(text: string): void {
+  process.stderr.write(`kleidi: ${text}\n`);
+}
+
+export function warn(text: string): void {
+  process.stderr.write(`kleidi: ${paint('warning', 'yellow', process.stderr)}: ${text}\n`);
+}
+
+/** @returns the exit code that belongs to the error */
+export function printError(thrown: unknown): number {
+  const error = KleidiError.from(thrown);
+  process.stderr.write(`kleidi: ${paint('error', 'red', process.stderr)}: ${error.message}\n`);
+  if (error.hint !== undefined) {
+    process.stderr.write(`kleidi: ${paint('hint', 'bold', process.stderr)}: ${error.hint}\n`);
+  }
+  if (error.code === 'internal') {
+    process.stderr.write(`${error.cause instanceof Error ? error.cause.stack : error.stack}\n`);
+  }
+  return error.kind.exit;
+}
+
+export function paint(text: string, colour: Colour, stream: NodeJS.WriteStream): string {
+  const wanted = stream.isTTY && process.env['NO_COLOR'] === undefined;
+  return wanted ? `\x1b[${colours[colour]}m${text}\x1b[0m` : text;
+}
+
+/** Columns as wide as their widest cell. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
+  const line = (row: readonly string[]): string =>
+    row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join('  ').trimEnd();
+  return rows.map(line).join('\n');
+}

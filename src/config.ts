@@ -1,0 +1,185 @@
+// kleidi.yaml: every field with its meaning, default and rule. One frozen
+// Config, or one error that names every bad field at once.
+import { readFileSync } from 'node:fs';
+import convict from 'convict';
+import { parseDocument } from 'yaml';
+import { KleidiError } from './errors.ts';
+import type { LogFormat, LogLevel } from './log.ts';
+import { firstModule } from './modules.ts';
+
+export const defaultConfigPath = '/etc/kleidi/kleidi.yaml';
+
+export interface Config {
+  readonly ring: string;
+  readonly socket: string;
+  readonly runtimeDir: string;
+  readonly log: { readonly level: LogLevel; readonly format: LogFormat };
+  readonly pkcs11: {
+    readonly module: string;
+    readonly token: string;
+    readonly pin: string;
+    readonly soPin: string;
+    readonly softhsmConf: string;
+  };
+  readonly selfTest: { readonly intervalMs: number };
+  readonly verifier: { readonly intervalMs: number };
+  readonly limits: {
+    readonly queue: number;
+    readonly connections: number;
+    readonly callTimeoutMs: number;
+  };
+}
+
+/** Thrown inside a format: convict puts the field's name in front. */
+function rule(allowed: string, good: (value: unknown) => boolean): (value: unknown) => void {
+  return (value) => {
+    if (!good(value)) throw new Error(`found ${JSON.stringify(value)}, allowed is ${allowed}`);
+  };
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+const absolutePath = rule('an absolute path', (v) => isText(v) && /^\/[^\0]*$/.test(v));
+/** Never shows what it found: somebody may have written the PIN itself there. */
+const secretReference = (value: unknown): void => {
+  if (isText(value) && /^(credential:[A-Za-z0-9._-]+|file:\/.+)$/.test(value)) return;
+  throw new Error('found something else (not shown), allowed is credential:NAME or file:/ABSOLUTE/PATH');
+};
+const tokenLabel = rule('1 to 32 bytes of text', (v) => {
+  const bytes = isText(v) ? Buffer.byteLength(v) : 0;
+  return bytes >= 1 && bytes <= 32;
+});
+const oneOf = (...words: string[]): ((value: unknown) => void) =>
+  rule(`one of ${words.join(', ')}`, (v) => isText(v) && words.includes(v));
+const wholeNumber = (least: number, most: number): ((value: unknown) => void) =>
+  rule(
+    `a whole number from ${least} to ${most}`,
+    (v) => Number.isInteger(v) && Number(v) >= least && Number(v) <= most,
+  );
+
+const field = <T>(doc: string, fallback: T, format: (value: unknown) => void) => ({
+  doc,
+  default: fallback,
+  format,
+});
+
+const schema = {
+  ring: field('The ring file; the same on every host.', '/var/lib/kleidi/ring.json', absolutePath),
+  socket: field(
+    'The socket, where systemd hands none over; also where the commands find the daemon.',
+    '/run/kleidi/kms.sock',
+    absolutePath,
+  ),
+  runtimeDir: field(
+    'What must outlive a restart but not a reboot: refused PINs, crashes at start.',
+    '/run/kleidi-daemon',
+    absolutePath,
+  ),
+  log: {
+    level: field('Least level that is logged.', 'info', oneOf('debug', 'info', 'warn', 'error')),
+    format: field(
+      'auto: pretty on a terminal, journald under systemd, else json.',
+      'auto',
+      oneOf('auto', 'journald', 'json', 'pretty'),
+    ),
+  },
+  pkcs11: {
+    module: field('The PKCS#11 module. Default: the first SoftHSM found.', firstModule(), absolutePath),
+    token: field('Label of the token.', 'kleidi', tokenLabel),
+    pin: field('User PIN of the token.', 'credential:pin', secretReference),
+    soPin: field('Security officer PIN; only provision reads it.', 'credential:so-pin', secretReference),
+    softhsmConf: field(
+      "SoftHSM's own settings; other modules ignore it.",
+      '/etc/kleidi/softhsm2.conf',
+      absolutePath,
+    ),
+  },
+  selfTest: {
+    intervalMs: field('Between two self-tests of the token.', 10_000, wholeNumber(100, 3_600_000)),
+  },
+  verifier: {
+    intervalMs: field(
+      'Between two checks of what the token holds on disk.',
+      300_000,
+      wholeNumber(1_000, 86_400_000),
+    ),
+  },
+  limits: {
+    queue: field('Encrypt and Decrypt calls at once; more are refused.', 256, wholeNumber(1, 65_536)),
+    connections: field('Open connections; more are closed at once.', 512, wholeNumber(1, 15_000)),
+    callTimeoutMs: field(
+      'Longest wait for one answer of the token; below the 3 s of kube-apiserver.',
+      2_500,
+      wholeNumber(100, 60_000),
+    ),
+  },
+};
+
+/** @throws KleidiError config-invalid, with every fault and the file's path */
+export function loadConfig(path: string): Config {
+  const values = parseYaml(readText(path), path);
+  // convict would read the environment and the command line by itself.
+  const config = convict(schema, { env: {}, args: [] });
+  try {
+    config.load(values).validate({ allowed: 'strict' });
+  } catch (cause) {
+    throw invalid(path, faultsOf(cause));
+  }
+  return deepFreeze(config.getProperties()) as Config;
+}
+
+/** Every field with its doc and default, for `--help` and the man page. */
+export function describeFields(): { name: string; doc: string; default: unknown }[] {
+  const walk = (node: object, prefix: string): { name: string; doc: string; default: unknown }[] =>
+    Object.entries(node).flatMap(([name, value]) =>
+      'doc' in value
+        ? [{ name: prefix + name, doc: value.doc, default: value.default }]
+        : walk(value, `${prefix}${name}.`),
+    );
+  return walk(schema, '');
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('config-invalid', `configuration ${path} cannot be read: ${why}`, {
+      hint: 'name the file with --config FILE; docs/kleidi.yaml shows every field',
+      cause,
+    });
+  }
+}
+
+function parseYaml(text: string, path: string): object {
+  const document = parseDocument(text, { prettyErrors: true });
+  const faults = document.errors.map((error) => error.message.split('\n')[0] ?? error.code);
+  if (faults.length > 0) throw invalid(path, faults);
+  const value: unknown = document.toJS({ maxAliasCount: 0 }) ?? {};
+  if (value instanceof Object && !Array.isArray(value)) return value;
+  throw invalid(path, ['it is not a list of fields (name: value)']);
+}
+
+/** convict gathers all faults in one message, a line each. */
+function faultsOf(cause: unknown): string[] {
+  const message = cause instanceof Error ? cause.message : String(cause);
+  return message
+    .split('\n')
+    .map((line) => line.trim().replace(/: value was .*$/, ''))
+    .map((line) => line.replace(/^configuration param '(.+)' not declared in the schema$/, '$1: unknown field'))
+    .filter((line) => line !== '' && !/^Errors?:?$/i.test(line));
+}
+
+/** Without a cause: the parsers' own errors quote the value, which may be a secret. */
+function invalid(path: string, faults: readonly string[]): KleidiError {
+  const list = faults.map((fault) => `\n  ${fault}`).join('');
+  return new KleidiError('config-invalid', `configuration ${path} is not valid:${list}`, {
+    hint: `mend the file, then run: kleidi config check --config ${path}`,
+  });
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value)) {
+    if (typeof inner === 'object' && inner !== null) deepFreeze(inner);
+  }
+  return Object.freeze(value);
+}

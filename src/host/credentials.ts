@@ -1,0 +1,89 @@
+// Where PINs come from: systemd credentials (systemd.exec(5),
+// LoadCredentialEncrypted=) or a file that only its owner can read. Never the
+// environment, never an argument.
+import { execFile } from 'node:child_process';
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { KleidiError } from '../errors.ts';
+import { isErrno } from '../files.ts';
+
+/** Encrypted credentials at rest; only root, and so only a command, opens them there. */
+export const credentialFolder = '/etc/kleidi/credentials';
+
+export type SecretReference =
+  | { readonly kind: 'credential'; readonly name: string }
+  | { readonly kind: 'file'; readonly path: string };
+
+/** @param text `credential:NAME` or `file:/PATH`, as the configuration has checked it */
+export function parseReference(text: string): SecretReference {
+  return text.startsWith('file:')
+    ? { kind: 'file', path: text.slice('file:'.length) }
+    : { kind: 'credential', name: text.slice('credential:'.length) };
+}
+
+/** @throws KleidiError pin-missing, tool-missing; the message never holds the secret */
+export async function readSecret(text: string, env: NodeJS.ProcessEnv): Promise<string> {
+  const reference = parseReference(text);
+  if (reference.kind === 'file') return readSecretFile(reference.path, 'private');
+  const folder = env['CREDENTIALS_DIRECTORY'];
+  if (folder !== undefined) return readSecretFile(join(folder, reference.name), 'systemd');
+  return decryptCredential(reference.name);
+}
+
+async function readSecretFile(path: string, kind: 'private' | 'systemd'): Promise<string> {
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    throw missing(path, cause);
+  });
+  try {
+    const { mode } = await file.stat();
+    if (kind === 'private' && (mode & 0o077) !== 0) throw tooOpen(path, mode);
+    return requireText(path, await file.readFile('utf8'));
+  } finally {
+    await file.close();
+  }
+}
+
+/** Outside the unit: root may open what the unit is given. */
+async function decryptCredential(name: string): Promise<string> {
+  const path = join(credentialFolder, `${name}.cred`);
+  try {
+    const options = { encoding: 'utf8', maxBuffer: 4096 } as const;
+    const run = promisify(execFile);
+    const { stdout } = await run('systemd-creds', ['decrypt', `--name=${name}`, path, '-'], options);
+    return requireText(path, stdout);
+  } catch (cause) {
+    if (cause instanceof KleidiError) throw cause;
+    if (isErrno(cause, 'ENOENT')) {
+      throw new KleidiError('tool-missing', `systemd-creds is needed to open ${path}`, {
+        hint: 'it comes with systemd 250 and newer; with an older one use file:/PATH',
+        cause,
+      });
+    }
+    throw new KleidiError('pin-missing', `credential ${path} cannot be opened`, {
+      hint: 'run as root; if the file is missing or damaged: kleidi provision names the way back',
+    });
+  }
+}
+
+/** One trailing newline is what editors and echo add; it is not part of the secret. */
+function requireText(path: string, text: string): string {
+  const secret = text.replace(/\r?\n$/, '');
+  if (secret !== '') return secret;
+  throw new KleidiError('pin-missing', `${path} is empty`, { hint: 'put the PIN there, mode 0400' });
+}
+
+function missing(path: string, cause: unknown): KleidiError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new KleidiError('pin-missing', `secret ${path} cannot be read: ${why}`, {
+    hint: 'check LoadCredentialEncrypted= of the unit, or the path in pkcs11.pin; on a new host run: kleidi provision',
+    cause,
+  });
+}
+
+function tooOpen(path: string, mode: number): KleidiError {
+  const found = (mode & 0o777).toString(8).padStart(4, '0');
+  return new KleidiError('pin-missing', `secret ${path} has mode ${found}: others could read it`, {
+    hint: `chmod 0400 ${path}`,
+  });
+}

@@ -1,0 +1,90 @@
+// `kleidi serve`: puts the parts together in the order of the start (keys
+// first, then connections, then READY) and takes them apart on SIGTERM.
+import type { Config } from '../config.ts';
+import { Live } from '../kms/live.ts';
+import { KmsServer } from '../kms/server.ts';
+import { KmsService } from '../kms/service.ts';
+import { stateOf } from '../kms/state.ts';
+import type { Log } from '../log.ts';
+import { version } from '../version.ts';
+import { inheritedFd } from './activation.ts';
+import { Keeper } from './keeper.ts';
+import { Listener, type ListenOn } from './listener.ts';
+import { Notify } from './notify.ts';
+import { watchRing } from './ringwatch.ts';
+import { StartMarks } from './startmarks.ts';
+
+const graceMs = 5_000;
+
+/** Resolves with what ended the daemon, once all is drained. */
+export async function runDaemon(
+  config: Config,
+  log: Log,
+  env: NodeJS.ProcessEnv,
+  socketPath: string | undefined,
+): Promise<string> {
+  const where = listenOn(config, env, socketPath);
+  const notify = new Notify(env);
+  const live = new Live();
+  const stop = Promise.withResolvers<string>();
+  const keeper = new Keeper({
+    config,
+    env,
+    live,
+    marks: new StartMarks(config.runtimeDir),
+    log,
+    supervised: where.kind === 'fd' || env['NOTIFY_SOCKET'] !== undefined,
+    restart: (reason) => stop.resolve(`restart: ${reason}`),
+    changed: () => notify.status(statusLine(live)),
+  });
+  onSignals(stop.resolve, () => keeper.ringChanged());
+  const watch = watchRing(config.ring, () => keeper.ringChanged());
+  await keeper.start();
+
+  const server = new KmsServer(
+    new KmsService(live, config.limits.queue),
+    () => stateOf(live),
+    log,
+  );
+  const listener = await Listener.open(where, config.limits.connections, (connection) =>
+    server.serve(connection),
+  );
+  notify.ready();
+  log.info({ event: 'listening', version, ...where }, 'listening');
+
+  const reason = await stop.promise;
+  log.info({ event: 'stopping', reason }, 'stopping');
+  notify.stopping();
+  watch.close();
+  keeper.stop();
+  await listener.close();
+  await server.stop(graceMs);
+  return reason;
+}
+
+function listenOn(
+  config: Config,
+  env: NodeJS.ProcessEnv,
+  socketPath: string | undefined,
+): ListenOn {
+  const fd = inheritedFd(env, process.pid);
+  if (fd !== undefined) return { kind: 'fd', fd };
+  return { kind: 'path', path: socketPath ?? config.socket };
+}
+
+function onSignals(stop: (reason: string) => void, reload: () => void): void {
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
+  process.on('SIGHUP', reload);
+}
+
+/** What `systemctl status` shows: the state, or what is wrong and what to do. */
+function statusLine(live: Live): string {
+  const health = live.health();
+  if (health.kind === 'failed') {
+    const { message, hint } = health.error;
+    return `Not serving: ${message}${hint === undefined ? '' : `. ${hint}`}`;
+  }
+  const healthz = health.healthz === 'ok' ? [] : [health.healthz];
+  return [`Serving ${health.keyId}`, ...healthz, ...live.notices()].join('; ');
+}

@@ -1,0 +1,93 @@
+// A ring with its keys: one immutable snapshot. Encrypt and Decrypt each take
+// one, so that write KEK and key id always belong together; a change of the
+// ring makes a new snapshot.
+import { KleidiError } from '../errors.ts';
+import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
+import { formatKeyId, parseKeyId } from './keyid.ts';
+import { type Ring, type RingKek, writeKekOf } from './ring.ts';
+
+export interface Target {
+  readonly provider: Provider;
+  readonly fp: Fingerprint;
+}
+
+export interface LoadedProvider {
+  readonly provider: Provider;
+  /** What the provider found and recomputed the fingerprint of. */
+  readonly verified: ReadonlySet<Fingerprint>;
+}
+
+export class Keyring {
+  readonly ring: Ring;
+  readonly keyId: string | undefined;
+  readonly #providers: ReadonlyMap<ProviderKind, LoadedProvider>;
+  readonly #keks: ReadonlyMap<Fingerprint, RingKek>;
+
+  constructor(ring: Ring, loaded: readonly LoadedProvider[]) {
+    const fp = writeKekOf(ring)?.fp;
+    this.ring = ring;
+    this.keyId =
+      fp && formatKeyId({ ring: ring.ring, generation: ring.generation, fp });
+    this.#providers = new Map(loaded.map((each) => [each.provider.kind, each]));
+    this.#keks = new Map(ring.keks.map((kek) => [kek.fp, kek]));
+  }
+
+  /** @throws KleidiError ring-empty, kek-missing, provider-missing */
+  writeTarget(): Target & { readonly keyId: string } {
+    const kek = writeKekOf(this.ring);
+    if (kek === undefined || this.keyId === undefined) {
+      throw new KleidiError('ring-empty', `ring ${this.ring.ring} has no write KEK yet`, {
+        hint: 'kleidi key create or key import, then key promote',
+      });
+    }
+    return { ...this.#target(kek), keyId: this.keyId };
+  }
+
+  /** @throws KleidiError key-id-*, kek-unknown, kek-retired, kek-missing */
+  readTarget(keyId: string): Target {
+    const { ring, fp } = parseKeyId(keyId);
+    if (ring !== this.ring.ring) {
+      throw new KleidiError('key-id-foreign', `the key id is of ring '${ring}', this host has ring '${this.ring.ring}'`);
+    }
+    const kek = this.#keks.get(fp);
+    if (kek === undefined) {
+      throw new KleidiError('kek-unknown', `KEK ${fp} is not in ring '${ring}' on this host`);
+    }
+    if (kek.state === 'retired') throw new KleidiError('kek-retired', `KEK ${fp} is retired`);
+    return this.#target(kek);
+  }
+
+  isVerified(fp: Fingerprint): boolean {
+    const kek = this.#keks.get(fp);
+    return kek !== undefined && this.#providers.get(kek.provider)?.verified.has(fp) === true;
+  }
+
+  verified(): ReadonlySet<Fingerprint> {
+    return new Set([...this.#keks.keys()].filter((fp) => this.isVerified(fp)));
+  }
+
+  get canWrite(): boolean {
+    const kek = writeKekOf(this.ring);
+    return kek !== undefined && this.isVerified(kek.fp);
+  }
+
+  /** What this host should hold and does not; retired KEKs do not count. */
+  lacking(): readonly RingKek[] {
+    return this.ring.keks.filter((kek) => kek.state !== 'retired' && !this.isVerified(kek.fp));
+  }
+
+  providerDescriptions(): string[] {
+    return [...this.#providers.values()].map(({ provider }) => provider.description);
+  }
+
+  #target(kek: RingKek): Target {
+    const loaded = this.#providers.get(kek.provider);
+    if (loaded === undefined) {
+      throw new KleidiError('provider-missing', `provider ${kek.provider} of KEK ${kek.fp} is not available`);
+    }
+    if (!loaded.verified.has(kek.fp)) {
+      throw new KleidiError('kek-missing', `the token of this host does not hold KEK ${kek.fp}`);
+    }
+    return { provider: loaded.provider, fp: kek.fp };
+  }
+}

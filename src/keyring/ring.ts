@@ -1,0 +1,127 @@
+// The ring: which KEKs there are, by fingerprint, and what each is for. The
+// same file on every control-plane host. This file knows its form and rules;
+// ringfile.ts knows the disk.
+import { KleidiError } from '../errors.ts';
+import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
+import { isRingName } from './keyid.ts';
+
+/**
+ * staged: decrypts, has never been written with. write: exactly one, none at
+ * generation 0. read: decrypts only. retired: refused; the key still exists.
+ */
+export type KekState = 'staged' | 'write' | 'read' | 'retired';
+
+export interface RingKek {
+  readonly fp: Fingerprint;
+  readonly state: KekState;
+  readonly provider: ProviderKind;
+  /** SHA-256 of the recovery public key's SPKI in hex, or null: no way back. */
+  readonly recovery: string | null;
+  /** RFC 3339, UTC. */
+  readonly created: string;
+}
+
+export interface Ring {
+  readonly format: 1;
+  readonly ring: string;
+  readonly generation: number;
+  readonly keks: readonly RingKek[];
+}
+
+const kekStates: readonly string[] = ['staged', 'write', 'read', 'retired'];
+const providerKinds: readonly string[] = ['pkcs11', 'vault'];
+
+/** @throws KleidiError ring-invalid, with every fault at once */
+export function parseRing(text: string, path: string): Ring {
+  const value = parseJson(text, path);
+  const faults = ringFaults(value);
+  if (faults.length > 0) throw invalid(path, faults.join('; '));
+  return value as Ring;
+}
+
+export function formatRing(ring: Ring): string {
+  return `${JSON.stringify(ring, null, 2)}\n`;
+}
+
+export function emptyRing(name: string): Ring {
+  return { format: 1, ring: name, generation: 0, keks: [] };
+}
+
+export function writeKekOf(ring: Ring): RingKek | undefined {
+  return ring.keks.find((kek) => kek.state === 'write');
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw invalid(path, text.trim() === '' ? 'it is empty' : 'it is not JSON', cause);
+  }
+}
+
+function ringFaults(value: unknown): string[] {
+  if (!isRecord(value)) return ['it is not a JSON object'];
+  const { format, ring, generation, keks, ...rest } = value;
+  if (format !== 1) return [`format is ${show(format)}, this kleidi reads format 1`];
+  const faults = Object.keys(rest).map((field) => `unknown field ${field}`);
+  if (typeof ring !== 'string' || !isRingName(ring)) {
+    faults.push(`ring is ${show(ring)}, allowed are 1 to 63 of a-z 0-9 and inner hyphens`);
+  }
+  if (!Number.isSafeInteger(generation) || Number(generation) < 0 || Number(generation) > 1e15 - 1) {
+    faults.push(`generation is ${show(generation)}, allowed is a whole number from 0`);
+  }
+  if (!Array.isArray(keks)) return [...faults, 'keks is not a list'];
+  faults.push(...keks.flatMap((kek: unknown, i) => kekFaults(kek, `keks[${i}]`)));
+  return faults.length > 0 ? faults : wholeFaults(value as unknown as Ring);
+}
+
+function kekFaults(kek: unknown, at: string): string[] {
+  if (!isRecord(kek)) return [`${at} is not an object`];
+  const { fp, state, provider, recovery, created, ...rest } = kek;
+  const checks: readonly (readonly [boolean, string])[] = [
+    [isHex(fp, 32), `${at}.fp is ${show(fp)}, not 32 hex digits`],
+    [kekStates.includes(String(state)), `${at}.state is ${show(state)}, not one of ${kekStates}`],
+    [
+      providerKinds.includes(String(provider)),
+      `${at}.provider is ${show(provider)}, not one of ${providerKinds}`,
+    ],
+    [recovery === null || isHex(recovery, 64), `${at}.recovery is neither null nor a SHA-256`],
+    [
+      typeof created === 'string' && !Number.isNaN(Date.parse(created)),
+      `${at}.created is not a time`,
+    ],
+    [Object.keys(rest).length === 0, `${at} has unknown fields ${Object.keys(rest)}`],
+  ];
+  return checks.filter(([good]) => !good).map(([, fault]) => fault);
+}
+
+function wholeFaults(ring: Ring): string[] {
+  const faults: string[] = [];
+  const fps = ring.keks.map((kek) => kek.fp);
+  if (new Set(fps).size !== fps.length) faults.push('a fingerprint stands twice');
+  const writers = ring.keks.filter((kek) => kek.state === 'write').length;
+  const due = ring.generation === 0 ? 0 : 1;
+  if (writers !== due) {
+    faults.push(`generation ${ring.generation} has ${writers} write KEKs, ${due} is right`);
+  }
+  return faults;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isHex(value: unknown, digits: number): boolean {
+  return typeof value === 'string' && value.length === digits && /^[0-9a-f]+$/.test(value);
+}
+
+function show(value: unknown): string {
+  return JSON.stringify(value)?.slice(0, 80) ?? 'missing';
+}
+
+function invalid(path: string, why: string, cause?: unknown): KleidiError {
+  return new KleidiError('ring-invalid', `ring file ${path} is not valid: ${why}`, {
+    hint: 'take the ring of another member: there run kleidi ring export, here kleidi ring adopt; or restore it from a backup',
+    cause,
+  });
+}

@@ -1,0 +1,56 @@
+// How a ring changes: pure steps from one valid ring to the next. A generation
+// only ever rises, so that a key id is never announced twice.
+import { KleidiError } from '../errors.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+import type { Ring, RingKek } from './ring.ts';
+
+/** Adds a KEK that decrypts from now on and is not written with yet. */
+export function stage(ring: Ring, kek: Omit<RingKek, 'state'>): Ring {
+  if (ring.keks.some(({ fp }) => fp === kek.fp)) {
+    throw refused(`KEK ${kek.fp} is in the ring already`, 'kleidi ring show');
+  }
+  return { ...ring, keks: [...ring.keks, { ...kek, state: 'staged' }] };
+}
+
+/**
+ * Makes `fp` the write KEK under a generation above the current one; the old
+ * write KEK becomes `read`. Unchanged where `fp` is written with at that generation.
+ * @throws KleidiError refused
+ */
+export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
+  const kek = ring.keks.find((candidate) => candidate.fp === fp);
+  if (kek === undefined) throw refused(`KEK ${fp} is not in the ring`, 'kleidi ring show');
+  if (kek.state === 'write' && generation === ring.generation) return ring;
+  if (kek.state === 'retired' || kek.state === 'write') {
+    throw refused(`KEK ${fp} is ${kek.state}; only staged or read ones are promoted`, 'kleidi ring show');
+  }
+  if (!Number.isSafeInteger(generation) || generation <= ring.generation) {
+    throw refused(
+      `generation ${generation} is not above the current ${ring.generation}`,
+      'use the number that the other hosts use, or leave --generation out',
+    );
+  }
+  return { ...ring, generation, keks: ring.keks.map((each) => promoted(each, fp)) };
+}
+
+/**
+ * Nothing ever lowers a generation: a ring that is older than the one in use
+ * comes from a backup or a mistake.
+ * @throws KleidiError ring-rollback
+ */
+export function requireSuccessor(ring: Ring, inUse: Ring): void {
+  if (ring.ring === inUse.ring && ring.generation >= inUse.generation) return;
+  const name = (each: Ring): string => `ring '${each.ring}' generation ${each.generation}`;
+  throw new KleidiError('ring-rollback', `the ring file is ${name(ring)}, in use is ${name(inUse)}`, {
+    hint: 'put the right ring file back, or take it from another member: kleidi ring adopt',
+  });
+}
+
+function promoted(kek: RingKek, fp: Fingerprint): RingKek {
+  if (kek.fp === fp) return { ...kek, state: 'write' };
+  return kek.state === 'write' ? { ...kek, state: 'read' } : kek;
+}
+
+function refused(message: string, hint: string): KleidiError {
+  return new KleidiError('refused', message, { hint });
+}

@@ -1,0 +1,54 @@
+// The ciphertext: "kl" | version 1 | alg 1 | fingerprint 16 | body. For
+// AES-256-GCM the body is nonce 12 | ciphertext | tag 16, so a 32-byte seed
+// becomes 80 bytes. Everything that can be refused is refused here, before
+// any call to a token. test/vectors/ holds ciphertexts that must open for ever.
+import { KleidiError } from '../errors.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+
+const magic = Buffer.from('kl', 'ascii');
+const formatVersion = 0x01;
+export const headerBytes = 20;
+
+/** kube-apiserver refuses ciphertexts above 1024 bytes (kmsv2/envelope.go). */
+export const maxCiphertextBytes = 1024;
+export const maxPlaintextBytes = 900;
+
+/** Shortest body by `alg`: 0x01 is nonce, one byte and tag. */
+const minBodyBytes: Readonly<Record<number, number>> = { 1: 12 + 1 + 16 };
+
+export interface Envelope {
+  readonly alg: number;
+  readonly fp: Fingerprint;
+  readonly body: Buffer;
+}
+
+export function header(alg: number, fp: Fingerprint): Buffer {
+  return Buffer.concat([magic, Buffer.from([formatVersion, alg]), Buffer.from(fp, 'hex')]);
+}
+
+/** Binds header and key id: neither can be changed without the tag failing. */
+export function additionalData(alg: number, fp: Fingerprint, keyId: string): Buffer {
+  return Buffer.concat([header(alg, fp), Buffer.from(keyId, 'utf8')]);
+}
+
+export function seal({ alg, fp, body }: Envelope): Buffer {
+  return Buffer.concat([header(alg, fp), body]);
+}
+
+/** @throws KleidiError ciphertext-invalid */
+export function open(ciphertext: Buffer): Envelope {
+  if (ciphertext.length > maxCiphertextBytes) throw invalid(`has ${ciphertext.length} bytes, the limit is ${maxCiphertextBytes}`);
+  if (ciphertext.length < headerBytes) throw invalid(`has ${ciphertext.length} bytes, fewer than its header`);
+  if (!ciphertext.subarray(0, 2).equals(magic)) throw invalid('was not made by kleidi');
+  const [version, alg] = [ciphertext.readUInt8(2), ciphertext.readUInt8(3)];
+  if (version !== formatVersion) throw invalid(`is of format ${version}, this kleidi reads format 1`);
+  const leastBytes = minBodyBytes[alg];
+  if (leastBytes === undefined) throw invalid(`uses algorithm ${alg}, which this kleidi does not know`);
+  const body = ciphertext.subarray(headerBytes);
+  if (body.length < leastBytes) throw invalid('is cut short');
+  return { alg, fp: ciphertext.subarray(4, headerBytes).toString('hex'), body };
+}
+
+function invalid(why: string): KleidiError {
+  return new KleidiError('ciphertext-invalid', `the ciphertext ${why}`);
+}

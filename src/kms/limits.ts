@@ -1,0 +1,66 @@
+// Bounds on what clients can ask for: calls at once, and uses of one KEK.
+import { KleidiError } from '../errors.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+
+/** Lets so many calls in at once, and refuses the next with `queue-full`. */
+export class Gate {
+  readonly #limit: number;
+  #inside = 0;
+
+  constructor(limit: number) {
+    this.#limit = limit;
+  }
+
+  async run<T>(work: () => Promise<T>): Promise<T> {
+    if (this.#inside >= this.#limit) {
+      throw new KleidiError('queue-full', `${this.#limit} requests are waiting already`);
+    }
+    this.#inside += 1;
+    try {
+      return await work();
+    } finally {
+      this.#inside -= 1;
+    }
+  }
+}
+
+export interface KekUse {
+  readonly encrypts: number;
+  readonly decrypts: number;
+  readonly lastDecryptMs: number;
+}
+
+// Random nonces allow 2^32 encryptions per key over all hosts (SP 800-38D,
+// 8.3). An API server needs a handful a day; only abuse gets near.
+const warnEncrypts = 2 ** 28;
+const maxEncrypts = 2 ** 30;
+
+/** Counts since the start of this process. */
+export class KekUses {
+  readonly #uses = new Map<Fingerprint, KekUse>();
+
+  of(fp: Fingerprint): KekUse {
+    return this.#uses.get(fp) ?? { encrypts: 0, decrypts: 0, lastDecryptMs: 0 };
+  }
+
+  /** @throws KleidiError kek-exhausted */
+  countEncrypt(fp: Fingerprint): void {
+    const use = this.of(fp);
+    if (use.encrypts >= maxEncrypts) {
+      throw new KleidiError('kek-exhausted', `KEK ${fp} has sealed ${use.encrypts} times`, {
+        hint: 'rotate: kleidi key create, then key promote; and find out who calls Encrypt',
+      });
+    }
+    this.#uses.set(fp, { ...use, encrypts: use.encrypts + 1 });
+  }
+
+  countDecrypt(fp: Fingerprint): void {
+    const use = this.of(fp);
+    this.#uses.set(fp, { ...use, decrypts: use.decrypts + 1, lastDecryptMs: Date.now() });
+  }
+
+  /** KEKs that should be rotated soon, or nothing. */
+  worn(): readonly Fingerprint[] {
+    return [...this.#uses].filter(([, use]) => use.encrypts >= warnEncrypts).map(([fp]) => fp);
+  }
+}

@@ -1,0 +1,74 @@
+// What is true right now: the keyring or the reason why there is none, and
+// what people should know. The host side writes it, the service reads it.
+// Status and State are answered from here, without a call to anything.
+import { KleidiError } from '../errors.ts';
+import type { Keyring } from '../keyring/keyring.ts';
+import { KekUses } from './limits.ts';
+
+export type NoticeSource = 'ring' | 'token' | 'verifier' | 'usage';
+
+export type Health =
+  /** Status must be an error: the write KEK must not be used. */
+  | { readonly kind: 'failed'; readonly error: KleidiError }
+  /** Writes go on; `healthz` is "ok", or one sentence that makes an API server NotReady. */
+  | { readonly kind: 'serving'; readonly healthz: string; readonly keyId: string };
+
+export class Live {
+  readonly uses = new KekUses();
+  readonly startedMs = Date.now();
+  selfTestMs = 0;
+  tokenVerifiedMs = 0;
+  #keyring: Keyring | undefined;
+  #failure: KleidiError | undefined;
+  readonly #notices = new Map<NoticeSource, string>();
+
+  serve(keyring: Keyring): void {
+    this.#keyring = keyring;
+    this.#failure = undefined;
+  }
+
+  /** From now on every call is refused with this error. */
+  fail(error: KleidiError): void {
+    this.#failure = error;
+  }
+
+  get keyring(): Keyring | undefined {
+    return this.#keyring;
+  }
+
+  /** @throws KleidiError the failure that stands, or `starting` */
+  requireKeyring(): Keyring {
+    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#keyring === undefined) {
+      throw new KleidiError('starting', 'the token has not been opened yet');
+    }
+    return this.#keyring;
+  }
+
+  notice(source: NoticeSource, text: string | undefined): void {
+    if (text === undefined) this.#notices.delete(source);
+    else this.#notices.set(source, text);
+  }
+
+  notices(): readonly string[] {
+    const worn = this.uses.worn().map((fp) => `KEK ${fp} has sealed over 2^28 times, rotate it`);
+    return [...this.#notices.values(), ...worn];
+  }
+
+  health(): Health {
+    try {
+      const keyring = this.requireKeyring();
+      const { keyId } = keyring.writeTarget();
+      return { kind: 'serving', healthz: healthz(keyring), keyId };
+    } catch (error) {
+      return { kind: 'failed', error: KleidiError.from(error) };
+    }
+  }
+}
+
+function healthz(keyring: Keyring): string {
+  const [first, ...more] = keyring.lacking();
+  if (first === undefined) return 'ok';
+  const others = more.length === 0 ? '' : ` and ${more.length} more`;
+  return `this host lacks KEK ${first.fp}${others}: objects sealed under it cannot be read here`;
+}

@@ -1,0 +1,135 @@
+// gRPC on connections that the host side accepts: turns KMS v2 messages into
+// calls of the service and its errors into gRPC statuses. One line per kind of
+// failed call in ten seconds, none per successful one above debug.
+import * as grpc from '@grpc/grpc-js';
+import type { Duplex } from 'node:stream';
+import { type ErrorCode, KleidiError } from '../errors.ts';
+import type { Log } from '../log.ts';
+import * as contract from './contract.ts';
+import type { CallContext, KmsService } from './service.ts';
+import type { StateResponse } from './contract.ts';
+
+/** kube-apiserver never sends more than a few KiB. */
+const maxMessageBytes = 64 * 1024;
+const failureLineEveryMs = 10_000;
+const maxUidCharacters = 64;
+
+type Unary<Request, Response> = (
+  call: grpc.ServerUnaryCall<Request, Response>,
+) => Response | Promise<Response>;
+
+export class KmsServer {
+  readonly #server: grpc.Server;
+  readonly #connections: ReturnType<grpc.Server['createConnectionInjector']>;
+  readonly #log: Log;
+  readonly #failures = new Map<ErrorCode, { lastLineMs: number; unlogged: number }>();
+
+  constructor(service: KmsService, state: () => StateResponse, log: Log) {
+    this.#log = log;
+    this.#server = new grpc.Server({
+      'grpc.max_receive_message_length': maxMessageBytes,
+      'grpc.max_send_message_length': maxMessageBytes * 16,
+      'grpc.enable_channelz': 0,
+    });
+    this.#connections = this.#server.createConnectionInjector(
+      grpc.ServerCredentials.createInsecure(),
+    );
+    const { kms, state: stateService } = contract.loadContract();
+    this.#server.addService(kms, this.#kmsMethods(service));
+    this.#server.addService(stateService, { State: this.#unary('State', state) });
+  }
+
+  /** Speaks gRPC on this connection from now on. */
+  serve(connection: Duplex): void {
+    this.#connections.injectConnection(connection);
+  }
+
+  /** Tells clients to go (GOAWAY), lets calls finish, then cuts what is left. */
+  async stop(graceMs: number): Promise<void> {
+    this.#connections.drain(graceMs);
+    await Promise.race([
+      new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve())),
+      new Promise<void>((resolve) => setTimeout(resolve, graceMs).unref()),
+    ]);
+    this.#server.forceShutdown();
+  }
+
+  #kmsMethods(service: KmsService): grpc.UntypedServiceImplementation {
+    return {
+      Status: this.#unary<object, contract.StatusResponse>('Status', () => {
+        const { healthz, keyId } = service.status();
+        return { version: 'v2', healthz, keyId };
+      }),
+      Encrypt: this.#unary<contract.EncryptRequest, contract.EncryptResponse>('Encrypt', (call) =>
+        service.encrypt(call.request.plaintext, contextOf(call)),
+      ),
+      Decrypt: this.#unary<contract.DecryptRequest, contract.DecryptResponse>('Decrypt', (call) => {
+        const { ciphertext, keyId, annotations } = call.request;
+        requireNoAnnotations(annotations);
+        const plaintext = service.decrypt(ciphertext, keyId, contextOf(call));
+        return plaintext.then((opened) => ({ plaintext: opened }));
+      }),
+    };
+  }
+
+  #unary<Request, Response>(
+    name: string,
+    method: Unary<Request, Response>,
+  ): grpc.handleUnaryCall<Request, Response> {
+    return async (call, callback) => {
+      const startMs = performance.now();
+      try {
+        const response = await method(call);
+        callback(null, response);
+        this.#logSuccess(name, call.request, performance.now() - startMs);
+      } catch (thrown) {
+        const error = KleidiError.from(thrown);
+        callback({ code: grpc.status[error.kind.grpc], details: error.publicText });
+        this.#logFailure(name, call.request, error);
+      }
+    };
+  }
+
+  #logSuccess(rpc: string, request: unknown, ms: number): void {
+    if (!this.#log.isLevelEnabled('debug')) return;
+    this.#log.debug({ rpc, uid: uidOf(request), ms: Number(ms.toFixed(3)) }, 'answered');
+  }
+
+  #logFailure(rpc: string, request: unknown, error: KleidiError): void {
+    const seen = this.#failures.get(error.code) ?? { lastLineMs: Number.NEGATIVE_INFINITY, unlogged: 0 };
+    const nowMs = performance.now();
+    if (nowMs - seen.lastLineMs < failureLineEveryMs && error.code !== 'internal') {
+      this.#failures.set(error.code, { ...seen, unlogged: seen.unlogged + 1 });
+      return;
+    }
+    this.#failures.set(error.code, { lastLineMs: nowMs, unlogged: 0 });
+    const more = seen.unlogged === 0 ? {} : { alsoUnlogged: seen.unlogged };
+    this.#log.warn(
+      { event: 'call-failed', rpc, uid: uidOf(request), code: error.code, ...more },
+      `${rpc} refused: ${error.message}`,
+    );
+  }
+}
+
+function contextOf(call: grpc.ServerUnaryCall<unknown, unknown>): CallContext {
+  return {
+    over() {
+      if (call.cancelled) return new KleidiError('cancelled', 'the client cancelled the request');
+      const deadline = call.getDeadline();
+      const late = deadline !== Number.POSITIVE_INFINITY && Number(deadline) <= Date.now();
+      return late ? new KleidiError('deadline', 'the deadline of the request has passed') : undefined;
+    },
+  };
+}
+
+/** kleidi issues none; where some appear, somebody has edited etcd. */
+function requireNoAnnotations(annotations: Record<string, Buffer>): void {
+  if (Object.keys(annotations).length === 0) return;
+  throw new KleidiError('request-invalid', 'the request carries annotations, kleidi issues none');
+}
+
+/** Sent by the client, so cut short and without control characters. */
+function uidOf(request: unknown): string | undefined {
+  if (typeof request !== 'object' || request === null || !('uid' in request)) return undefined;
+  return String(request.uid).slice(0, maxUidCharacters).replace(/[^\x20-\x7e]/g, '?');
+}

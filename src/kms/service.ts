@@ -1,0 +1,78 @@
+// The three calls of KMS v2 in plain types: limits, then the keyring, then
+// the provider. gRPC stops at server.ts. Bad requests never change health.
+import { KleidiError } from '../errors.ts';
+import { additionalData, maxPlaintextBytes, open, seal } from './envelope.ts';
+import { Gate } from './limits.ts';
+import type { Live } from './live.ts';
+
+export interface CallContext {
+  /** Why the answer is not wanted any more, if so. */
+  over(): KleidiError | undefined;
+}
+
+export interface Sealed {
+  readonly ciphertext: Buffer;
+  readonly keyId: string;
+}
+
+/** kube-apiserver's limit for a key id (kmsv2/envelope.go). */
+const maxKeyIdBytes = 1024;
+
+export class KmsService {
+  readonly #live: Live;
+  readonly #gate: Gate;
+
+  constructor(live: Live, queueLimit: number) {
+    this.#live = live;
+    this.#gate = new Gate(queueLimit);
+  }
+
+  /** @throws KleidiError where the write KEK must not be used */
+  status(): { readonly healthz: string; readonly keyId: string } {
+    const health = this.#live.health();
+    if (health.kind === 'failed') throw health.error;
+    return health;
+  }
+
+  async encrypt(plaintext: Buffer, context: CallContext): Promise<Sealed> {
+    if (plaintext.length < 1 || plaintext.length > maxPlaintextBytes) {
+      throw new KleidiError(
+        'plaintext-invalid',
+        `the plaintext has ${plaintext.length} bytes, allowed are 1 to ${maxPlaintextBytes}`,
+      );
+    }
+    return this.#gate.run(async () => {
+      requireWanted(context);
+      const { provider, fp, keyId } = this.#live.requireKeyring().writeTarget();
+      this.#live.uses.countEncrypt(fp);
+      const aad = additionalData(provider.alg, fp, keyId);
+      const body = await provider.wrap(fp, plaintext, aad);
+      return { ciphertext: seal({ alg: provider.alg, fp, body }), keyId };
+    });
+  }
+
+  async decrypt(ciphertext: Buffer, keyId: string, context: CallContext): Promise<Buffer> {
+    const envelope = open(ciphertext);
+    if (keyId.length > maxKeyIdBytes) {
+      throw new KleidiError('key-id-invalid', `the key id has more than ${maxKeyIdBytes} bytes`);
+    }
+    return this.#gate.run(async () => {
+      requireWanted(context);
+      const { provider, fp } = this.#live.requireKeyring().readTarget(keyId);
+      if (envelope.fp !== fp) {
+        throw new KleidiError('key-id-mismatch', 'ciphertext and key id name different KEKs');
+      }
+      if (envelope.alg !== provider.alg) {
+        throw new KleidiError('ciphertext-invalid', `algorithm ${envelope.alg} is not the one of KEK ${fp}`);
+      }
+      const plaintext = await provider.unwrap(fp, envelope.body, additionalData(envelope.alg, fp, keyId));
+      this.#live.uses.countDecrypt(fp);
+      return plaintext;
+    });
+  }
+}
+
+function requireWanted(context: CallContext): void {
+  const over = context.over();
+  if (over !== undefined) throw over;
+}

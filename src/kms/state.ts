@@ -1,0 +1,70 @@
+// The answer of the State RPC: what `kleidi status` and `ring digest --live`
+// print. From memory, like Status, and without secrets.
+import { openableDigest, ringDigest, verifiedPart } from '../keyring/digest.ts';
+import { keyIdHash } from '../keyring/keyid.ts';
+import type { Keyring } from '../keyring/keyring.ts';
+import { version } from '../version.ts';
+import type { KekReport, StateResponse } from './contract.ts';
+import type { Live } from './live.ts';
+
+type HealthPart = Pick<
+  StateResponse,
+  'healthz' | 'failure' | 'failureCode' | 'keyId' | 'keyIdHash'
+>;
+type RingPart = Pick<
+  StateResponse,
+  'ring' | 'generation' | 'keks' | 'digest' | 'openableDigest' | 'providers'
+>;
+
+export function stateOf(live: Live): StateResponse {
+  return {
+    version,
+    ...healthPart(live),
+    ...ringPart(live),
+    notices: [...live.notices()],
+    pid: process.pid,
+    startedUnixMs: live.startedMs,
+    selfTestUnixMs: live.selfTestMs,
+    tokenVerifiedUnixMs: live.tokenVerifiedMs,
+  };
+}
+
+function healthPart(live: Live): HealthPart {
+  const health = live.health();
+  if (health.kind === 'serving') {
+    const { healthz, keyId } = health;
+    return { healthz, failure: '', failureCode: '', keyId, keyIdHash: keyIdHash(keyId) };
+  }
+  const { error } = health;
+  return {
+    healthz: '',
+    failure: error.publicText,
+    failureCode: error.code,
+    keyId: '',
+    keyIdHash: '',
+  };
+}
+
+function ringPart(live: Live): RingPart {
+  const { keyring } = live;
+  if (keyring === undefined) {
+    return { ring: '', generation: 0, keks: [], digest: '', openableDigest: '', providers: [] };
+  }
+  const verified = verifiedPart(keyring.ring, keyring.verified());
+  return {
+    ring: keyring.ring.ring,
+    generation: keyring.ring.generation,
+    keks: kekReports(live, keyring),
+    digest: ringDigest(verified),
+    openableDigest: openableDigest(verified),
+    providers: keyring.providerDescriptions(),
+  };
+}
+
+function kekReports(live: Live, keyring: Keyring): KekReport[] {
+  return keyring.ring.keks.map(({ fp, state, provider }) => {
+    const { encrypts, decrypts, lastDecryptMs } = live.uses.of(fp);
+    const verified = keyring.isVerified(fp);
+    return { fp, state, provider, verified, encrypts, decrypts, lastDecryptUnixMs: lastDecryptMs };
+  });
+}

@@ -1,0 +1,38 @@
+#!/usr/bin/env node
+// Finds the verb, runs it, turns what it throws into standard error and an exit
+// code. Each verb is loaded only when it is called.
+import { printError, print } from './cli/terminal.ts';
+import { usage, type Verb } from './cli/verb.ts';
+
+const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+  serve: async () => (await import('./cli/serve.ts')).serve,
+  'verify-token': async () => (await import('./cli/verifytoken.ts')).verifyToken,
+};
+
+const help = `usage: kleidi VERB [OPTIONS]
+
+Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
+
+  serve                the daemon
+
+Every verb has --help with an example, --json where it prints data, and
+--config FILE (default /etc/kleidi/kleidi.yaml).
+Exit codes: 0 ok, 1 failed, 2 wrong use, 78 configuration.`;
+
+async function main(args: readonly string[]): Promise<number> {
+  const [first, ...rest] = args;
+  if (first === undefined || first === '--help' || first === 'help') {
+    print(help);
+    return first === undefined ? 2 : 0;
+  }
+  const load = verbs[first];
+  if (load === undefined) throw usage(`unknown verb '${first}'`);
+  const verb = await load();
+  if (rest.includes('--help') || rest.includes('-h')) {
+    print(verb.help);
+    return 0;
+  }
+  return verb.run(rest);
+}
+
+process.exitCode = await main(process.argv.slice(2)).catch(printError);

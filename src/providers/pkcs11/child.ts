@@ -1,0 +1,101 @@
+// Token work in a short-lived child of the same program: it opens the token
+// afresh, may crash without harm, and runs as the owner of the token folder.
+// Parent and child speak JSON lines over pipes, so that no PIN is in an
+// argument, the environment or a file.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync, statSync } from 'node:fs';
+import { createInterface } from 'node:readline';
+import { type ErrorCode, errorKinds, KleidiError } from '../../errors.ts';
+import type { Owner } from '../../files.ts';
+
+/** What a child may be asked for; each is a hidden verb of the command line. */
+export type ChildVerb = 'verify-token' | 'token-work';
+
+export interface ChildFailure {
+  readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
+}
+
+export class TokenChild {
+  readonly #process: ChildProcess;
+  readonly #lines: AsyncIterator<string>;
+  readonly #ended: Promise<string>;
+
+  private constructor(process: ChildProcess, lines: AsyncIterator<string>) {
+    this.#process = process;
+    this.#lines = lines;
+    this.#ended = new Promise((resolve) => {
+      process.once('error', (error) => resolve(error.message));
+      process.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+    });
+  }
+
+  /** @param timeoutMs the child is killed then; a hung module must not hang us */
+  static start(verb: ChildVerb, owner: Owner | undefined, timeoutMs: number): TokenChild {
+    const program = [...process.execArgv, process.argv[1] ?? '', verb];
+    const child = spawn(process.execPath, program, {
+      stdio: ['pipe', 'pipe', 'ignore'],
+      timeout: timeoutMs,
+      killSignal: 'SIGKILL',
+      ...owner,
+    });
+    // A child that died early makes writing fail; reading then tells how it ended.
+    child.stdin?.on('error', () => undefined);
+    const lines = createInterface({ input: child.stdout ?? process.stdin });
+    return new TokenChild(child, lines[Symbol.asyncIterator]());
+  }
+
+  send(message: object): void {
+    this.#process.stdin?.write(`${JSON.stringify(message)}\n`);
+  }
+
+  /** @throws KleidiError what the child reports, or `module-crashed` where it just ended */
+  async receive(): Promise<Record<string, unknown>> {
+    const line = await this.#lines.next();
+    if (line.done === true) throw crashed(await this.#ended);
+    const message = JSON.parse(line.value) as Record<string, unknown>;
+    if ('error' in message) throw reported(message as unknown as ChildFailure);
+    return message;
+  }
+
+  /** Closing the pipe is the child's sign to end. */
+  async end(): Promise<void> {
+    this.#process.stdin?.end();
+    await this.#ended;
+  }
+}
+
+/**
+ * The owner of SoftHSM's token folder where we are root and it is somebody
+ * else's; undefined where no switch is needed or possible.
+ */
+export function tokenOwner(softhsmConf: string): Owner | undefined {
+  if (process.getuid?.() !== 0) return undefined;
+  try {
+    const { uid, gid } = statSync(tokenFolder(readFileSync(softhsmConf, 'utf8')));
+    return uid === 0 ? undefined : { uid, gid };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The folder that a softhsm2.conf names, or '' where it names none. */
+export function tokenFolder(softhsmConfText: string): string {
+  return /^\s*directories\.tokendir\s*=\s*(.+?)\s*$/m.exec(softhsmConfText)?.[1] ?? '';
+}
+
+/** For the child's side: the one line that ends it. */
+export function failureLine(thrown: unknown): ChildFailure {
+  const { code, message, hint } = KleidiError.from(thrown);
+  return { error: { code, message, ...(hint === undefined ? {} : { hint }) } };
+}
+
+function reported({ error }: ChildFailure): KleidiError {
+  const code: ErrorCode = error.code in errorKinds ? (error.code as ErrorCode) : 'internal';
+  return new KleidiError(code, error.message, error.hint === undefined ? {} : { hint: error.hint });
+}
+
+function crashed(how: string): KleidiError {
+  return new KleidiError('module-crashed', `the PKCS#11 module ended a child process (${how})`, {
+    hint: 'the token or the module is damaged: restore the token from its recovery, or mend the module',
+  });
+}

@@ -1,0 +1,90 @@
+// AES-256-GCM on a session: body = nonce 12 | ciphertext | tag 16.
+// Every length is checked before the first C_ call: an empty input leaves a
+// SoftHSM 2.6.1 session in "operation active" for ever.
+import { randomFillSync } from 'node:crypto';
+import pkcs11js from 'pkcs11js';
+import { KleidiError } from '../../errors.ts';
+import type { Handle } from './module.ts';
+
+export const nonceBytes = 12;
+export const tagBytes = 16;
+
+/** How calls reach the module: in this thread, or on libuv's thread pool. */
+export type CallMode = 'synchronous' | 'pooled';
+
+export interface GcmCall {
+  readonly api: pkcs11js.PKCS11;
+  readonly mode: CallMode;
+  readonly session: Handle;
+  readonly key: Handle;
+}
+
+/**
+ * Parameter form v240 only: pkcs11js leaves ulIvBits unset in the older one.
+ * tagBits is always named: with 0, SoftHSM returns no tag and CKR_OK.
+ */
+function mechanism(iv: Buffer, aad: Buffer): pkcs11js.Mechanism {
+  const parameter: pkcs11js.GcmParams = {
+    type: pkcs11js.CK_PARAMS_AES_GCM_v240,
+    iv,
+    ivBits: nonceBytes * 8,
+    aad,
+    tagBits: tagBytes * 8,
+  };
+  return { mechanism: pkcs11js.CKM_AES_GCM, parameter };
+}
+
+/** Rejects with what pkcs11js threw; the caller drops the session then. */
+export async function encrypt(call: GcmCall, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
+  requireNonEmpty(plaintext, aad);
+  // Random nonces: at most 2^32 per KEK over all hosts (SP 800-38D, 8.3).
+  const body = Buffer.allocUnsafe(nonceBytes + plaintext.length + tagBytes);
+  const iv = randomFillSync(Buffer.allocUnsafeSlow(nonceBytes));
+  call.api.C_EncryptInit(call.session, mechanism(iv, aad), call.key);
+  const room = body.subarray(nonceBytes);
+  // pkcs11js does not keep the input alive while a pooled call runs: this
+  // frame does, because it awaits.
+  const sealed =
+    call.mode === 'synchronous'
+      ? call.api.C_Encrypt(call.session, plaintext, room)
+      : await call.api.C_EncryptAsync(call.session, plaintext, room);
+  if (sealed.length !== room.length) throw badLength('C_Encrypt', sealed.length, room.length);
+  // Read after the call: a module that makes its own nonce writes it here.
+  if (iv.every((byte) => byte === 0)) throw zeroNonce();
+  iv.copy(body, 0);
+  return body;
+}
+
+export async function decrypt(call: GcmCall, body: Buffer, aad: Buffer): Promise<Buffer> {
+  const length = body.length - nonceBytes - tagBytes;
+  if (length < 1) throw badLength('C_Decrypt', body.length, nonceBytes + tagBytes + 1);
+  requireNonEmpty(aad);
+  const iv = Buffer.from(body.subarray(0, nonceBytes));
+  const sealed = body.subarray(nonceBytes);
+  call.api.C_DecryptInit(call.session, mechanism(iv, aad), call.key);
+  const room = Buffer.alloc(sealed.length);
+  const opened =
+    call.mode === 'synchronous'
+      ? call.api.C_Decrypt(call.session, sealed, room)
+      : await call.api.C_DecryptAsync(call.session, sealed, room);
+  if (opened.length !== length) throw badLength('C_Decrypt', opened.length, length);
+  return opened;
+}
+
+function requireNonEmpty(...inputs: Buffer[]): void {
+  if (inputs.some((input) => input.length === 0)) {
+    throw new KleidiError('internal', 'an empty input must not reach the token');
+  }
+}
+
+function badLength(name: string, got: number, expected: number): KleidiError {
+  return new KleidiError('module-failed', `${name} gave ${got} bytes where ${expected} are due`, {
+    hint: 'the PKCS#11 module does not do AES-GCM with a 128-bit tag as the standard says',
+  });
+}
+
+function zeroNonce(): KleidiError {
+  return new KleidiError('module-failed', 'the nonce of a GCM encryption is all zero', {
+    hint: 'the PKCS#11 module or its random source is broken: do not use it',
+  });
+}

@@ -1,0 +1,98 @@
+// The attributes of every object that kleidi makes. SoftHSM's default for an
+// unnamed use (wrap, unwrap, derive, sign) is TRUE, so all are named.
+import pkcs11js from 'pkcs11js';
+
+export type Template = pkcs11js.Template;
+
+/** CKA_ALLOWED_MECHANISMS is an array of CK_ULONG: 8 little-endian bytes each. */
+function mechanisms(...numbers: number[]): Buffer {
+  const list = Buffer.alloc(8 * numbers.length);
+  numbers.forEach((number, i) => {
+    list.writeBigUInt64LE(BigInt(number), 8 * i);
+  });
+  return list;
+}
+
+const secretKey: Template = [
+  { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
+  { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_AES },
+  { type: pkcs11js.CKA_PRIVATE, value: true },
+  { type: pkcs11js.CKA_SENSITIVE, value: true },
+];
+
+/** A KEK as it is kept: usable for GCM and CMAC, and for nothing else. */
+export function kekTemplate(place: 'token' | 'memory', label: string, id: Buffer): Template {
+  return [
+    ...secretKey,
+    { type: pkcs11js.CKA_TOKEN, value: place === 'token' },
+    { type: pkcs11js.CKA_EXTRACTABLE, value: false },
+    { type: pkcs11js.CKA_MODIFIABLE, value: false },
+    { type: pkcs11js.CKA_ENCRYPT, value: true },
+    { type: pkcs11js.CKA_DECRYPT, value: true },
+    { type: pkcs11js.CKA_SIGN, value: true },
+    { type: pkcs11js.CKA_VERIFY, value: false },
+    { type: pkcs11js.CKA_WRAP, value: false },
+    { type: pkcs11js.CKA_UNWRAP, value: false },
+    { type: pkcs11js.CKA_DERIVE, value: false },
+    {
+      type: pkcs11js.CKA_ALLOWED_MECHANISMS,
+      value: mechanisms(pkcs11js.CKM_AES_GCM, pkcs11js.CKM_AES_CMAC),
+    },
+    { type: pkcs11js.CKA_LABEL, value: label },
+    { type: pkcs11js.CKA_ID, value: id },
+  ];
+}
+
+/** A KEK at its birth: extractable, and therefore only ever in memory. */
+export const newbornKekTemplate: Template = [
+  ...secretKey,
+  { type: pkcs11js.CKA_TOKEN, value: false },
+  { type: pkcs11js.CKA_EXTRACTABLE, value: true },
+  { type: pkcs11js.CKA_VALUE_LEN, value: 32 },
+  { type: pkcs11js.CKA_SIGN, value: true },
+  { type: pkcs11js.CKA_ENCRYPT, value: false },
+  { type: pkcs11js.CKA_DECRYPT, value: false },
+  { type: pkcs11js.CKA_VERIFY, value: false },
+  { type: pkcs11js.CKA_WRAP, value: false },
+  { type: pkcs11js.CKA_UNWRAP, value: false },
+  { type: pkcs11js.CKA_DERIVE, value: false },
+];
+
+const publicKey: Template = [
+  { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
+  { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_RSA },
+  { type: pkcs11js.CKA_TOKEN, value: false },
+  { type: pkcs11js.CKA_PRIVATE, value: false },
+  { type: pkcs11js.CKA_WRAP, value: true },
+  { type: pkcs11js.CKA_ENCRYPT, value: false },
+  { type: pkcs11js.CKA_VERIFY, value: false },
+];
+
+/** A recipient's public key, in memory for one wrap. */
+export function recipientTemplate(modulus: Buffer, exponent: Buffer): Template {
+  return [
+    ...publicKey,
+    { type: pkcs11js.CKA_MODULUS, value: modulus },
+    { type: pkcs11js.CKA_PUBLIC_EXPONENT, value: exponent },
+  ];
+}
+
+/** The transport key pair of this very run: in memory only, it unwraps and nothing else. */
+export const transportTemplates: { readonly public: Template; readonly private: Template } = {
+  public: [
+    ...publicKey,
+    { type: pkcs11js.CKA_MODULUS_BITS, value: 3072 },
+    { type: pkcs11js.CKA_PUBLIC_EXPONENT, value: Buffer.from([1, 0, 1]) },
+  ],
+  private: [
+    { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
+    { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_RSA },
+    { type: pkcs11js.CKA_TOKEN, value: false },
+    { type: pkcs11js.CKA_PRIVATE, value: true },
+    { type: pkcs11js.CKA_SENSITIVE, value: true },
+    { type: pkcs11js.CKA_EXTRACTABLE, value: false },
+    { type: pkcs11js.CKA_UNWRAP, value: true },
+    { type: pkcs11js.CKA_DECRYPT, value: false },
+    { type: pkcs11js.CKA_SIGN, value: false },
+  ],
+};

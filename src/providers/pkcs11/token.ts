@@ -1,0 +1,160 @@
+// An open, logged-in token: the slot, the PIN, and the anchor session, which
+// stays open for as long as the token is used. Closing the last session of a
+// process logs it out and kills every private handle (PKCS#11 2.40, 5.6).
+import pkcs11js from 'pkcs11js';
+import { KleidiError } from '../../errors.ts';
+import { ckr, ckrOf, ckrText } from './ckr.ts';
+import type { Handle, Pkcs11Module } from './module.ts';
+import type { RefusedPin } from './pin.ts';
+
+export interface TokenAccess {
+  readonly label: string;
+  readonly pin: string;
+  readonly refusedPin: RefusedPin;
+  /** Only the command line writes to tokens. */
+  readonly writable: boolean;
+}
+
+export class Token {
+  readonly module: Pkcs11Module;
+  readonly label: string;
+  readonly #access: TokenAccess;
+  #slot: Handle;
+  #anchor: Handle;
+
+  private constructor(module: Pkcs11Module, access: TokenAccess, slot: Handle, anchor: Handle) {
+    this.module = module;
+    this.label = access.label;
+    this.#access = access;
+    this.#slot = slot;
+    this.#anchor = anchor;
+  }
+
+  /** @throws KleidiError token-missing, module-unfit, pin-refused, token-damaged */
+  static async open(module: Pkcs11Module, access: TokenAccess): Promise<Token> {
+    const slot = findSlot(module, access.label);
+    requireMechanisms(module, slot);
+    await access.refusedPin.requireUntried(access.pin, module.isSoftHsm);
+    const anchor = newSession(module, slot, access.writable);
+    const token = new Token(module, access, slot, anchor);
+    await token.login();
+    return token;
+  }
+
+  get anchor(): Handle {
+    return this.#anchor;
+  }
+
+  newSession(): Handle {
+    return newSession(this.module, this.#slot, this.#access.writable);
+  }
+
+  closeSession(session: Handle): void {
+    try {
+      this.module.api.C_CloseSession(session);
+    } catch {
+      // It was invalid already; there is nothing left to close.
+    }
+  }
+
+  /** Opens the anchor session anew where it has died. */
+  async revive(): Promise<void> {
+    try {
+      this.module.api.C_GetSessionInfo(this.#anchor);
+    } catch {
+      this.#slot = findSlot(this.module, this.label);
+      this.#anchor = this.newSession();
+    }
+    await this.login();
+  }
+
+  /** At most one try: a token may count wrong PINs and lock. */
+  async login(): Promise<void> {
+    const { pin, refusedPin } = this.#access;
+    try {
+      this.module.api.C_Login(this.#anchor, pkcs11js.CKU_USER, pin);
+    } catch (error) {
+      const number = ckrOf(error);
+      if (number === ckr.USER_ALREADY_LOGGED_IN) return;
+      if (!pinRefusals.has(number)) throw loginFailed(this.label, error);
+      if (this.module.isSoftHsm) throw softHsmRefusal(this.label, error);
+      await refusedPin.remember(pin);
+      throw pinRefused(this.label, error);
+    }
+  }
+}
+
+const pinRefusals: ReadonlySet<number | undefined> = new Set([
+  ckr.PIN_INCORRECT,
+  ckr.PIN_EXPIRED,
+  ckr.PIN_LOCKED,
+]);
+
+/** Labels are padded with blanks to 32 bytes; an absent token is an empty list, not an error. */
+export function findSlot(module: Pkcs11Module, label: string): Handle {
+  const found: string[] = [];
+  try {
+    for (const slot of module.api.C_GetSlotList(true)) {
+      const info = module.api.C_GetTokenInfo(slot);
+      if ((info.flags & pkcs11js.CKF_TOKEN_INITIALIZED) === 0) continue;
+      if (info.label.trimEnd() === label) return slot;
+      found.push(info.label.trimEnd());
+    }
+  } catch (cause) {
+    throw new KleidiError('module-failed', `the slots cannot be listed: ${ckrText(cause)}`, {
+      hint: 'restart the HSM client software, then kleidi',
+      cause,
+    });
+  }
+  const seen = found.length === 0 ? 'no token at all' : `only ${found.join(', ')}`;
+  throw new KleidiError('token-missing', `token '${label}' is not present: the module shows ${seen}`, {
+    hint: 'check pkcs11.token, the token folder and its owner; on a new host run: kleidi provision',
+  });
+}
+
+function requireMechanisms(module: Pkcs11Module, slot: Handle): void {
+  const offered = new Set(module.api.C_GetMechanismList(slot));
+  const needed: readonly (readonly [number, string])[] = [
+    [pkcs11js.CKM_AES_GCM, 'CKM_AES_GCM'],
+    [pkcs11js.CKM_AES_CMAC, 'CKM_AES_CMAC'],
+  ];
+  const lacking = needed.filter(([number]) => !offered.has(number)).map(([, name]) => name);
+  if (lacking.length === 0) return;
+  throw new KleidiError('module-unfit', `${module.description} lacks ${lacking.join(' and ')}`, {
+    hint: 'kleidi needs both; docs/operations.md lists modules that have them',
+  });
+}
+
+function newSession(module: Pkcs11Module, slot: Handle, writable: boolean): Handle {
+  const flags = pkcs11js.CKF_SERIAL_SESSION | (writable ? pkcs11js.CKF_RW_SESSION : 0);
+  try {
+    return module.api.C_OpenSession(slot, flags);
+  } catch (cause) {
+    throw new KleidiError('module-failed', `no session could be opened: ${ckrText(cause)}`, {
+      hint: 'check the HSM and its connection',
+      cause,
+    });
+  }
+}
+
+function loginFailed(label: string, cause: unknown): KleidiError {
+  return new KleidiError('token-damaged', `login to token '${label}' failed: ${ckrText(cause)}`, {
+    hint: 'check the token folder, its owner and the HSM; restore the token from its recovery if it is damaged',
+    cause,
+  });
+}
+
+function pinRefused(label: string, cause: unknown): KleidiError {
+  return new KleidiError('pin-refused', `token '${label}' refuses the PIN: ${ckrText(cause)}`, {
+    hint: 'kleidi will not try this PIN again, so that the token does not lock: mend the credential and restart kleidi',
+    cause,
+  });
+}
+
+/** SoftHSM never locks, and says PIN_INCORRECT when token.object is damaged. */
+function softHsmRefusal(label: string, cause: unknown): KleidiError {
+  return new KleidiError('pin-refused', `token '${label}' refuses the PIN: ${ckrText(cause)}`, {
+    hint: 'either the PIN credential is not of this token, or token.object is damaged; kleidi keeps trying',
+    cause,
+  });
+}

@@ -1,0 +1,82 @@
+// What kleidi asks of whatever holds KEKs. Interfaces only; imports nothing.
+// Every method rejects with KleidiError. What only some providers can do is a
+// separate small interface, which the command line asks for by name.
+
+/** 16 bytes that identify KEK material, as 32 lower-case hex digits. */
+export type Fingerprint = string;
+
+export type ProviderKind = 'pkcs11' | 'vault';
+
+export interface Provider {
+  readonly kind: ProviderKind;
+  /** The `alg` byte of ciphertexts that this provider makes. */
+  readonly alg: number;
+  /** One line for people: module, version, token. */
+  readonly description: string;
+
+  /**
+   * Looks for these KEKs again, recomputes each fingerprint from the key
+   * itself, and keeps those that match ready for use.
+   * @returns the fingerprints that this provider can use now.
+   */
+  load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>>;
+
+  /** Seals 1 to 900 bytes. The result is the envelope's body. */
+  wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer>;
+
+  /** Opens what `wrap` made, or rejects with `ciphertext-invalid`. */
+  unwrap(fp: Fingerprint, body: Buffer, aad: Buffer): Promise<Buffer>;
+
+  /**
+   * Wraps and unwraps a known value and recomputes the fingerprint of every
+   * loaded KEK. Rejects where a KEK cannot be used any more.
+   */
+  selfTest(): Promise<void>;
+
+  close(): Promise<void>;
+}
+
+/** What a KEK object is, as the provider itself tells it. */
+export interface KekDescription {
+  readonly fp: Fingerprint;
+  readonly label: string;
+  /** Cannot be read out. */
+  readonly sensitive: boolean;
+  /** Can be wrapped out by another key. Must be false. */
+  readonly extractable: boolean;
+}
+
+/** An RSA public key that a KEK may be wrapped for, as DER SPKI. */
+export interface Recipient {
+  readonly spki: Buffer;
+}
+
+export interface CreatedKek {
+  readonly fp: Fingerprint;
+  /** OAEP-wrapped KEK for each recipient, in their order. */
+  readonly wrapped: readonly Buffer[];
+  /** Hash inside OAEP; bundles name it. */
+  readonly oaepHash: 'sha1' | 'sha256';
+}
+
+/** Makes KEKs. Only the command line uses this. */
+export interface KekCreator {
+  /**
+   * Makes a KEK that is extractable only in memory and wraps it for each
+   * recipient. `beforeKeeping` runs before anything persists in the token: what it
+   * throws leaves the token unchanged. Then the KEK is kept, not extractable, by
+   * the same unwrap path that other hosts use.
+   */
+  createKek(
+    recipients: readonly Recipient[],
+    label: string,
+    beforeKeeping: (kek: CreatedKek) => Promise<void>,
+  ): Promise<CreatedKek>;
+  describeKeks(): Promise<readonly KekDescription[]>;
+}
+
+/** Turns an empty slot into a token. Only `kleidi provision` uses this. */
+export interface TokenInitializer {
+  /** Safe to repeat until it has returned; never touches an initialised token. */
+  initializeToken(label: string, soPin: string, pin: string): Promise<void>;
+}
