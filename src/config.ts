@@ -13,6 +13,7 @@ export interface Config {
   readonly ring: string;
   readonly socket: string;
   readonly runtimeDir: string;
+  readonly encryptionConfig: string;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };
   readonly pkcs11: {
     readonly module: string;
@@ -42,7 +43,9 @@ const absolutePath = rule('an absolute path', (v) => isText(v) && /^\/[^\0]*$/.t
 /** Never shows what it found: somebody may have written the PIN itself there. */
 const secretReference = (value: unknown): void => {
   if (isText(value) && /^(credential:[A-Za-z0-9._-]+|file:\/.+)$/.test(value)) return;
-  throw new Error('found something else (not shown), allowed is credential:NAME or file:/ABSOLUTE/PATH');
+  throw new Error(
+    'found something else (not shown), allowed is credential:NAME or file:/ABSOLUTE/PATH',
+  );
 };
 const tokenLabel = rule('1 to 32 bytes of text', (v) => {
   const bytes = isText(v) ? Buffer.byteLength(v) : 0;
@@ -74,6 +77,11 @@ const schema = {
     '/run/kleidi-daemon',
     absolutePath,
   ),
+  encryptionConfig: field(
+    "The EncryptionConfiguration that names kleidi's socket to kube-apiserver.",
+    '/etc/kubernetes/kleidi/encryption-config.yaml',
+    absolutePath,
+  ),
   log: {
     level: field('Least level that is logged.', 'info', oneOf('debug', 'info', 'warn', 'error')),
     format: field(
@@ -83,10 +91,18 @@ const schema = {
     ),
   },
   pkcs11: {
-    module: field('The PKCS#11 module. Default: the first SoftHSM found.', firstModule(), absolutePath),
+    module: field(
+      'The PKCS#11 module. Default: the first SoftHSM found.',
+      firstModule(),
+      absolutePath,
+    ),
     token: field('Label of the token.', 'kleidi', tokenLabel),
     pin: field('User PIN of the token.', 'credential:pin', secretReference),
-    soPin: field('Security officer PIN; only provision reads it.', 'credential:so-pin', secretReference),
+    soPin: field(
+      'Security officer PIN; only provision reads it.',
+      'credential:so-pin',
+      secretReference,
+    ),
     softhsmConf: field(
       "SoftHSM's own settings; other modules ignore it.",
       '/etc/kleidi/softhsm2.conf',
@@ -104,7 +120,11 @@ const schema = {
     ),
   },
   limits: {
-    queue: field('Encrypt and Decrypt calls at once; more are refused.', 256, wholeNumber(1, 65_536)),
+    queue: field(
+      'Encrypt and Decrypt calls at once; more are refused.',
+      256,
+      wholeNumber(1, 65_536),
+    ),
     connections: field('Open connections; more are closed at once.', 512, wholeNumber(1, 15_000)),
     callTimeoutMs: field(
       'Longest wait for one answer of the token; below the 3 s of kube-apiserver.',
@@ -165,7 +185,9 @@ function faultsOf(cause: unknown): string[] {
   return message
     .split('\n')
     .map((line) => line.trim().replace(/: value was .*$/, ''))
-    .map((line) => line.replace(/^configuration param '(.+)' not declared in the schema$/, '$1: unknown field'))
+    .map((line) =>
+      line.replace(/^configuration param '(.+)' not declared in the schema$/, '$1: unknown field'),
+    )
     .filter((line) => line !== '' && !/^Errors?:?$/i.test(line));
 }
 

@@ -1,7 +1,7 @@
 // Writing files that hold state: temporary name, fsync, rename, fsync of the
 // folder. A reader sees the old file or the new one, never a part.
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KleidiError } from './errors.ts';
 
@@ -36,18 +36,22 @@ export async function writeNewFile(
   path: string,
   contents: string | Buffer,
   mode: number,
+  owner?: Owner,
 ): Promise<void> {
+  const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
   try {
-    await writeNew(path, contents, mode);
+    await writeNew(temporary, contents, mode, owner);
+    // Unlike rename(2), link(2) fails where the name is taken.
+    await link(temporary, path);
     await syncFolder(dirname(path));
   } catch (cause) {
-    if (isErrno(cause, 'EEXIST')) {
-      throw new KleidiError('already-exists', `${path} exists already`, {
-        hint: 'choose another name, or move the old file away',
-        cause,
-      });
-    }
-    throw writeFailed(path, cause);
+    if (!isErrno(cause, 'EEXIST')) throw writeFailed(path, cause);
+    throw new KleidiError('already-exists', `${path} exists already`, {
+      hint: 'choose another name, or move the old file away',
+      cause,
+    });
+  } finally {
+    await rm(temporary, { force: true }).catch(() => undefined);
   }
 }
 

@@ -1,11 +1,18 @@
 #!/usr/bin/env node
 // Finds the verb, runs it, turns what it throws into standard error and an exit
 // code. Each verb is loaded only when it is called.
-import { printError, print } from './cli/terminal.ts';
+import { print, printError } from './cli/terminal.ts';
 import { usage, type Verb } from './cli/verb.ts';
 
 const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   serve: async () => (await import('./cli/serve.ts')).serve,
+  provision: async () => (await import('./cli/provision.ts')).provision,
+  status: async () => (await import('./cli/status.ts')).status,
+  config: async () => (await import('./cli/config.ts')).config,
+  key: async () => (await import('./cli/key.ts')).key,
+  ring: async () => (await import('./cli/ring.ts')).ring,
+  version: async () => (await import('./cli/version.ts')).version,
+  'token-work': async () => (await import('./cli/tokenwork.ts')).tokenWork,
   'verify-token': async () => (await import('./cli/verifytoken.ts')).verifyToken,
 };
 
@@ -14,6 +21,12 @@ const help = `usage: kleidi VERB [OPTIONS]
 Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
 
   serve                the daemon
+  provision            PINs, token, ring and first KEK on this host
+  status               what the running daemon knows of itself
+  config check|print   the configuration
+  key create|list      KEKs in ring and token
+  ring show|digest     the ring, and one line to compare hosts by
+  version              kleidi, Node, OpenSSL, module
 
 Every verb has --help with an example, --json where it prints data, and
 --config FILE (default /etc/kleidi/kleidi.yaml).

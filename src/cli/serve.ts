@@ -22,6 +22,7 @@ example: kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml`,
     const config = loadConfig(configPath);
     const log = openLog(config.log);
     await runDaemon(config, log, process.env, text('socket'));
-    return 0;
+    // All is drained; a verifier child or a timer must not keep us.
+    process.exit(0);
   },
 };

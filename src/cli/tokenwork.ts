@@ -1,12 +1,13 @@
 // kleidi token-work: writes to the token on behalf of another verb, in a child
 // that runs as the owner of the token folder. Not for people: one job as a JSON
 // line on standard input, answers on standard output.
-import { Pkcs11KekCreator } from '../providers/pkcs11/creation.ts';
+import { KleidiError } from '../errors.ts';
 import { failureLine } from '../providers/pkcs11/child.ts';
+import { Pkcs11KekCreator } from '../providers/pkcs11/creation.ts';
 import { Pkcs11TokenInitializer } from '../providers/pkcs11/initialization.ts';
 import { Pkcs11Module } from '../providers/pkcs11/module.ts';
-import type { Pkcs11Settings } from '../providers/pkcs11/pkcs11.ts';
 import { RefusedPin } from '../providers/pkcs11/pin.ts';
+import type { Pkcs11Settings } from '../providers/pkcs11/pkcs11.ts';
 import { Token } from '../providers/pkcs11/token.ts';
 import { print } from './terminal.ts';
 import { readJob } from './tokenjob.ts';
@@ -30,7 +31,7 @@ export const tokenWork: Verb = {
     const lines = readJob();
     try {
       const request = (await lines.next()).value as unknown as TokenRequest;
-      answer(await perform(request, async () => void (await lines.next())));
+      answer(await perform(request, () => parentAgrees(lines)));
       return 0;
     } catch (error) {
       answer(failureLine(error));
@@ -48,7 +49,12 @@ async function perform(request: TokenRequest, goOn: () => Promise<void>): Promis
       return { done: true };
     }
     const refusedPin = new RefusedPin(settings.runtimeDir);
-    const token = await Token.open(module, { label: settings.token, pin, refusedPin, writable: true });
+    const token = await Token.open(module, {
+      label: settings.token,
+      pin,
+      refusedPin,
+      writable: true,
+    });
     const creator = new Pkcs11KekCreator(token);
     if (job.kind === 'list') return { keks: await creator.describeKeks() };
     return await create(creator, job, goOn);
@@ -70,6 +76,13 @@ async function create(
     await goOn();
   });
   return { kept: fp };
+}
+
+/** A parent that has died must not leave a KEK behind that nothing knows of. */
+async function parentAgrees(lines: AsyncIterator<unknown>): Promise<void> {
+  if ((await lines.next()).done === true) {
+    throw new KleidiError('refused', 'the command ended before the KEK was kept');
+  }
 }
 
 function answer(value: object): void {

@@ -61,6 +61,8 @@ function parseOrThrow(args: readonly string[], options: Readonly<Record<string, 
       strict: true,
     });
   } catch (cause) {
-    throw usage(cause instanceof Error ? (cause.message.split('.')[0] ?? '').toLowerCase() : String(cause));
+    throw usage(
+      cause instanceof Error ? (cause.message.split('.')[0] ?? '').toLowerCase() : String(cause),
+    );
   }
 }

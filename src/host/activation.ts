@@ -21,9 +21,13 @@ export function inheritedFd(env: NodeJS.ProcessEnv, pid: number): number | undef
   const names = (LISTEN_FDNAMES ?? '').split(':');
   const named = names.indexOf('kms');
   if (count > 1 && named === -1) {
-    throw new KleidiError('socket-unusable', `systemd handed over ${count} sockets, none named kms`, {
-      hint: 'kleidi.socket needs one ListenStream= and FileDescriptorName=kms',
-    });
+    throw new KleidiError(
+      'socket-unusable',
+      `systemd handed over ${count} sockets, none named kms`,
+      {
+        hint: 'kleidi.socket needs one ListenStream= and FileDescriptorName=kms',
+      },
+    );
   }
   return requireSocket(firstFd + Math.max(named, 0));
 }

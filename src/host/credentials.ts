@@ -50,7 +50,11 @@ async function decryptCredential(name: string): Promise<string> {
   try {
     const options = { encoding: 'utf8', maxBuffer: 4096 } as const;
     const run = promisify(execFile);
-    const { stdout } = await run('systemd-creds', ['decrypt', `--name=${name}`, path, '-'], options);
+    const { stdout } = await run(
+      'systemd-creds',
+      ['decrypt', `--name=${name}`, path, '-'],
+      options,
+    );
     return requireText(path, stdout);
   } catch (cause) {
     if (cause instanceof KleidiError) throw cause;
@@ -70,7 +74,9 @@ async function decryptCredential(name: string): Promise<string> {
 function requireText(path: string, text: string): string {
   const secret = text.replace(/\r?\n$/, '');
   if (secret !== '') return secret;
-  throw new KleidiError('pin-missing', `${path} is empty`, { hint: 'put the PIN there, mode 0400' });
+  throw new KleidiError('pin-missing', `${path} is empty`, {
+    hint: 'put the PIN there, mode 0400',
+  });
 }
 
 function missing(path: string, cause: unknown): KleidiError {

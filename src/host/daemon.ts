@@ -41,11 +41,7 @@ export async function runDaemon(
   const watch = watchRing(config.ring, () => keeper.ringChanged());
   await keeper.start();
 
-  const server = new KmsServer(
-    new KmsService(live, config.limits.queue),
-    () => stateOf(live),
-    log,
-  );
+  const server = new KmsServer(new KmsService(live, config.limits.queue), () => stateOf(live), log);
   const listener = await Listener.open(where, config.limits.connections, (connection) =>
     server.serve(connection),
   );

@@ -164,9 +164,13 @@ export class Keeper {
     const next = await this.#keyringOf(ring, provider);
     if (await this.#appearsAfresh(next)) return this.#reopen('the ring names a new KEK');
     if (!next.canWrite && live.keyring?.canWrite === true) {
-      throw new KleidiError('kek-missing', `${config.ring} names a write KEK that this host lacks`, {
-        hint: 'kleidi key import brings it here; kleidi key list shows what the token holds',
-      });
+      throw new KleidiError(
+        'kek-missing',
+        `${config.ring} names a write KEK that this host lacks`,
+        {
+          hint: 'kleidi key import brings it here; kleidi key list shows what the token holds',
+        },
+      );
     }
     live.serve(next);
     this.#told('ring-changed');

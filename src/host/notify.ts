@@ -29,7 +29,8 @@ export class Notify {
     if (this.#systemd === undefined) return;
     this.#systemd.ready();
     const intervalMs = this.#systemd.watchdogInterval();
-    if (intervalMs > 0) this.#watchdog = setInterval(() => this.#systemd?.watchdog(), intervalMs / 2);
+    if (intervalMs > 0)
+      this.#watchdog = setInterval(() => this.#systemd?.watchdog(), intervalMs / 2);
   }
 
   /** The line that `systemctl status kleidi` shows. */

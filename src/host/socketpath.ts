@@ -17,7 +17,11 @@ export async function listenOnPath(server: Server, path: string): Promise<void> 
   await requireFree(path);
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}`);
   if (Buffer.byteLength(temporary) > maxPathBytes) {
-    throw unusable(path, `is too long: the limit is ${maxPathBytes} bytes`, 'choose a shorter path');
+    throw unusable(
+      path,
+      `is too long: the limit is ${maxPathBytes} bytes`,
+      'choose a shorter path',
+    );
   }
   await unlink(temporary).catch(() => undefined);
   await listenWithMode(server, temporary, path);
@@ -39,7 +43,9 @@ export async function inodeOf(path: string): Promise<number | undefined> {
 function listenWithMode(server: Server, temporary: string, path: string): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (cause: Error): void =>
-      reject(unusable(path, cause.message, 'check that its folder exists and can be written', cause));
+      reject(
+        unusable(path, cause.message, 'check that its folder exists and can be written', cause),
+      );
     server.once('error', failed);
     const umask = process.umask(0o777 & ~socketMode);
     server.listen(temporary, () => {
@@ -58,8 +64,10 @@ async function requireFree(path: string): Promise<void> {
   });
   if (found === undefined) return;
   if (found.isSymbolicLink()) throw unusable(path, 'is a symbolic link', 'name the socket itself');
-  if (!found.isSocket()) throw unusable(path, 'exists and is not a socket', 'move it away or choose another path');
-  if (await answers(path)) throw unusable(path, 'is in use by a running process', 'stop it first, or choose another path');
+  if (!found.isSocket())
+    throw unusable(path, 'exists and is not a socket', 'move it away or choose another path');
+  if (await answers(path))
+    throw unusable(path, 'is in use by a running process', 'stop it first, or choose another path');
 }
 
 function answers(path: string): Promise<boolean> {

@@ -1,10 +1,11 @@
 // The verifier: a short-lived child that opens the token afresh and recomputes
 // every fingerprint. It sees what this process cannot: a key that was added
 // while the folder is read-only to us, and damage that cached objects hide.
-import { pkcs11Settings } from '../providers/open.ts';
-import { TokenChild } from '../providers/pkcs11/child.ts';
+
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
+import { pkcs11Settings } from '../providers/open.ts';
+import { TokenChild } from '../providers/pkcs11/child.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 
 const timeoutMs = 30_000;

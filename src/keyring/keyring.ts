@@ -26,8 +26,7 @@ export class Keyring {
   constructor(ring: Ring, loaded: readonly LoadedProvider[]) {
     const fp = writeKekOf(ring)?.fp;
     this.ring = ring;
-    this.keyId =
-      fp && formatKeyId({ ring: ring.ring, generation: ring.generation, fp });
+    this.keyId = fp && formatKeyId({ ring: ring.ring, generation: ring.generation, fp });
     this.#providers = new Map(loaded.map((each) => [each.provider.kind, each]));
     this.#keks = new Map(ring.keks.map((kek) => [kek.fp, kek]));
   }
@@ -47,7 +46,10 @@ export class Keyring {
   readTarget(keyId: string): Target {
     const { ring, fp } = parseKeyId(keyId);
     if (ring !== this.ring.ring) {
-      throw new KleidiError('key-id-foreign', `the key id is of ring '${ring}', this host has ring '${this.ring.ring}'`);
+      throw new KleidiError(
+        'key-id-foreign',
+        `the key id is of ring '${ring}', this host has ring '${this.ring.ring}'`,
+      );
     }
     const kek = this.#keks.get(fp);
     if (kek === undefined) {
@@ -83,7 +85,10 @@ export class Keyring {
   #target(kek: RingKek): Target {
     const loaded = this.#providers.get(kek.provider);
     if (loaded === undefined) {
-      throw new KleidiError('provider-missing', `provider ${kek.provider} of KEK ${kek.fp} is not available`);
+      throw new KleidiError(
+        'provider-missing',
+        `provider ${kek.provider} of KEK ${kek.fp} is not available`,
+      );
     }
     if (!loaded.verified.has(kek.fp)) {
       throw new KleidiError('kek-missing', `the token of this host does not hold KEK ${kek.fp}`);

@@ -67,7 +67,11 @@ function ringFaults(value: unknown): string[] {
   if (typeof ring !== 'string' || !isRingName(ring)) {
     faults.push(`ring is ${show(ring)}, allowed are 1 to 63 of a-z 0-9 and inner hyphens`);
   }
-  if (!Number.isSafeInteger(generation) || Number(generation) < 0 || Number(generation) > 1e15 - 1) {
+  if (
+    !Number.isSafeInteger(generation) ||
+    Number(generation) < 0 ||
+    Number(generation) > 1e15 - 1
+  ) {
     faults.push(`generation is ${show(generation)}, allowed is a whole number from 0`);
   }
   if (!Array.isArray(keks)) return [...faults, 'keks is not a list'];

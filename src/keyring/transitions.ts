@@ -22,7 +22,10 @@ export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
   if (kek === undefined) throw refused(`KEK ${fp} is not in the ring`, 'kleidi ring show');
   if (kek.state === 'write' && generation === ring.generation) return ring;
   if (kek.state === 'retired' || kek.state === 'write') {
-    throw refused(`KEK ${fp} is ${kek.state}; only staged or read ones are promoted`, 'kleidi ring show');
+    throw refused(
+      `KEK ${fp} is ${kek.state}; only staged or read ones are promoted`,
+      'kleidi ring show',
+    );
   }
   if (!Number.isSafeInteger(generation) || generation <= ring.generation) {
     throw refused(
@@ -41,9 +44,13 @@ export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
 export function requireSuccessor(ring: Ring, inUse: Ring): void {
   if (ring.ring === inUse.ring && ring.generation >= inUse.generation) return;
   const name = (each: Ring): string => `ring '${each.ring}' generation ${each.generation}`;
-  throw new KleidiError('ring-rollback', `the ring file is ${name(ring)}, in use is ${name(inUse)}`, {
-    hint: 'put the right ring file back, or take it from another member: kleidi ring adopt',
-  });
+  throw new KleidiError(
+    'ring-rollback',
+    `the ring file is ${name(ring)}, in use is ${name(inUse)}`,
+    {
+      hint: 'put the right ring file back, or take it from another member: kleidi ring adopt',
+    },
+  );
 }
 
 function promoted(kek: RingKek, fp: Fingerprint): RingKek {

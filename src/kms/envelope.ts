@@ -37,13 +37,17 @@ export function seal({ alg, fp, body }: Envelope): Buffer {
 
 /** @throws KleidiError ciphertext-invalid */
 export function open(ciphertext: Buffer): Envelope {
-  if (ciphertext.length > maxCiphertextBytes) throw invalid(`has ${ciphertext.length} bytes, the limit is ${maxCiphertextBytes}`);
-  if (ciphertext.length < headerBytes) throw invalid(`has ${ciphertext.length} bytes, fewer than its header`);
+  if (ciphertext.length > maxCiphertextBytes)
+    throw invalid(`has ${ciphertext.length} bytes, the limit is ${maxCiphertextBytes}`);
+  if (ciphertext.length < headerBytes)
+    throw invalid(`has ${ciphertext.length} bytes, fewer than its header`);
   if (!ciphertext.subarray(0, 2).equals(magic)) throw invalid('was not made by kleidi');
   const [version, alg] = [ciphertext.readUInt8(2), ciphertext.readUInt8(3)];
-  if (version !== formatVersion) throw invalid(`is of format ${version}, this kleidi reads format 1`);
+  if (version !== formatVersion)
+    throw invalid(`is of format ${version}, this kleidi reads format 1`);
   const leastBytes = minBodyBytes[alg];
-  if (leastBytes === undefined) throw invalid(`uses algorithm ${alg}, which this kleidi does not know`);
+  if (leastBytes === undefined)
+    throw invalid(`uses algorithm ${alg}, which this kleidi does not know`);
   const body = ciphertext.subarray(headerBytes);
   if (body.length < leastBytes) throw invalid('is cut short');
   return { alg, fp: ciphertext.subarray(4, headerBytes).toString('hex'), body };

@@ -1,13 +1,14 @@
 // gRPC on connections that the host side accepts: turns KMS v2 messages into
 // calls of the service and its errors into gRPC statuses. One line per kind of
 // failed call in ten seconds, none per successful one above debug.
-import * as grpc from '@grpc/grpc-js';
+
 import type { Duplex } from 'node:stream';
+import * as grpc from '@grpc/grpc-js';
 import { type ErrorCode, KleidiError } from '../errors.ts';
 import type { Log } from '../log.ts';
+import type { StateResponse } from './contract.ts';
 import * as contract from './contract.ts';
 import type { CallContext, KmsService } from './service.ts';
-import type { StateResponse } from './contract.ts';
 
 /** kube-apiserver never sends more than a few KiB. */
 const maxMessageBytes = 64 * 1024;
@@ -96,7 +97,10 @@ export class KmsServer {
   }
 
   #logFailure(rpc: string, request: unknown, error: KleidiError): void {
-    const seen = this.#failures.get(error.code) ?? { lastLineMs: Number.NEGATIVE_INFINITY, unlogged: 0 };
+    const seen = this.#failures.get(error.code) ?? {
+      lastLineMs: Number.NEGATIVE_INFINITY,
+      unlogged: 0,
+    };
     const nowMs = performance.now();
     if (nowMs - seen.lastLineMs < failureLineEveryMs && error.code !== 'internal') {
       this.#failures.set(error.code, { ...seen, unlogged: seen.unlogged + 1 });
@@ -117,7 +121,9 @@ function contextOf(call: grpc.ServerUnaryCall<unknown, unknown>): CallContext {
       if (call.cancelled) return new KleidiError('cancelled', 'the client cancelled the request');
       const deadline = call.getDeadline();
       const late = deadline !== Number.POSITIVE_INFINITY && Number(deadline) <= Date.now();
-      return late ? new KleidiError('deadline', 'the deadline of the request has passed') : undefined;
+      return late
+        ? new KleidiError('deadline', 'the deadline of the request has passed')
+        : undefined;
     },
   };
 }
@@ -131,5 +137,7 @@ function requireNoAnnotations(annotations: Record<string, Buffer>): void {
 /** Sent by the client, so cut short and without control characters. */
 function uidOf(request: unknown): string | undefined {
   if (typeof request !== 'object' || request === null || !('uid' in request)) return undefined;
-  return String(request.uid).slice(0, maxUidCharacters).replace(/[^\x20-\x7e]/g, '?');
+  return String(request.uid)
+    .slice(0, maxUidCharacters)
+    .replace(/[^\x20-\x7e]/g, '?');
 }

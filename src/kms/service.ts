@@ -63,9 +63,16 @@ export class KmsService {
         throw new KleidiError('key-id-mismatch', 'ciphertext and key id name different KEKs');
       }
       if (envelope.alg !== provider.alg) {
-        throw new KleidiError('ciphertext-invalid', `algorithm ${envelope.alg} is not the one of KEK ${fp}`);
+        throw new KleidiError(
+          'ciphertext-invalid',
+          `algorithm ${envelope.alg} is not the one of KEK ${fp}`,
+        );
       }
-      const plaintext = await provider.unwrap(fp, envelope.body, additionalData(envelope.alg, fp, keyId));
+      const plaintext = await provider.unwrap(
+        fp,
+        envelope.body,
+        additionalData(envelope.alg, fp, keyId),
+      );
       this.#live.uses.countDecrypt(fp);
       return plaintext;
     });

@@ -59,7 +59,11 @@ export class Pkcs11KekCreator implements KekCreator {
 
   #make(session: Handle, recipients: readonly Recipient[]) {
     const { api } = this.#token.module;
-    const kek = api.C_GenerateKey(session, { mechanism: pkcs11js.CKM_AES_KEY_GEN }, newbornKekTemplate);
+    const kek = api.C_GenerateKey(
+      session,
+      { mechanism: pkcs11js.CKM_AES_KEY_GEN },
+      newbornKekTemplate,
+    );
     const fp = fingerprintOf(api, session, kek);
     const transport = api.C_GenerateKeyPair(
       session,
@@ -92,15 +96,13 @@ export class Pkcs11KekCreator implements KekCreator {
   }
 
   #describe(fp: Fingerprint, handle: Handle): KekDescription {
-    const [label, sensitive, extractable] = this.#token.module.api.C_GetAttributeValue(
-      this.#token.anchor,
-      handle,
-      [
+    const [label, sensitive, extractable] = this.#token.module.api
+      .C_GetAttributeValue(this.#token.anchor, handle, [
         { type: pkcs11js.CKA_LABEL },
         { type: pkcs11js.CKA_SENSITIVE },
         { type: pkcs11js.CKA_EXTRACTABLE },
-      ],
-    ).map(({ value }) => value);
+      ])
+      .map(({ value }) => value);
     return {
       fp,
       label: label?.toString('utf8') ?? '',

@@ -99,7 +99,10 @@ export class PooledLane implements Lane {
   #withDeadline<T>(work: Promise<T>): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const late = setTimeout(() => reject(tooLate(this.#timeoutMs)), this.#timeoutMs);
-      const stuck = setTimeout(() => this.#onStuck(stuckCall(this.#timeoutMs)), 2 * this.#timeoutMs);
+      const stuck = setTimeout(
+        () => this.#onStuck(stuckCall(this.#timeoutMs)),
+        2 * this.#timeoutMs,
+      );
       const settle = (): void => {
         clearTimeout(late);
         clearTimeout(stuck);
@@ -114,7 +117,11 @@ function tooLate(timeoutMs: number): KleidiError {
 }
 
 function stuckCall(timeoutMs: number): KleidiError {
-  return new KleidiError('module-failed', `a call has been stuck in the module for ${2 * timeoutMs} ms`, {
-    hint: 'check the HSM and its connection; kleidi starts afresh by itself',
-  });
+  return new KleidiError(
+    'module-failed',
+    `a call has been stuck in the module for ${2 * timeoutMs} ms`,
+    {
+      hint: 'check the HSM and its connection; kleidi starts afresh by itself',
+    },
+  );
 }

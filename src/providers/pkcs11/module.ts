@@ -21,7 +21,7 @@ export class Pkcs11Module {
     this.api = api;
     this.path = path;
     this.isSoftHsm = /softhsm/i.test(`${info.manufacturerID} ${info.libraryDescription}`);
-    this.description = `${info.libraryDescription.trim() || 'PKCS#11'} ${major}.${minor}`;
+    this.description = `${info.manufacturerID.trim() || 'PKCS#11 module'} ${major}.${minor}`;
   }
 
   /**

@@ -10,6 +10,9 @@ import { recipientTemplate, type Template } from './template.ts';
 
 export type OaepHash = 'sha1' | 'sha256';
 
+/** CKZ_DATA_SPECIFIED, which pkcs11js does not name: the label is given, and empty. */
+const dataSpecified = 1;
+
 const hashes = {
   sha1: { hashAlg: pkcs11js.CKM_SHA_1, mgf: pkcs11js.CKG_MGF1_SHA1 },
   sha256: { hashAlg: pkcs11js.CKM_SHA256, mgf: pkcs11js.CKG_MGF1_SHA256 },
@@ -19,7 +22,7 @@ function mechanism(hash: OaepHash): pkcs11js.Mechanism {
   const parameter: pkcs11js.RsaOAEP = {
     type: pkcs11js.CK_PARAMS_RSA_OAEP,
     ...hashes[hash],
-    source: pkcs11js.CKZ_DATA_SPECIFIED,
+    source: dataSpecified,
   };
   return { mechanism: pkcs11js.CKM_RSA_PKCS_OAEP, parameter };
 }

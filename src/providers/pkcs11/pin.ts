@@ -25,9 +25,13 @@ export class RefusedPin {
     const [salt, hash] = (record ?? '').split(':').map((part) => Buffer.from(part, 'hex'));
     if (salt === undefined || hash?.length !== 32) return;
     if (!timingSafeEqual(await derive(pin, salt, 32), hash)) return;
-    throw new KleidiError('pin-refused', 'the token refused this PIN before; it is not tried again', {
-      hint: `mend the PIN credential and restart kleidi; to try the same PIN once more: rm ${this.#file}`,
-    });
+    throw new KleidiError(
+      'pin-refused',
+      'the token refused this PIN before; it is not tried again',
+      {
+        hint: `mend the PIN credential and restart kleidi; to try the same PIN once more: rm ${this.#file}`,
+      },
+    );
   }
 
   async remember(pin: string): Promise<void> {

@@ -6,7 +6,7 @@ import { KleidiError } from '../../errors.ts';
 import type { Fingerprint, Provider } from '../provider.ts';
 import { ckrOf, ckrText } from './ckr.ts';
 import * as gcm from './gcm.ts';
-import { copyIntoMemory, fingerprintAlone, findKeks } from './kek.ts';
+import { copyIntoMemory, findKeks, fingerprintAlone } from './kek.ts';
 import { recoveryFor } from './ladder.ts';
 import { type Lane, PooledLane, SynchronousLane } from './lane.ts';
 import { type Handle, Pkcs11Module } from './module.ts';

@@ -26,7 +26,6 @@ export function kekTemplate(place: 'token' | 'memory', label: string, id: Buffer
     ...secretKey,
     { type: pkcs11js.CKA_TOKEN, value: place === 'token' },
     { type: pkcs11js.CKA_EXTRACTABLE, value: false },
-    { type: pkcs11js.CKA_MODIFIABLE, value: false },
     { type: pkcs11js.CKA_ENCRYPT, value: true },
     { type: pkcs11js.CKA_DECRYPT, value: true },
     { type: pkcs11js.CKA_SIGN, value: true },

@@ -107,9 +107,13 @@ export function findSlot(module: Pkcs11Module, label: string): Handle {
     });
   }
   const seen = found.length === 0 ? 'no token at all' : `only ${found.join(', ')}`;
-  throw new KleidiError('token-missing', `token '${label}' is not present: the module shows ${seen}`, {
-    hint: 'check pkcs11.token, the token folder and its owner; on a new host run: kleidi provision',
-  });
+  throw new KleidiError(
+    'token-missing',
+    `token '${label}' is not present: the module shows ${seen}`,
+    {
+      hint: 'check pkcs11.token, the token folder and its owner; on a new host run: kleidi provision',
+    },
+  );
 }
 
 function requireMechanisms(module: Pkcs11Module, slot: Handle): void {

@@ -1,0 +1,181 @@
+// kleidi provision: from a bare host to a token, a ring and a first KEK. Each
+// step is on disk before the next begins, and each can be done again.
+import { existsSync, readFileSync } from 'node:fs';
+import { chown, mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { type Config, loadConfig } from '../config.ts';
+import { writeNewFile } from '../files.ts';
+import { readSecret } from '../host/credentials.ts';
+import { formatKeyId, isRingName } from '../keyring/keyid.ts';
+import { type RecoveryKey, readRecoveryKey } from '../keyring/recipient.ts';
+import { emptyRing, type Ring, type RingKek, writeKekOf } from '../keyring/ring.ts';
+import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { promote, stage } from '../keyring/transitions.ts';
+import { tokenFolder, tokenOwner } from '../providers/pkcs11/child.ts';
+import { bundleFolder, createKek } from './createkek.ts';
+import { ensurePin } from './pins.ts';
+import { planProvision, type Wish } from './provisionplan.ts';
+import {
+  findExisting,
+  machineHash,
+  type ProvisionRecord,
+  readRecord,
+  usesSoftHsm,
+  writeRecord,
+} from './provisionrecord.ts';
+import { note, print, printJson, warn } from './terminal.ts';
+import { TokenCommand } from './tokencommand.ts';
+import { parse, usage, type Verb } from './verb.ts';
+
+const defaultRing = 'kleidi';
+
+export const provision: Verb = {
+  help: `usage: kleidi provision [--ring NAME] [--token-only] [--recovery PUB[=SHA256]]
+
+Makes PINs, a token and a ring on this host, and the first KEK (generation 1).
+Run again, it changes nothing; killed, it goes on where it stopped. Where a part
+of an earlier one was lost it refuses and names the way back, because a new key
+could not open the old data.
+
+  --ring NAME       name of the ring, the same on every host (default: kleidi)
+  --token-only      no KEK: it comes from another member with key import
+  --recovery PUB    also wrap the KEK for this offline public key (PEM)
+
+example: kleidi provision --ring prod --recovery recovery.pub`,
+
+  async run(args) {
+    const options = parse(args, { ring: 'text', 'token-only': 'flag', recovery: 'text' });
+    const config = loadConfig(options.configPath);
+    const ring = options.text('ring') ?? defaultRing;
+    if (!isRingName(ring))
+      throw usage(`'${ring}' is no ring name: 1 to 63 of a-z 0-9 and inner hyphens`);
+    const recoveryFile = options.text('recovery');
+    const recovery = recoveryFile === undefined ? undefined : await readRecoveryKey(recoveryFile);
+    const wish: Wish = {
+      ring,
+      ringNamed: options.text('ring') !== undefined,
+      token: config.pkcs11.token,
+      machine: machineHash(),
+      tokenOnly: options.flag('token-only'),
+    };
+    await mkdir(dirname(config.ring), { recursive: true, mode: 0o750 });
+    const changed = await withRingLock(config.ring, () => carryOut(config, wish, recovery));
+    report(await readRing(config.ring), changed, options.json);
+    return 0;
+  },
+};
+
+async function carryOut(
+  config: Config,
+  wish: Wish,
+  recovery: RecoveryKey | undefined,
+): Promise<boolean> {
+  const plan = planProvision(wish, await readRecord(config), findExisting(config));
+  if (plan.kind === 'nothing') {
+    await new TokenCommand(config).list();
+    return false;
+  }
+  const begun: ProvisionRecord =
+    plan.kind === 'go-on' ? plan.record : { format: 1, ...pick(wish), done: false };
+  await writeRecord(config, begun);
+  await makeToken(config);
+  await makeRing(config, begun, recovery);
+  await writeRecord(config, { ...begun, done: true });
+  return true;
+}
+
+function pick({ ring, token, machine, tokenOnly }: Wish) {
+  return { ring, token, machine, tokenOnly };
+}
+
+/** PINs first: a token whose PIN nobody knows would be lost at once. */
+async function makeToken(config: Config): Promise<void> {
+  const { module, softhsmConf, pin, soPin } = config.pkcs11;
+  if (usesSoftHsm(module))
+    await makeSoftHsmFolder(softhsmConf, join(dirname(config.ring), 'tokens'));
+  await ensurePin(pin, tokenOwner(softhsmConf));
+  await ensurePin(soPin, undefined);
+  await new TokenCommand(config).initialize(await readSecret(soPin, process.env));
+  note(`token '${config.pkcs11.token}' is ready`);
+}
+
+async function makeSoftHsmFolder(softhsmConf: string, tokens: string): Promise<void> {
+  if (!existsSync(softhsmConf)) {
+    await mkdir(dirname(softhsmConf), { recursive: true, mode: 0o755 });
+    const text = `# SoftHSM's settings for kleidi; see softhsm2.conf(5).
+directories.tokendir = ${tokens}
+objectstore.backend = file
+log.level = ERROR
+slots.removable = false
+`;
+    await writeNewFile(softhsmConf, text, 0o644);
+  }
+  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
+  if (folder !== '') await mkdir(folder, { recursive: true, mode: 0o700 });
+}
+
+async function makeRing(
+  config: Config,
+  record: ProvisionRecord,
+  recovery: RecoveryKey | undefined,
+): Promise<void> {
+  const ring = (await readRingIfAny(config.ring)) ?? emptyRing(record.ring);
+  if (!existsSync(config.ring)) await writeFirstRing(config, ring);
+  if (record.tokenOnly || ring.generation > 0) return;
+  const kek =
+    (await leftBehind(config, recovery)) ?? (await createKek(config, record.ring, recovery));
+  await writeRing(config.ring, promote(stage(ring, kek), kek.fp, 1));
+  note(`KEK ${kek.fp} is the write KEK, generation 1`);
+}
+
+/** The daemon's group must be able to read it. */
+async function writeFirstRing(config: Config, ring: Ring): Promise<void> {
+  await writeRing(config.ring, ring);
+  const owner = tokenOwner(config.pkcs11.softhsmConf);
+  if (owner !== undefined) await chown(config.ring, 0, owner.gid);
+}
+
+/** A KEK that a killed run has kept in the token, but not entered in the ring. */
+async function leftBehind(
+  config: Config,
+  recovery: RecoveryKey | undefined,
+): Promise<Omit<RingKek, 'state'> | undefined> {
+  const [kek] = await new TokenCommand(config).list();
+  if (kek === undefined) return undefined;
+  const hasBundle = existsSync(join(bundleFolder(config), `${kek.fp}.json`));
+  if (recovery !== undefined && !hasBundle) return undefined;
+  return {
+    fp: kek.fp,
+    provider: 'pkcs11',
+    recovery: hasBundle && recovery !== undefined ? recovery.fingerprint : null,
+    created: new Date().toISOString(),
+  };
+}
+
+function report(ring: Ring, changed: boolean, json: boolean): void {
+  const kek = writeKekOf(ring);
+  const { generation } = ring;
+  const keyId = kek === undefined ? null : formatKeyId({ ring: ring.ring, generation, fp: kek.fp });
+  if (json) {
+    printJson({
+      fp: kek?.fp ?? null,
+      keyId,
+      ring: ring.ring,
+      generation,
+      recovery: kek?.recovery ?? null,
+      changed,
+    });
+    return;
+  }
+  print(
+    changed
+      ? `provisioned: ring '${ring.ring}', generation ${generation}`
+      : 'already provisioned, nothing changed',
+  );
+  if (keyId !== null) print(`key id: ${keyId}`);
+  if (kek?.recovery === null) {
+    warn(
+      'this KEK has no recovery: if the token is lost, so is everything sealed under it (see --recovery)',
+    );
+  }
+}

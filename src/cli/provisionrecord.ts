@@ -1,0 +1,90 @@
+// provision.json beside the ring: what `kleidi provision` has begun on this
+// machine, and whether it came to its end. With it, a killed run can go on; and
+// a lost part is told from one that never was.
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Config } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { isErrno, writeFileAtomically } from '../files.ts';
+import { tokenFolder } from '../providers/pkcs11/child.ts';
+import { secretExists } from './pins.ts';
+
+export interface ProvisionRecord {
+  readonly format: 1;
+  readonly ring: string;
+  readonly token: string;
+  /** Hash of the machine id, so that a cloned disk is noticed. */
+  readonly machine: string;
+  readonly tokenOnly: boolean;
+  readonly done: boolean;
+}
+
+/** What there is already. `token` is undefined where only the module can tell. */
+export interface Existing {
+  readonly ring: boolean;
+  readonly pins: boolean;
+  readonly token: boolean | undefined;
+  readonly encryptionConfig: boolean;
+}
+
+export function recordPath(config: Config): string {
+  return join(dirname(config.ring), 'provision.json');
+}
+
+export async function readRecord(config: Config): Promise<ProvisionRecord | undefined> {
+  const path = recordPath(config);
+  try {
+    return JSON.parse(await readFile(path, 'utf8')) as ProvisionRecord;
+  } catch (cause) {
+    if (isErrno(cause, 'ENOENT')) return undefined;
+    throw new KleidiError(
+      'refused',
+      `${path} cannot be read, so it is not known what was made here`,
+      {
+        hint: 'restore the file, or move it away where ring, token and PINs are all in place',
+        cause,
+      },
+    );
+  }
+}
+
+export async function writeRecord(config: Config, record: ProvisionRecord): Promise<void> {
+  await writeFileAtomically(recordPath(config), `${JSON.stringify(record, null, 2)}\n`, 0o640);
+}
+
+export function machineHash(): string {
+  const id = existsSync('/etc/machine-id') ? readFileSync('/etc/machine-id', 'utf8').trim() : '';
+  return createHash('sha256').update(`kleidi/v1 machine ${id}`).digest('hex');
+}
+
+export function findExisting(config: Config): Existing {
+  return {
+    ring: existsSync(config.ring),
+    pins: secretExists(config.pkcs11.pin) || secretExists(config.pkcs11.soPin),
+    token: softHsmTokenExists(config),
+    encryptionConfig: namesKleidi(config.encryptionConfig),
+  };
+}
+
+function softHsmTokenExists(config: Config): boolean | undefined {
+  const { module, softhsmConf } = config.pkcs11;
+  if (!usesSoftHsm(module)) return undefined;
+  if (!existsSync(softhsmConf)) return false;
+  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
+  return existsSync(folder) && readdirSync(folder).length > 0;
+}
+
+/** By its name, because nothing is loaded yet. */
+export function usesSoftHsm(module: string): boolean {
+  return /softhsm/i.test(module);
+}
+
+function namesKleidi(path: string): boolean {
+  try {
+    return /\bkleidi\b/.test(readFileSync(path, 'utf8'));
+  } catch {
+    return false;
+  }
+}

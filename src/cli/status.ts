@@ -1,0 +1,66 @@
+// kleidi status: what the running daemon knows of itself.
+import { loadConfig } from '../config.ts';
+import type { KekReport, StateResponse } from '../kms/contract.ts';
+import { askState } from './askstate.ts';
+import { paint, print, printJson, table } from './terminal.ts';
+import { parse, type Verb } from './verb.ts';
+
+export const status: Verb = {
+  help: `usage: kleidi status [--socket PATH] [--json]
+
+Asks the running daemon. Exit code 0: it serves and all is well; 1: it does not
+serve, or this host lacks a KEK of the ring, or no daemon answers.
+
+  --socket PATH   default: socket in the configuration
+
+example: kleidi status --json`,
+
+  async run(args) {
+    const { text, json, configPath } = parse(args, { socket: 'text' });
+    const state = await askState(text('socket') ?? loadConfig(configPath).socket);
+    if (json) printJson(state);
+    else show(state);
+    return state.healthz === 'ok' ? 0 : 1;
+  },
+};
+
+function show(state: StateResponse): void {
+  print(headline(state));
+  print(`kleidi ${state.version}, pid ${state.pid}, since ${time(state.startedUnixMs)}`);
+  for (const provider of state.providers) print(`provider ${provider}`);
+  if (state.ring !== '')
+    print(`ring ${state.ring}, generation ${state.generation}, ${state.digest}`);
+  if (state.keyId !== '') print(`key id ${state.keyId}\n       ${state.keyIdHash}`);
+  print(
+    `self-test ${time(state.selfTestUnixMs)}, token on disk verified ${time(state.tokenVerifiedUnixMs)}`,
+  );
+  for (const notice of state.notices)
+    print(`${paint('notice', 'yellow', process.stdout)}: ${notice}`);
+  if (state.keks.length > 0) print(`\n${kekTable(state.keks)}`);
+}
+
+function headline({ healthz, failure }: StateResponse): string {
+  if (failure !== '') return `${paint('not serving', 'red', process.stdout)}: ${failure}`;
+  if (healthz !== 'ok') return `${paint('degraded', 'yellow', process.stdout)}: ${healthz}`;
+  return paint('serving', 'green', process.stdout);
+}
+
+function kekTable(keks: readonly KekReport[]): string {
+  const rows = keks.map((kek) => [
+    kek.fp,
+    kek.state,
+    kek.provider,
+    kek.verified ? 'yes' : 'NO',
+    String(kek.encrypts),
+    String(kek.decrypts),
+    time(kek.lastDecryptUnixMs),
+  ]);
+  return table([
+    ['FINGERPRINT', 'STATE', 'PROVIDER', 'VERIFIED', 'ENCRYPTS', 'DECRYPTS', 'LAST DECRYPT'],
+    ...rows,
+  ]);
+}
+
+function time(unixMs: number): string {
+  return unixMs === 0 ? 'not yet' : new Date(unixMs).toISOString();
+}

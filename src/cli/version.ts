@@ -1,0 +1,28 @@
+// kleidi version: kleidi, Node, OpenSSL, and the PKCS#11 module in use.
+import { existsSync } from 'node:fs';
+import { loadConfig } from '../config.ts';
+import { firstModule } from '../modules.ts';
+import { version as kleidi } from '../version.ts';
+import { print, printJson } from './terminal.ts';
+import { parse, type Verb } from './verb.ts';
+
+export const version: Verb = {
+  help: `usage: kleidi version [--json]
+
+example: kleidi version`,
+
+  async run(args) {
+    const { configPath, json } = parse(args, {});
+    const module = moduleIn(configPath);
+    const { node, openssl } = process.versions;
+    if (json) printJson({ kleidi, node, openssl, module });
+    else print(`kleidi ${kleidi}\nnode ${node}\nopenssl ${openssl}\nmodule ${module}`);
+    return 0;
+  },
+};
+
+/** The version must be told on a host that is not configured yet, too. */
+function moduleIn(configPath: string): string {
+  const path = existsSync(configPath) ? loadConfig(configPath).pkcs11.module : firstModule();
+  return existsSync(path) ? path : `${path} (not installed)`;
+}

@@ -1,0 +1,65 @@
+// The test command: runs the stages of the suite, prints the time of each, and
+// ends with one verdict. Under KLEIDI_TEST_STRICT=1 a skipped test is a failure.
+//
+//   node test/run.ts [FILE...]
+
+import { spawnSync } from 'node:child_process';
+import { globSync } from 'node:fs';
+import { run } from 'node:test';
+import { spec } from 'node:test/reporters';
+
+interface Stage {
+  readonly name: string;
+  readonly budgetMinutes: number;
+  readonly files: readonly string[];
+}
+
+interface Counts {
+  passed: number;
+  failed: number;
+  skipped: number;
+}
+
+const strict = process.env['KLEIDI_TEST_STRICT'] === '1';
+const named = process.argv.slice(2);
+const stages: readonly Stage[] =
+  named.length > 0
+    ? [{ name: 'named', budgetMinutes: 90, files: named }]
+    : [
+        { name: 'unit', budgetMinutes: 1, files: globSync('test/unit/*.test.ts') },
+        { name: 'core', budgetMinutes: 4, files: globSync('test/integration/*.test.ts') },
+      ];
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+function check(): boolean {
+  say('== check: types, lint, format');
+  return spawnSync('npm', ['run', '--silent', 'check'], { stdio: 'inherit' }).status === 0;
+}
+
+async function runStage({ name, budgetMinutes, files }: Stage, total: Counts): Promise<void> {
+  const startMs = Date.now();
+  say(`== ${name}: ${files.length} files`);
+  const stream = run({ files: [...files].sort(), concurrency: 2 });
+  stream.on('test:pass', ({ skip, details }) => {
+    if (details.type === 'suite') return;
+    if (skip === undefined) total.passed += 1;
+    else total.skipped += 1;
+  });
+  stream.on('test:fail', () => {
+    total.failed += 1;
+  });
+  for await (const part of stream.compose(new spec())) process.stdout.write(part);
+  const minutes = (Date.now() - startMs) / 60_000;
+  say(`== ${name}: ${minutes.toFixed(1)} of ${budgetMinutes} minutes`);
+}
+
+const total: Counts = { passed: 0, failed: 0, skipped: 0 };
+if (named.length === 0 && !check()) total.failed += 1;
+for (const stage of stages) await runStage(stage, total);
+say(`tests: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
+const good = total.failed === 0 && total.passed > 0 && !(strict && total.skipped > 0);
+say(good ? 'verdict: good' : 'verdict: NOT good');
+process.exitCode = good ? 0 : 1;
