@@ -2,7 +2,7 @@
 // Config, or one error that names every bad field at once.
 import { readFileSync } from 'node:fs';
 import convict from 'convict';
-import { parseDocument } from 'yaml';
+import { type Document, parseDocument, type YAMLError } from 'yaml';
 import { KleidiError } from './errors.ts';
 import type { LogFormat, LogLevel } from './log.ts';
 import { firstModule } from './modules.ts';
@@ -58,6 +58,12 @@ const wholeNumber = (least: number, most: number): ((value: unknown) => void) =>
     `a whole number from ${least} to ${most}`,
     (v) => Number.isInteger(v) && Number(v) >= least && Number(v) <= most,
   );
+
+interface Field {
+  format(value: unknown): void;
+}
+
+const isField = (node: object): node is Field => 'doc' in node;
 
 const field = <T>(doc: string, fallback: T, format: (value: unknown) => void) => ({
   doc,
@@ -137,14 +143,37 @@ const schema = {
 /** @throws KleidiError config-invalid, with every fault and the file's path */
 export function loadConfig(path: string): Config {
   const values = parseYaml(readText(path), path);
+  const faults = faultsIn(values, schema, '');
+  if (faults.length > 0) throw invalid(path, faults);
   // convict would read the environment and the command line by itself.
   const config = convict(schema, { env: {}, args: [] });
-  try {
-    config.load(values).validate({ allowed: 'strict' });
-  } catch (cause) {
-    throw invalid(path, faultsOf(cause));
-  }
+  config.load(values).validate({ allowed: 'strict' });
   return deepFreeze(config.getProperties()) as Config;
+}
+
+/**
+ * Found before convict sees the values: it would read "12abc" as 12, drop
+ * __proto__, take "log.level" for a field, and quote what stands in pkcs11.pin.
+ */
+function faultsIn(values: object, known: object, prefix: string): string[] {
+  const nodes = new Map<string, object>(Object.entries(known));
+  return Object.entries(values).flatMap(([name, value]: [string, unknown]) => {
+    const at = prefix + name;
+    const node = nodes.get(name);
+    if (node === undefined) return [`${at}: unknown field`];
+    if (isField(node)) return faultsOf(node, value).map((fault) => `${at}: ${fault}`);
+    if (isMapping(value)) return faultsIn(value, node, `${at}.`);
+    return [`${at}: not shown, allowed is a list of fields (name: value)`];
+  });
+}
+
+function faultsOf({ format }: Field, value: unknown): string[] {
+  try {
+    format(value);
+    return [];
+  } catch (fault) {
+    return [fault instanceof Error ? fault.message : String(fault)];
+  }
 }
 
 /** Every field with its doc and default, for `--help` and the man page. */
@@ -171,24 +200,30 @@ function readText(path: string): string {
 }
 
 function parseYaml(text: string, path: string): object {
-  const document = parseDocument(text, { prettyErrors: true });
-  const faults = document.errors.map((error) => error.message.split('\n')[0] ?? error.code);
-  if (faults.length > 0) throw invalid(path, faults);
-  const value: unknown = document.toJS({ maxAliasCount: 0 }) ?? {};
-  if (value instanceof Object && !Array.isArray(value)) return value;
+  // yaml would print its warnings, which quote keys, by itself.
+  const document = parseDocument(text, { prettyErrors: true, logLevel: 'error' });
+  if (document.errors.length > 0) throw invalid(path, document.errors.map(yamlFault));
+  const value = withoutAliases(document, path) ?? {};
+  if (isMapping(value)) return value;
   throw invalid(path, ['it is not a list of fields (name: value)']);
 }
 
-/** convict gathers all faults in one message, a line each. */
-function faultsOf(cause: unknown): string[] {
-  const message = cause instanceof Error ? cause.message : String(cause);
-  return message
-    .split('\n')
-    .map((line) => line.trim().replace(/: value was .*$/, ''))
-    .map((line) =>
-      line.replace(/^configuration param '(.+)' not declared in the schema$/, '$1: unknown field'),
-    )
-    .filter((line) => line !== '' && !/^Errors?:?$/i.test(line));
+/** Kind and place only: the parser's messages quote the text, which may be a secret. */
+function yamlFault({ code, linePos }: YAMLError): string {
+  const { line, col } = linePos?.[0] ?? { line: 0, col: 0 };
+  return `line ${line}, column ${col}: not YAML (${code.toLowerCase().replaceAll('_', ' ')})`;
+}
+
+function withoutAliases(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 0 });
+  } catch {
+    throw invalid(path, ['it uses an alias (*name), which kleidi does not read']);
+  }
+}
+
+function isMapping(value: unknown): value is object {
+  return value instanceof Object && Object.getPrototypeOf(value) === Object.prototype;
 }
 
 /** Without a cause: the parsers' own errors quote the value, which may be a secret. */

@@ -7,8 +7,8 @@ export type Log = pino.Logger;
 export type LogFormat = 'auto' | 'journald' | 'json' | 'pretty';
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
-/** Fields that never reach a log, whatever object somebody logs by mistake. */
-const secretFields = [
+/** Fields that never reach a log, at any depth, whatever object somebody logs by mistake. */
+export const secretFields = [
   'pin',
   'soPin',
   'oldPin',
@@ -23,12 +23,9 @@ const secretFields = [
   'key',
   'privateKey',
   'body',
-];
+] as const;
 
-const redact = {
-  paths: ['', '*.', '*.*.', '*.*.*.'].flatMap((depth) => secretFields.map((f) => `${depth}${f}`)),
-  censor: '[redacted]',
-};
+const secretNames: ReadonlySet<string> = new Set(secretFields.map((name) => name.toLowerCase()));
 
 export interface LogSettings {
   readonly level: LogLevel;
@@ -47,8 +44,8 @@ export function openLog(
   env: NodeJS.ProcessEnv = process.env,
 ): Log {
   const format = settings.format === 'auto' ? detectFormat(sink, env) : settings.format;
-  const options = { level: settings.level, redact, base: null };
-  const write = (line: string): unknown => sink.write(lineIn(format, line));
+  const options = { level: settings.level, base: null };
+  const write = (line: string): unknown => sink.write(lineIn(format, recordOf(line)));
   return pino(options, { write });
 }
 
@@ -58,12 +55,38 @@ function detectFormat(sink: LogSink, env: NodeJS.ProcessEnv): Exclude<LogFormat,
   return env['JOURNAL_STREAM'] === undefined ? 'json' : 'journald';
 }
 
-function lineIn(format: Exclude<LogFormat, 'auto'>, json: string): string {
-  if (format === 'json') return json;
-  const { level, time, msg, ...fields } = JSON.parse(json) as Record<string, unknown>;
-  const text = [msg, ...Object.entries(fields).map(fieldText)].join(' ').replaceAll('\n', ' ');
-  if (format === 'journald') return `<${priority(Number(level))}>${text}\n`;
-  return `${new Date(Number(time)).toISOString()} ${pino.levels.labels[Number(level)]} ${text}\n`;
+interface LogRecord {
+  readonly level: number;
+  readonly time: number;
+  readonly [field: string]: unknown;
+}
+
+/**
+ * pino's own redaction goes by paths of a fixed depth; a reviver sees every
+ * name, however deep. Level and time are pino's, also where a logged object has
+ * fields of those names.
+ */
+function recordOf(json: string): LogRecord {
+  const [, level, time] = /^\{"level":(\d+),"time":(\d+)/.exec(json) ?? [];
+  const fields = JSON.parse(json, censored) as Record<string, unknown>;
+  return { ...fields, level: Number(level), time: Number(time) };
+}
+
+function censored(name: string, value: unknown): unknown {
+  return secretNames.has(name.toLowerCase()) ? '[redacted]' : value;
+}
+
+function lineIn(format: Exclude<LogFormat, 'auto'>, record: LogRecord): string {
+  if (format === 'json') return `${JSON.stringify(record)}\n`;
+  const { level, time, msg, ...fields } = record;
+  const text = oneLine([msg, ...Object.entries(fields).map(fieldText)].join(' '));
+  if (format === 'journald') return `<${priority(level)}>${text}\n`;
+  return `${new Date(time).toISOString()} ${pino.levels.labels[level]} ${text}\n`;
+}
+
+/** A client's text must not begin a second line, nor steer a terminal. */
+function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ');
 }
 
 function fieldText([name, value]: [string, unknown]): string {

@@ -18,7 +18,7 @@ export function inheritedFd(env: NodeJS.ProcessEnv, pid: number): number | undef
   if (LISTEN_PID === undefined || Number(LISTEN_PID) !== pid) return undefined;
   const count = Number(LISTEN_FDS);
   if (!Number.isInteger(count) || count < 1) return undefined;
-  const names = (LISTEN_FDNAMES ?? '').split(':');
+  const names = (LISTEN_FDNAMES ?? '').split(':').slice(0, count);
   const named = names.indexOf('kms');
   if (count > 1 && named === -1) {
     throw new KleidiError(

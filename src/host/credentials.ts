@@ -38,7 +38,10 @@ async function readSecretFile(path: string, kind: 'private' | 'systemd'): Promis
   try {
     const { mode } = await file.stat();
     if (kind === 'private' && (mode & 0o077) !== 0) throw tooOpen(path, mode);
-    return requireText(path, await file.readFile('utf8'));
+    const text = await file.readFile('utf8').catch((cause: unknown) => {
+      throw missing(path, cause);
+    });
+    return requireText(path, text);
   } finally {
     await file.close();
   }

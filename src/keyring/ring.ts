@@ -28,6 +28,9 @@ export interface Ring {
   readonly keks: readonly RingKek[];
 }
 
+/** A key id has room for 15 digits. */
+export const maxGeneration = 1e15 - 1;
+
 const kekStates: readonly string[] = ['staged', 'write', 'read', 'retired'];
 const providerKinds: readonly string[] = ['pkcs11', 'vault'];
 
@@ -70,7 +73,7 @@ function ringFaults(value: unknown): string[] {
   if (
     !Number.isSafeInteger(generation) ||
     Number(generation) < 0 ||
-    Number(generation) > 1e15 - 1
+    Number(generation) > maxGeneration
   ) {
     faults.push(`generation is ${show(generation)}, allowed is a whole number from 0`);
   }
@@ -84,9 +87,9 @@ function kekFaults(kek: unknown, at: string): string[] {
   const { fp, state, provider, recovery, created, ...rest } = kek;
   const checks: readonly (readonly [boolean, string])[] = [
     [isHex(fp, 32), `${at}.fp is ${show(fp)}, not 32 hex digits`],
-    [kekStates.includes(String(state)), `${at}.state is ${show(state)}, not one of ${kekStates}`],
+    [isOneOf(kekStates, state), `${at}.state is ${show(state)}, not one of ${kekStates}`],
     [
-      providerKinds.includes(String(provider)),
+      isOneOf(providerKinds, provider),
       `${at}.provider is ${show(provider)}, not one of ${providerKinds}`,
     ],
     [recovery === null || isHex(recovery, 64), `${at}.recovery is neither null nor a SHA-256`],
@@ -113,6 +116,11 @@ function wholeFaults(ring: Ring): string[] {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Only text: String(['retired']) would read as a state. */
+function isOneOf(words: readonly string[], value: unknown): boolean {
+  return typeof value === 'string' && words.includes(value);
 }
 
 function isHex(value: unknown, digits: number): boolean {

@@ -2,7 +2,7 @@
 // only ever rises, so that a key id is never announced twice.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import type { Ring, RingKek } from './ring.ts';
+import { maxGeneration, type Ring, type RingKek } from './ring.ts';
 
 /** Adds a KEK that decrypts from now on and is not written with yet. */
 export function stage(ring: Ring, kek: Omit<RingKek, 'state'>): Ring {
@@ -27,11 +27,14 @@ export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
       'kleidi ring show',
     );
   }
-  if (!Number.isSafeInteger(generation) || generation <= ring.generation) {
+  if (!Number.isInteger(generation) || generation <= ring.generation) {
     throw refused(
       `generation ${generation} is not above the current ${ring.generation}`,
       'use the number that the other hosts use, or leave --generation out',
     );
+  }
+  if (generation > maxGeneration) {
+    throw refused(`generation ${generation} is above ${maxGeneration}`, 'use a smaller number');
   }
   return { ...ring, generation, keks: ring.keks.map((each) => promoted(each, fp)) };
 }

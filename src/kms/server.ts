@@ -9,6 +9,7 @@ import type { Log } from '../log.ts';
 import type { StateResponse } from './contract.ts';
 import * as contract from './contract.ts';
 import type { CallContext, KmsService } from './service.ts';
+import { Sessions } from './sessions.ts';
 
 /** kube-apiserver never sends more than a few KiB. */
 const maxMessageBytes = 64 * 1024;
@@ -22,6 +23,7 @@ type Unary<Request, Response> = (
 export class KmsServer {
   readonly #server: grpc.Server;
   readonly #connections: ReturnType<grpc.Server['createConnectionInjector']>;
+  readonly #sessions = new Sessions();
   readonly #log: Log;
   readonly #failures = new Map<ErrorCode, { lastLineMs: number; unlogged: number }>();
 
@@ -45,12 +47,14 @@ export class KmsServer {
     this.#connections.injectConnection(connection);
   }
 
-  /** Tells clients to go (GOAWAY), lets calls finish, then cuts what is left. */
+  /** Lets clients go without losing a call, then cuts what is left after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
-    this.#connections.drain(graceMs);
+    const startMs = performance.now();
+    await this.#sessions.dismiss(graceMs / 2);
+    const leftMs = graceMs - (performance.now() - startMs);
     await Promise.race([
       new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve())),
-      new Promise<void>((resolve) => setTimeout(resolve, graceMs).unref()),
+      new Promise<void>((resolve) => setTimeout(resolve, leftMs).unref()),
     ]);
     this.#server.forceShutdown();
   }

@@ -37,7 +37,8 @@ def say(**fields):
 while not stopping:
     child = os.fork()
     if child == 0:
-        os.dup2(listener.fileno(), 3, inheritable=True)
+        os.dup2(listener.fileno(), 3)
+        os.set_inheritable(3, True)
         os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="kms")
         os.execv(program[0], program)
     say(event="supervisor-started", pid=child)
