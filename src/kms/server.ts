@@ -13,6 +13,8 @@ import { Sessions } from './sessions.ts';
 
 /** kube-apiserver never sends more than a few KiB. */
 const maxMessageBytes = 64 * 1024;
+/** An API server leaves within milliseconds of the GOAWAY. */
+const dismissMs = 1_000;
 const failureLineEveryMs = 10_000;
 const maxUidCharacters = 64;
 
@@ -50,7 +52,7 @@ export class KmsServer {
   /** Lets clients go without losing a call, then cuts what is left after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
     const startMs = performance.now();
-    await this.#sessions.dismiss(graceMs / 2);
+    await this.#sessions.dismiss(Math.min(dismissMs, graceMs));
     const leftMs = graceMs - (performance.now() - startMs);
     await Promise.race([
       new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve())),
