@@ -189,7 +189,7 @@ async function oneRound(requests: readonly BadRequest[]): Promise<void> {
   await Promise.all(requests.map(expectRefusal));
   await rawBytes(Buffer.from('GET / HTTP/1.1\r\nHost: localhost\r\n\r\n'));
   await rawBytes(randomBytes(300));
-  await rawBytes(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n' + '\xff'.repeat(64), 'latin1'));
+  await rawBytes(Buffer.from(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${'\xff'.repeat(64)}`, 'latin1'));
   await dieMidCall();
 }
 

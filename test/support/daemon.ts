@@ -10,6 +10,13 @@ export type LogLine = Readonly<Record<string, unknown>>;
 
 const supervisor = fileURLToPath(new URL('supervisor.py', import.meta.url));
 
+export interface SuperviseOptions {
+  readonly restartMs?: number;
+  readonly env?: NodeJS.ProcessEnv;
+  /** Supervisor and daemon run as this user id. */
+  readonly asUser?: number;
+}
+
 export class Daemon {
   readonly process: ChildProcess;
   /** Every log line, and every other line as { text }. */
@@ -46,12 +53,13 @@ export class Daemon {
   static async supervise(
     configPath: string,
     socket: string,
-    { restartMs = 50, env = {} }: { restartMs?: number; env?: NodeJS.ProcessEnv } = {},
+    { restartMs = 50, env = {}, asUser }: SuperviseOptions = {},
   ): Promise<Daemon> {
     const command = [process.execPath, program, 'serve', '--config', configPath];
     const daemon = new Daemon(
       spawn('python3', [supervisor, socket, String(restartMs), ...command], {
         env: { ...process.env, ...env },
+        ...(asUser === undefined ? {} : { uid: asUser, gid: asUser }),
       }),
     );
     await daemon.event('listening');

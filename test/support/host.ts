@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { stringify } from 'yaml';
 import { parseRing, type Ring } from '../../src/keyring/ring.ts';
-import { Daemon } from './daemon.ts';
+import { Daemon, type SuperviseOptions } from './daemon.ts';
 import { temporaryFolder } from './folder.ts';
 import { kleidi, type Result, type RunOptions } from './kleidi.ts';
 
@@ -82,7 +82,7 @@ export class TestHost {
     return this.#untilEnd(await Daemon.start(this.configPath, this.socket, env));
   }
 
-  async superviseServe(options: Parameters<typeof Daemon.supervise>[2] = {}): Promise<Daemon> {
+  async superviseServe(options: SuperviseOptions = {}): Promise<Daemon> {
     return this.#untilEnd(await Daemon.supervise(this.configPath, this.socket, options));
   }
 

@@ -1,0 +1,136 @@
+// The ring file changes under a running daemon, also with the token folder
+// read-only to it, and two hosts whose labels are the same.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Ring } from '../../src/keyring/ring.ts';
+import { promote } from '../../src/keyring/transitions.ts';
+import { KmsClient, type Status } from '../support/client.ts';
+import { TestHost } from '../support/host.ts';
+
+const seed = randomBytes(32);
+
+async function createKek(host: TestHost): Promise<string> {
+  const { stdout, stderr } = await host.run('key', 'create', '--json');
+  assert.notEqual(stdout, '', stderr);
+  return (JSON.parse(stdout) as { fp: string }).fp;
+}
+
+function putRing(host: TestHost, ring: Ring | string): void {
+  const text = typeof ring === 'string' ? ring : JSON.stringify(ring);
+  writeFileSync(`${host.ringPath}.new`, text);
+  renameSync(`${host.ringPath}.new`, host.ringPath);
+}
+
+async function statusOnce(client: KmsClient, good: (status: Status) => boolean): Promise<Status> {
+  for (let i = 0; i < 100; i += 1) {
+    const status = await client.status().catch(() => undefined);
+    if (status !== undefined && good(status)) return status;
+    await sleep(50);
+  }
+  throw new Error('Status has not come to what was expected within 5 s');
+}
+
+test('a promotion is noticed within a second, old data still opens, Encrypt agrees with Status', async () => {
+  const host = await TestHost.provisioned();
+  const daemon = await host.serve();
+  const client = new KmsClient(host.socket);
+  const old = await client.encrypt(seed);
+  const fp = await createKek(host);
+  putRing(host, promote(host.ring, fp, 2));
+  const status = await statusOnce(client, ({ keyId }) => keyId !== old.keyId);
+  assert.equal(status.keyId, `k1.test.2.${fp}`);
+  assert.equal((await client.encrypt(seed)).keyId, status.keyId);
+  assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);
+
+  // Rollback is a promotion under a higher generation; an older ring is refused.
+  const before = host.ring;
+  const first = before.keks.find((kek) => kek.fp !== fp)?.fp ?? '';
+  putRing(host, promote(before, first, 3));
+  await statusOnce(client, ({ keyId }) => keyId === `k1.test.3.${first}`);
+  const from = daemon.lines.length;
+  putRing(host, before);
+  await daemon.event('ring-refused', from);
+  assert.equal((await client.status()).keyId, `k1.test.3.${first}`);
+  await daemon.stop();
+});
+
+test('a corrupt or missing ring does not stop what is served, nor the start', async () => {
+  const host = await TestHost.provisioned();
+  const good = host.ring;
+  const daemon = await host.serve();
+  const client = new KmsClient(host.socket);
+  const sealed = await client.encrypt(seed);
+  putRing(host, '{ torn');
+  await daemon.event('ring-refused');
+  assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
+  await daemon.stop();
+
+  rmSync(host.ringPath);
+  const again = await host.serve();
+  const late = new KmsClient(host.socket);
+  await assert.rejects(late.status(), /the ring file is missing/);
+  putRing(host, good);
+  await statusOnce(late, ({ healthz }) => healthz === 'ok');
+  assert.deepEqual(await late.decrypt(sealed.ciphertext, sealed.keyId), seed);
+  await again.stop();
+});
+
+test('a KEK that this host lacks makes healthz a sentence while writes go on', async () => {
+  const host = await TestHost.provisioned();
+  const daemon = await host.serve();
+  const client = new KmsClient(host.socket);
+  const { keks } = host.ring;
+  const foreign = {
+    fp: 'ab'.repeat(16),
+    state: 'read',
+    provider: 'pkcs11',
+    recovery: null,
+  } as const;
+  putRing(host, { ...host.ring, keks: [...keks, { ...foreign, created: '2026-01-01T00:00:00Z' }] });
+  const status = await statusOnce(client, ({ healthz }) => healthz !== 'ok');
+  assert.match(status.healthz, /lacks KEK (ab)+/);
+  assert.equal((await client.encrypt(seed)).keyId, status.keyId);
+  assert.equal((await host.run('status')).exitCode, 1);
+  await daemon.stop();
+});
+
+test('a second token with the same ring name and label has another key id and refuses the first', async () => {
+  const [a, b] = [await TestHost.provisioned(), await TestHost.provisioned()];
+  const [one, two] = [await a.serve(), await b.serve()];
+  const sealed = await new KmsClient(a.socket).encrypt(seed);
+  const other = new KmsClient(b.socket);
+  assert.notEqual((await other.status()).keyId, sealed.keyId);
+  await assert.rejects(other.decrypt(sealed.ciphertext, sealed.keyId), {
+    code: 5,
+    details: /is not in ring 'test' on this host/,
+  });
+  await Promise.all([one.stop(), two.stop()]);
+});
+
+test('with the token folder read-only a new KEK arrives by a restart on the held socket', async (t) => {
+  const host = await TestHost.provisioned();
+  const uid = 65_534;
+  const { spawnSync } = await import('node:child_process');
+  if (process.getuid?.() !== 0) return t.skip('needs root, to serve as another user');
+  // The daemon runs as nobody: it may read the token, and write only its runtime folder.
+  spawnSync('chmod', ['-R', 'a+rX', host.folder]);
+  spawnSync('chmod', ['0777', host.folder, `${host.folder}/run`]);
+  spawnSync('chown', [`${uid}`, host.pinPath]);
+  spawnSync('chmod', ['0400', host.pinPath]);
+  const daemon = await host.superviseServe({ asUser: uid });
+  const client = new KmsClient(host.socket);
+  const old = await client.encrypt(seed);
+  const fp = await createKek(host);
+  spawnSync('chmod', ['-R', 'a+rX', host.tokens]);
+  const firstPid = daemon.pid;
+  putRing(host, promote(host.ring, fp, 2));
+  spawnSync('chmod', ['a+r', host.ringPath]);
+  const status = await statusOnce(client, ({ keyId }) => keyId === `k1.test.2.${fp}`);
+  t.diagnostic(`restarted for the new KEK: ${daemon.pid !== firstPid}`);
+  assert.equal((await client.encrypt(seed)).keyId, status.keyId);
+  assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);
+  await daemon.stop();
+});

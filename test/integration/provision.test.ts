@@ -1,0 +1,148 @@
+// `kleidi provision`: once, twice, killed at any moment, and where a part of an
+// earlier run was lost.
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { KmsClient } from '../support/client.ts';
+import { TestHost } from '../support/host.ts';
+import { program } from '../support/kleidi.ts';
+
+/**
+ * Every file of the host with its contents, but for lock files and token.object:
+ * SoftHSM writes that one again at every login.
+ */
+function snapshot(host: TestHost): Record<string, string> {
+  const files = readdirSync(host.folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !/\.lock$|^token\.object$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name));
+  return Object.fromEntries(
+    files.map((file) => [file, createHash('sha256').update(readFileSync(file)).digest('hex')]),
+  );
+}
+
+function mode(path: string): string {
+  return (statSync(path).mode & 0o777).toString(8);
+}
+
+test('a bare host gets PINs, token, ring and one write KEK, and a second run changes nothing', async () => {
+  const host = new TestHost();
+  const first = await host.run('provision', '--ring', 'prod', '--json');
+  assert.equal(first.exitCode, 0, first.stderr);
+  const { fp, keyId, changed } = JSON.parse(first.stdout) as Record<string, unknown>;
+  assert.equal(keyId, `k1.prod.1.${fp}`);
+  assert.equal(changed, true);
+  assert.deepEqual(
+    host.ring.keks.map((kek) => kek.state),
+    ['write'],
+  );
+  assert.equal(mode(host.ringPath), '640');
+  assert.equal(mode(host.pinPath), '400');
+  assert.equal(mode(host.tokens), '700');
+  assert.ok(host.pin.length >= 32);
+  assert.notEqual(host.pin, readFileSync(join(host.folder, 'so-pin'), 'utf8'));
+
+  const before = snapshot(host);
+  const second = await host.run('provision', '--ring', 'prod');
+  assert.equal(second.exitCode, 0, second.stderr);
+  assert.match(second.stdout, /already provisioned/);
+  assert.deepEqual(snapshot(host), before);
+  assert.equal((await host.run('provision', '--ring', 'other')).exitCode, 1);
+  assert.deepEqual(snapshot(host), before);
+});
+
+test('--token-only makes a ring at generation 0 without a KEK', async () => {
+  const host = new TestHost();
+  assert.equal((await host.run('provision', '--token-only')).exitCode, 0);
+  assert.equal(host.ring.generation, 0);
+  assert.deepEqual(host.ring.keks, []);
+});
+
+const losses: readonly (readonly [string, (host: TestHost) => void])[] = [
+  ['the ring file', (host) => rmSync(host.ringPath)],
+  ['the token', (host) => rmSync(host.tokens, { recursive: true })],
+  [
+    'the PINs',
+    (host) => {
+      for (const pin of ['pin', 'so-pin']) rmSync(join(host.folder, pin));
+    },
+  ],
+  [
+    'the ring file and the record',
+    (host) => {
+      rmSync(host.ringPath);
+      rmSync(join(host.folder, 'state/provision.json'));
+    },
+  ],
+  [
+    'all but the EncryptionConfiguration',
+    (host) => {
+      rmSync(join(host.folder, 'state'), { recursive: true });
+      writeFileSync(join(host.folder, 'encryption-config.yaml'), 'kms: { name: kleidi }');
+    },
+  ],
+  [
+    'the machine: the disk is a copy',
+    (host) => {
+      const path = join(host.folder, 'state/provision.json');
+      const record = JSON.parse(readFileSync(path, 'utf8')) as object;
+      writeFileSync(path, JSON.stringify({ ...record, machine: '0'.repeat(64) }));
+    },
+  ],
+];
+
+for (const [what, lose] of losses) {
+  test(`where ${what} was lost it refuses, changes nothing and names the way back`, async () => {
+    const host = await TestHost.provisioned();
+    lose(host);
+    const before = snapshot(host);
+    const { exitCode, stderr } = await host.run('provision');
+    assert.equal(exitCode, 1);
+    assert.match(stderr, /^kleidi: error: .+\nkleidi: hint: .+/m);
+    assert.deepEqual(snapshot(host), before);
+  });
+}
+
+/** kill -9 to the whole process group, `ms` after its start. */
+async function killProvision(host: TestHost, ms: number): Promise<void> {
+  const args = [program, 'provision', '--ring', 'test', '--config', host.configPath];
+  const child = spawn(process.execPath, args, { detached: true, stdio: 'ignore' });
+  const ended = new Promise((resolve) => child.once('exit', resolve));
+  await Promise.race([sleep(ms), ended]);
+  if (child.exitCode === null && child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+  await ended;
+}
+
+test('killed at any moment it can be run again and ends with one KEK that serves', async (t) => {
+  const moments = Array.from({ length: 26 }, (_, i) => 40 + i * 20);
+  for (const ms of moments) {
+    const host = new TestHost();
+    await killProvision(host, ms);
+    const again = await host.run('provision', '--ring', 'test');
+    assert.equal(again.exitCode, 0, `killed after ${ms} ms: ${again.stderr}`);
+    const [write, ...more] = host.ring.keks;
+    assert.equal(write?.state, 'write', `killed after ${ms} ms`);
+    assert.deepEqual(more, []);
+    const { stdout } = await host.run('key', 'list', '--json');
+    const listed = JSON.parse(stdout) as { fp: string; inToken: boolean; state: string | null }[];
+    assert.deepEqual(
+      listed.map((kek) => [kek.fp, kek.inToken, kek.state]),
+      [[write.fp, true, 'write']],
+    );
+  }
+  t.diagnostic(`killed at ${moments.length} moments from ${moments[0]} to ${moments.at(-1)} ms`);
+});
+
+test('what a resumed provision has made serves', async () => {
+  const host = new TestHost();
+  await killProvision(host, 250);
+  assert.equal((await host.run('provision', '--ring', 'test')).exitCode, 0);
+  const daemon = await host.serve();
+  const client = new KmsClient(host.socket);
+  const { ciphertext, keyId } = await client.encrypt(Buffer.alloc(32, 5));
+  assert.deepEqual(await client.decrypt(ciphertext, keyId), Buffer.alloc(32, 5));
+  await daemon.stop();
+});
