@@ -1,0 +1,77 @@
+// The import rules of docs/design.md.
+import assert from 'node:assert/strict';
+import { globSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { test } from 'node:test';
+
+const files = globSync('src/**/*.ts');
+const statement = /(?:^(?:import|export)\b[^;']*?|^\} from |\bimport\()'([^']+)'/gm;
+
+function importsOf(file: string): string[] {
+  return [...readFileSync(file, 'utf8').matchAll(statement)].map(([, path = '']) => path);
+}
+
+function localImportsOf(file: string): string[] {
+  return importsOf(file)
+    .filter((path) => path.startsWith('.'))
+    .map((path) => normalize(join(dirname(file), path)));
+}
+
+/** The folder under src, or '' for the files beside main.ts. */
+function roomOf(file: string): string {
+  return /^src\/([^/]+)\//.exec(file)?.[1] ?? '';
+}
+
+const mayImport: Readonly<Record<string, readonly string[]>> = {
+  providers: ['', 'providers'],
+  keyring: ['', 'keyring', 'providers'],
+  kms: ['', 'kms', 'keyring', 'providers'],
+  host: ['', 'host', 'kms', 'keyring', 'providers'],
+  cli: ['', 'cli', 'host', 'kms', 'keyring', 'providers'],
+  '': [''],
+};
+
+test('imports go one way: host, kms, keyring, providers', () => {
+  for (const file of files.filter((each) => each !== 'src/main.ts')) {
+    for (const path of localImportsOf(file)) {
+      assert.ok(mayImport[roomOf(file)]?.includes(roomOf(path)), `${file} imports ${path}`);
+    }
+  }
+});
+
+test('errors.ts and provider.ts import nothing, and only main.ts imports cli', () => {
+  for (const file of ['src/errors.ts', 'src/providers/provider.ts']) {
+    assert.deepEqual(importsOf(file), [], file);
+  }
+  assert.ok(localImportsOf('src/main.ts').every((path) => roomOf(path) === 'cli'));
+});
+
+const owners: Readonly<Record<string, RegExp>> = {
+  pkcs11js: /^src\/providers\/pkcs11\//,
+  '@grpc/grpc-js': /^src\/(kms\/|cli\/askstate\.ts)/,
+  '@grpc/proto-loader': /^src\/kms\//,
+  pino: /^src\/log\.ts/,
+  convict: /^src\/config\.ts/,
+  'sd-notify': /^src\/host\/notify\.ts/,
+  yaml: /^src\/(config|cli\/config)\.ts/,
+};
+
+test('each dependency has one owner', () => {
+  for (const file of files) {
+    for (const path of importsOf(file).filter((each) => !/^(node:|\.)/.test(each))) {
+      assert.match(file, owners[path] ?? /^$/, `${file} imports ${path}`);
+    }
+  }
+});
+
+test('serve reaches no code that writes a token', () => {
+  const reached = new Set(['src/cli/serve.ts']);
+  for (const file of reached) for (const path of localImportsOf(file)) reached.add(path);
+  assert.ok(reached.has('src/providers/pkcs11/pkcs11.ts'));
+  for (const file of reached) {
+    assert.doesNotMatch(
+      file,
+      /\/(creation|initialization|oaep|template|tokenwork|createkek|pins)\.ts$/,
+    );
+  }
+});
