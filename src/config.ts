@@ -163,7 +163,7 @@ function faultsIn(values: object, known: object, prefix: string): string[] {
     if (node === undefined) return [`${at}: unknown field`];
     if (isField(node)) return faultsOf(node, value).map((fault) => `${at}: ${fault}`);
     if (isMapping(value)) return faultsIn(value, node, `${at}.`);
-    return [`${at}: not shown, allowed is a list of fields (name: value)`];
+    return [`${at}: found something else (not shown), allowed is a list of fields (name: value)`];
   });
 }
 

@@ -81,7 +81,8 @@ test('a module beyond repair ends the process, and the next one serves', async (
       const { pid } = daemon;
       faults.plan(`C_Encrypt fail ${code} 1`);
       const startMs = performance.now();
-      await client.encrypt(seed).catch(() => undefined);
+      await assert.rejects(client.encrypt(seed), { code: 14 });
+      faults.plan();
       assert.equal(await recovered(client, 5000), undefined, code);
       t.diagnostic(`${code}: serving again after ${(performance.now() - startMs).toFixed(0)} ms`);
       const ended = await daemon.event('supervisor-ended', from);

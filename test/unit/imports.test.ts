@@ -5,7 +5,7 @@ import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 
 const files = globSync('src/**/*.ts');
-const statement = /(?:^(?:import|export)\b[^;']*?|^\} from |\bimport\()'([^']+)'/gm;
+const statement = /(?:^import |^(?:import|export)\b[^;'=]*? from |\bimport\()'([^']+)'/gm;
 
 function importsOf(file: string): string[] {
   return [...readFileSync(file, 'utf8').matchAll(statement)].map(([, path = '']) => path);

@@ -1,0 +1,134 @@
+// Files that hold state: whole or not at all, with their mode, and nothing left
+// lying about.
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { isErrno, writeFileAtomically, writeNewFile } from '../../src/files.ts';
+import { temporaryFolder } from '../support/folder.ts';
+
+function folder(): string {
+  const path = join(temporaryFolder(), 'state');
+  mkdirSync(path);
+  return path;
+}
+
+const modeOf = (path: string): number => statSync(path).mode & 0o7777;
+/** An owner that no kernel takes: fails after the temporary file has been made. */
+const impossible = { uid: -2, gid: -2 };
+
+for (const write of [writeFileAtomically, writeNewFile]) {
+  test(`${write.name} makes a file with the contents and exactly the mode, whatever the umask`, async () => {
+    const before = process.umask();
+    try {
+      for (const umask of [0, 0o777, 0o027]) {
+        process.umask(umask);
+        for (const mode of [0o400, 0o600, 0o640, 0o644]) {
+          const path = join(folder(), 'file');
+          await write(path, 'contents', mode);
+          assert.equal(modeOf(path), mode);
+          assert.equal(readFileSync(path, 'utf8'), 'contents');
+        }
+      }
+    } finally {
+      process.umask(before);
+    }
+  });
+
+  test(`${write.name} leaves nothing behind, done or failed`, async () => {
+    const state = folder();
+    const failed = { code: 'file-failed' };
+    await write(join(state, 'good'), Buffer.from([0, 255]), 0o600);
+    await assert.rejects(write(join(state, 'none/file'), 'x', 0o600), failed);
+    await assert.rejects(write(join(state, 'good/file'), 'x', 0o600), failed);
+    await assert.rejects(write(join(state, 'owned'), 'x', 0o600, impossible), failed);
+    assert.deepEqual(readdirSync(state), ['good']);
+    assert.deepEqual(readFileSync(join(state, 'good')), Buffer.from([0, 255]));
+  });
+
+  test(`${write.name} gives the file its owner`, async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root gives files away');
+    const path = join(folder(), 'file');
+    await write(path, 'x', 0o600, { uid: 12_345, gid: 23_456 });
+    const { uid, gid } = statSync(path);
+    assert.deepEqual({ uid, gid }, { uid: 12_345, gid: 23_456 });
+  });
+}
+
+test('an old file is replaced, with its mode', async () => {
+  const state = folder();
+  const path = join(state, 'file');
+  writeFileSync(path, 'a much longer old text');
+  chmodSync(path, 0o644);
+  await writeFileAtomically(path, 'new', 0o600);
+  assert.equal(readFileSync(path, 'utf8'), 'new');
+  assert.equal(modeOf(path), 0o600);
+  assert.deepEqual(readdirSync(state), ['file']);
+});
+
+test('where replacing fails, what was there stays as it was', async () => {
+  const state = folder();
+  const path = join(state, 'file');
+  writeFileSync(path, 'old');
+  await assert.rejects(writeFileAtomically(path, 'new', 0o600, impossible), {
+    code: 'file-failed',
+  });
+  assert.equal(readFileSync(path, 'utf8'), 'old');
+  // A folder in the file's place makes the rename itself fail.
+  mkdirSync(join(state, 'folder/inner'), { recursive: true });
+  await assert.rejects(writeFileAtomically(join(state, 'folder'), 'new', 0o600), {
+    code: 'file-failed',
+  });
+  assert.deepEqual(readdirSync(state).sort(), ['file', 'folder']);
+  assert.deepEqual(readdirSync(join(state, 'folder')), ['inner']);
+});
+
+test('a reader sees the old text or the new one, never a part', async () => {
+  const path = join(folder(), 'file');
+  const texts = ['a'.repeat(100_000), 'b'.repeat(50_000)];
+  await writeFileAtomically(path, texts[0] ?? '', 0o600);
+  let writing = true;
+  const writer = (async () => {
+    for (let i = 0; i < 40; i += 1) await writeFileAtomically(path, texts[i % 2] ?? '', 0o600);
+    writing = false;
+  })();
+  let reads = 0;
+  while (writing) {
+    assert.ok(texts.includes(await readFile(path, 'utf8')));
+    reads += 1;
+  }
+  await writer;
+  assert.ok(reads > 10, `only ${reads} reads`);
+});
+
+test('a new file never takes the place of another, of a folder or of a link to nowhere', async () => {
+  const state = folder();
+  writeFileSync(join(state, 'file'), 'old');
+  mkdirSync(join(state, 'folder'));
+  for (const name of ['file', 'folder']) {
+    await assert.rejects(writeNewFile(join(state, name), 'new', 0o600), { code: 'already-exists' });
+  }
+  assert.equal(readFileSync(join(state, 'file'), 'utf8'), 'old');
+  assert.deepEqual(readdirSync(state).sort(), ['file', 'folder']);
+});
+
+test('of several that make the same new file at once, one succeeds and its text stands', async () => {
+  const state = folder();
+  const path = join(state, 'file');
+  const tries = Array.from({ length: 8 }, (_, i) => writeNewFile(path, `text ${i}`, 0o600));
+  const results = await Promise.allSettled(tries);
+  const winner = results.findIndex(({ status }) => status === 'fulfilled');
+  const lost = results.filter((result) => result.status === 'rejected');
+  assert.equal(lost.length, 7);
+  for (const { reason } of lost) assert.equal((reason as { code?: string }).code, 'already-exists');
+  assert.equal(readFileSync(path, 'utf8'), `text ${winner}`);
+  assert.deepEqual(readdirSync(state), ['file']);
+});
+
+test('an errno is told by its code only', () => {
+  assert.ok(isErrno(Object.assign(new Error('x'), { code: 'ENOENT' }), 'ENOENT'));
+  for (const other of [new Error('ENOENT'), { code: 'ENOENT' }, 'ENOENT', undefined, null]) {
+    assert.ok(!isErrno(other, 'ENOENT'));
+  }
+});

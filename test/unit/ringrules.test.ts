@@ -1,0 +1,171 @@
+// Rings as they grow by the steps that kleidi knows, and ring files as they are
+// damaged by hand: what is accepted is whole, what is refused says why at once.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { KleidiError } from '../../src/errors.ts';
+import { openableDigest, ringDigest } from '../../src/keyring/digest.ts';
+import {
+  emptyRing,
+  formatRing,
+  maxGeneration,
+  parseRing,
+  type Ring,
+  type RingKek,
+  writeKekOf,
+} from '../../src/keyring/ring.ts';
+import { promote, stage } from '../../src/keyring/transitions.ts';
+
+const a = 'aa'.repeat(16);
+const b = 'bb'.repeat(16);
+const created = '2026-01-02T03:04:05.000Z';
+const kek = (fp: string, state: RingKek['state']): RingKek => ({
+  fp,
+  state,
+  provider: 'pkcs11',
+  recovery: null,
+  created,
+});
+const ring: Ring = {
+  format: 1,
+  ring: 'prod',
+  generation: 2,
+  keks: [kek(a, 'write'), kek(b, 'read')],
+};
+
+function refusal(text: string): string {
+  try {
+    parseRing(text, 'ring.json');
+  } catch (error) {
+    assert.ok(error instanceof KleidiError);
+    assert.equal(error.code, 'ring-invalid');
+    return error.message;
+  }
+  return assert.fail(`accepted: ${text}`);
+}
+
+/** Stages a new KEK, or promotes one of those that are there, so far above. */
+const steps = fc.array(
+  fc.tuple(fc.nat({ max: 3 }), fc.nat({ max: 9 }), fc.integer({ min: -1, max: 3 })),
+);
+
+test('whatever is staged and promoted, the ring stays valid and its generation never falls', () => {
+  fc.assert(
+    fc.property(steps, (plan) => {
+      let now = emptyRing('prod');
+      plan.forEach(([kind, which, above], i) => {
+        const before = now;
+        try {
+          const fresh = { ...kek(i.toString(16).padStart(32, '0'), 'staged') };
+          const fp = now.keks[which % Math.max(now.keks.length, 1)]?.fp ?? a;
+          now = kind === 0 ? stage(now, fresh) : promote(now, fp, now.generation + above);
+        } catch (error) {
+          assert.equal(KleidiError.from(error).code, 'refused');
+        }
+        assert.deepEqual(parseRing(formatRing(now), 'ring.json'), now);
+        assert.ok(now.generation >= before.generation);
+        // An id is never announced twice: another write KEK means another generation.
+        if (writeKekOf(now)?.fp !== writeKekOf(before)?.fp) {
+          assert.ok(now.generation > before.generation);
+        }
+      });
+    }),
+  );
+});
+
+test('a generation that a key id has no room for is never promoted to', () => {
+  const staged = stage(ring, kek('cc'.repeat(16), 'staged'));
+  assert.equal(promote(staged, b, maxGeneration).generation, 999_999_999_999_999);
+  for (const generation of [maxGeneration + 1, 2 ** 60, Infinity, Number.NaN, 2.5]) {
+    assert.throws(() => promote(staged, b, generation), { code: 'refused' }, String(generation));
+  }
+});
+
+test('a ring at generation 0 promotes its first KEK to generation 1', () => {
+  const first = promote(stage(emptyRing('prod'), kek(a, 'staged')), a, 1);
+  assert.equal(first.generation, 1);
+  assert.equal(writeKekOf(first)?.fp, a);
+});
+
+test('all faults of all fields stand in one message', () => {
+  const bad = {
+    fp: 'AA',
+    state: ['write'],
+    provider: ['pkcs11'],
+    recovery: 'x',
+    created: 5,
+    more: 1,
+  };
+  const message = refusal(
+    JSON.stringify({
+      format: 1,
+      ring: 'Bad',
+      generation: 1.5,
+      keks: [bad, 'x'],
+      extra: 1,
+      other: 2,
+    }),
+  );
+  for (const named of ['extra', 'other', 'ring is', 'generation is', 'keks[1] is not an object']) {
+    assert.ok(message.includes(named), named);
+  }
+  for (const field of ['fp', 'state', 'provider', 'recovery', 'created']) {
+    assert.ok(message.includes(`keks[0].${field}`), field);
+  }
+  assert.match(message, /keks\[0\] has unknown fields more/);
+  const whole = refusal(JSON.stringify({ ...ring, keks: [kek(a, 'write'), kek(a, 'write')] }));
+  assert.match(whole, /stands twice.*2 write KEKs/);
+});
+
+test('text in a list is no state and no provider, though it reads the same', () => {
+  for (const wrong of [{ state: ['retired'] }, { provider: ['pkcs11'] }]) {
+    refusal(JSON.stringify({ ...ring, keks: [kek(a, 'write'), { ...kek(b, 'read'), ...wrong }] }));
+  }
+});
+
+test('a __proto__ field is an unknown field, and gives nothing else a value', () => {
+  const text = JSON.stringify(ring);
+  assert.match(refusal(text.replace('{', '{"__proto__":{"x":1},')), /unknown field __proto__/);
+  assert.match(refusal(text.replace('{"fp"', '{"__proto__":{},"fp"')), /keks\[0\] has unknown/);
+  refusal(`{"__proto__":${text}}`);
+  assert.equal(Object.hasOwn(Object.prototype, 'x'), false);
+});
+
+test('a file that is cut short anywhere is refused', () => {
+  const text = formatRing(ring).trimEnd();
+  for (let length = 0; length < text.length; length += 1) refusal(text.slice(0, length));
+  parseRing(text, 'ring.json');
+});
+
+test('the digests are SHA-256 over the canonical JSON, written here by hand', () => {
+  const sha256 = (text: string): string =>
+    `sha256:${createHash('sha256').update(text, 'utf8').digest('hex')}`;
+  const c = { ...kek('cc'.repeat(16), 'retired'), provider: 'vault' as const };
+  const full = { ...ring, keks: [c, kek(b, 'read'), kek(a, 'write')] };
+  const line = (fp: string, provider: string, state: string): string =>
+    `{"fp":"${fp}","provider":"${provider}","state":"${state}"}`;
+  const keks = [
+    line(a, 'pkcs11', 'write'),
+    line(b, 'pkcs11', 'read'),
+    line(c.fp, 'vault', 'retired'),
+  ];
+  assert.equal(
+    ringDigest(full),
+    sha256(`{"format":1,"generation":2,"keks":[${keks}],"ring":"prod"}`),
+  );
+  assert.equal(openableDigest(full), sha256(`{"fps":["${a}","${b}"],"ring":"prod"}`));
+});
+
+test('a change of state or generation changes the full digest, and the openable one only where it retires', () => {
+  const staged = { ...ring, keks: [kek(a, 'write'), kek(b, 'staged')] };
+  const retired = { ...ring, keks: [kek(a, 'write'), kek(b, 'retired')] };
+  const later = { ...ring, generation: 3 };
+  assert.equal(new Set([ring, staged, retired, later].map(ringDigest)).size, 4);
+  assert.deepEqual(
+    [staged, later, retired, { ...ring, ring: 'dev' }].map(
+      (each) => openableDigest(each) === openableDigest(ring),
+    ),
+    [true, true, false, false],
+  );
+});
