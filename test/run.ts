@@ -42,7 +42,7 @@ function check(): boolean {
 async function runStage({ name, budgetMinutes, files }: Stage, total: Counts): Promise<void> {
   const startMs = Date.now();
   say(`== ${name}: ${files.length} files`);
-  const stream = run({ files: [...files].sort(), concurrency: 2 });
+  const stream = run({ files: [...files].sort(), concurrency: 2, timeout: 120_000 });
   stream.on('test:pass', ({ skip, details }) => {
     if (details.type === 'suite') return;
     if (skip === undefined) total.passed += 1;

@@ -39,8 +39,25 @@ export async function runDaemon(
   });
   onSignals(stop.resolve, () => keeper.ringChanged());
   const watch = watchRing(config.ring, () => keeper.ringChanged());
-  await keeper.start();
+  try {
+    await keeper.start();
+    return await serveUntil(stop.promise, { config, live, log, notify, where });
+  } finally {
+    watch.close();
+    keeper.stop();
+  }
+}
 
+interface Serving {
+  readonly config: Config;
+  readonly live: Live;
+  readonly log: Log;
+  readonly notify: Notify;
+  readonly where: ListenOn;
+}
+
+async function serveUntil(stopped: Promise<string>, parts: Serving): Promise<string> {
+  const { config, live, log, notify, where } = parts;
   const server = new KmsServer(new KmsService(live, config.limits.queue), () => stateOf(live), log);
   const listener = await Listener.open(where, config.limits.connections, (connection) =>
     server.serve(connection),
@@ -48,11 +65,9 @@ export async function runDaemon(
   notify.ready();
   log.info({ event: 'listening', version, ...where }, 'listening');
 
-  const reason = await stop.promise;
+  const reason = await stopped;
   log.info({ event: 'stopping', reason }, 'stopping');
   notify.stopping();
-  watch.close();
-  keeper.stop();
   await listener.close();
   await server.stop(graceMs);
   return reason;

@@ -132,7 +132,7 @@ test('a daemon under systemd takes its PIN from the credentials folder', async (
   await daemon.stop();
 });
 
-test('a path that answers with a full queue counts as live', async () => {
+test('a socket of another program is left to it', async () => {
   const path = join(temporaryFolder(), 'other.sock');
   const other = createServer(() => undefined).listen(path);
   await once(other, 'listening');

@@ -100,9 +100,12 @@ test('what a real module throws is read right, in both shapes', async () => {
     }
     return assert.fail('nothing was thrown');
   };
-  const gcm = { mechanism: pkcs11js.CKM_AES_CMAC };
+  const cmac = { mechanism: pkcs11js.CKM_AES_CMAC };
   const noKey = Buffer.alloc(8, 0xee);
-  assert.equal(ckrOf(thrown(() => api.C_SignInit(session, gcm, noKey))), ckr.KEY_HANDLE_INVALID);
+  assert.equal(
+    ckrOf(thrown(() => api.C_SignInit(session, cmac, noKey))),
+    ckr.OBJECT_HANDLE_INVALID,
+  );
   assert.equal(ckrOf(thrown(() => api.C_GetSessionInfo(noKey))), ckr.SESSION_HANDLE_INVALID);
   // This function throws the plain form, without `code`.
   const plain = thrown(() => api.C_CopyObject(session, noKey, []));

@@ -32,3 +32,49 @@ test('what is no KleidiError becomes one that says so and keeps its cause', () =
   assert.equal(error.code, 'internal');
   assert.equal(error.cause, cause);
 });
+
+test('no value that can be thrown makes the making of an error fail', () => {
+  const own = new KleidiError('refused', 'no', { hint: 'do' });
+  assert.equal(KleidiError.from(own), own);
+  for (const [thrown, message] of [
+    ['text', 'text'],
+    [undefined, 'undefined'],
+    [null, 'null'],
+    [5, '5'],
+  ] as const) {
+    const error = KleidiError.from(thrown);
+    assert.equal(error.code, 'internal');
+    assert.equal(error.message, message);
+    assert.equal(error.publicText, errorKinds.internal.health);
+  }
+});
+
+test('every code ends the command with 1, 2 or 78, and only bad requests speak for themselves', () => {
+  // Whoever adds a code here promises that its messages name no path of the host.
+  const speaking = [
+    'plaintext-invalid',
+    'ciphertext-invalid',
+    'request-invalid',
+    'key-id-invalid',
+    'key-id-mismatch',
+    'key-id-foreign',
+    'kek-unknown',
+    'kek-retired',
+    'queue-full',
+    'deadline',
+    'cancelled',
+  ];
+  assert.deepEqual(
+    codes.filter((code) => errorKinds[code].health === undefined),
+    speaking,
+  );
+  for (const code of codes) assert.ok([1, 2, 78].includes(errorKinds[code].exit), code);
+});
+
+test('an error tells its code, hint and cause, and has no cause where none was given', () => {
+  const cause = new Error('inner');
+  const error = new KleidiError('refused', 'no', { hint: 'do this', cause });
+  assert.deepEqual([error.code, error.hint, error.cause], ['refused', 'do this', cause]);
+  assert.equal('cause' in new KleidiError('refused', 'no'), false);
+  assert.equal(new KleidiError('refused', 'no').hint, undefined);
+});

@@ -1,7 +1,15 @@
 // Files that hold state: whole or not at all, with their mode, and nothing left
 // lying about.
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -20,12 +28,13 @@ const impossible = { uid: -2, gid: -2 };
 
 for (const write of [writeFileAtomically, writeNewFile]) {
   test(`${write.name} makes a file with the contents and exactly the mode, whatever the umask`, async () => {
+    const state = folder();
     const before = process.umask();
     try {
       for (const umask of [0, 0o777, 0o027]) {
         process.umask(umask);
         for (const mode of [0o400, 0o600, 0o640, 0o644]) {
-          const path = join(folder(), 'file');
+          const path = join(state, `${umask}-${mode}`);
           await write(path, 'contents', mode);
           assert.equal(modeOf(path), mode);
           assert.equal(readFileSync(path, 'utf8'), 'contents');
@@ -47,12 +56,14 @@ for (const write of [writeFileAtomically, writeNewFile]) {
     assert.deepEqual(readFileSync(join(state, 'good')), Buffer.from([0, 255]));
   });
 
-  test(`${write.name} gives the file its owner`, async (t) => {
-    if (process.getuid?.() !== 0) return t.skip('only root gives files away');
+  test(`${write.name} gives the file its owner`, async () => {
+    const [own = 0, group = 0] = [process.getuid?.(), process.getgid?.()];
+    // Only root can give a file away.
+    const owner = own === 0 ? { uid: 12_345, gid: 23_456 } : { uid: own, gid: group };
     const path = join(folder(), 'file');
-    await write(path, 'x', 0o600, { uid: 12_345, gid: 23_456 });
+    await write(path, 'x', 0o600, owner);
     const { uid, gid } = statSync(path);
-    assert.deepEqual({ uid, gid }, { uid: 12_345, gid: 23_456 });
+    assert.deepEqual({ uid, gid }, owner);
   });
 }
 
@@ -106,11 +117,12 @@ test('a new file never takes the place of another, of a folder or of a link to n
   const state = folder();
   writeFileSync(join(state, 'file'), 'old');
   mkdirSync(join(state, 'folder'));
-  for (const name of ['file', 'folder']) {
+  symlinkSync(join(state, 'nowhere'), join(state, 'link'));
+  for (const name of ['file', 'folder', 'link']) {
     await assert.rejects(writeNewFile(join(state, name), 'new', 0o600), { code: 'already-exists' });
   }
   assert.equal(readFileSync(join(state, 'file'), 'utf8'), 'old');
-  assert.deepEqual(readdirSync(state).sort(), ['file', 'folder']);
+  assert.deepEqual(readdirSync(state).sort(), ['file', 'folder', 'link']);
 });
 
 test('of several that make the same new file at once, one succeeds and its text stands', async () => {

@@ -1,7 +1,7 @@
 // The log: its three forms, and an attack on the redact list.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type LogFormat, openLog } from '../../src/log.ts';
+import { type LogFormat, openLog, secretFields } from '../../src/log.ts';
 
 const formats: readonly LogFormat[] = ['json', 'journald', 'pretty'];
 
@@ -11,20 +11,29 @@ function capture(format: LogFormat, write: (log: ReturnType<typeof openLog>) => 
   return lines.join('');
 }
 
+function circular(object: object): object {
+  return Object.assign({ ...object }, { self: object, list: [object] });
+}
+
 test('no secret gets through, whatever name it has and however deep it lies', () => {
   const secret = 'S3cr3t-value';
   const names = [
     'pin',
     'soPin',
+    'oldPin',
+    'newPin',
     'password',
     'passphrase',
     'plaintext',
     'ciphertext',
     'secret',
     'secretId',
+    'token_secret',
+    'key',
     'privateKey',
     'body',
   ];
+  assert.deepEqual([...secretFields], names);
   for (const format of formats) {
     for (const name of names) {
       const flat = { [name]: secret };
@@ -33,12 +42,24 @@ test('no secret gets through, whatever name it has and however deep it lies', ()
         { a: flat },
         { a: { b: flat } },
         { a: { b: { c: flat } } },
+        { a: { b: { c: { d: { e: flat } } } } },
         { list: [flat] },
+        { a: { list: [[{ b: { c: flat } }]] } },
+        [flat],
+        { [name]: [secret] },
+        { [name]: { value: secret } },
+        { [name.toUpperCase()]: secret },
+        { a: { toJSON: () => flat } },
+        circular(flat),
+        Object.assign(new Error('failed'), flat),
+        { error: Object.assign(new Error('failed'), { details: flat }) },
+        { err: new Error('failed', { cause: Object.assign(new Error('inner'), flat) }) },
+        { err: new AggregateError([Object.assign(new Error('inner'), flat)], 'failed') },
       ];
       for (const object of objects) {
         const text = capture(format, (log) => log.info(object, 'line'));
         assert.ok(text.includes('line'));
-        assert.ok(!text.includes(secret), `${format}: ${JSON.stringify(object)}`);
+        assert.ok(!text.includes(secret), `${format}, ${name}: ${text}`);
       }
       const error = Object.assign(new Error('failed'), flat);
       assert.ok(
@@ -73,4 +94,71 @@ test('auto means journald under systemd, json elsewhere, pretty on a terminal', 
   assert.match(first({ JOURNAL_STREAM: '8:1' }, false), /^<6>hello/);
   assert.match(first({}, false), /^\{"level":30/);
   assert.match(first({}, true), /^\d{4}-.* info hello/);
+});
+
+test('what is no secret is logged as it is', () => {
+  const fields = { event: 'serving', code: 'refused', keyId: 'k1.a.1.ff', n: 5, keks: 2 };
+  const { level, time, ...logged } = JSON.parse(
+    capture('json', (log) => log.info({ ...fields, deep: { list: [fields] } }, 'message')),
+  ) as Record<string, unknown>;
+  assert.equal(level, 30);
+  assert.ok(Math.abs(Number(time) - Date.now()) < 60_000);
+  assert.deepEqual(logged, { ...fields, deep: { list: [fields] }, msg: 'message' });
+  const text = capture('journald', (log) => log.info(fields, 'message'));
+  assert.equal(text, '<6>message event=serving code=refused keyId=k1.a.1.ff n=5 keks=2\n');
+});
+
+test('one call is one line, and no text steers a terminal', () => {
+  const breaks = [
+    '\n',
+    '\r',
+    '\r\n',
+    '\v',
+    '\f',
+    '\x85',
+    '\u2028',
+    '\u2029',
+    '\x1b[2J',
+    '\0',
+    '\x9b1m',
+  ];
+  for (const format of formats) {
+    for (const put of breaks) {
+      const evil = `a${put}<0>forged`;
+      const text = capture(format, (log) => {
+        log.warn({ uid: evil, [evil]: 1, deep: { [evil]: evil }, list: [evil] }, evil);
+        log.error({ err: new Error(evil) });
+      });
+      const lines = text.split('\n');
+      assert.equal(lines.length, 3, `${format} ${JSON.stringify(put)}`);
+      assert.equal(lines.pop(), '');
+      // JSON escapes what moves a cursor; U+2028 is an ordinary character there.
+      if (format === 'json') for (const line of lines) JSON.parse(line);
+      else assert.doesNotMatch(lines.join(''), /[\p{Cc}\u2028\u2029]/u);
+    }
+  }
+});
+
+test('fields that are called level, time or msg neither forge nor break a line', () => {
+  for (const format of formats) {
+    const text = capture(format, (log) => log.warn({ level: 'x\n<0>', time: 'never' }, 'real'));
+    assert.match(
+      text,
+      { json: /^\{"level":40,/, journald: /^<4>real/, pretty: / warn real/ }[format as 'json'],
+    );
+    assert.ok(!text.includes('never'));
+  }
+});
+
+test('lines below the level are not written', () => {
+  for (const format of formats) {
+    let text = '';
+    const sink = { write: (line: string) => (text += line) };
+    const log = openLog({ level: 'warn', format }, sink, {});
+    log.info('quiet');
+    log.debug('quiet');
+    assert.equal(text, '');
+    log.warn('loud');
+    assert.match(text, /loud/);
+  }
 });
