@@ -1,11 +1,12 @@
 // The import rules of docs/design.md.
 import assert from 'node:assert/strict';
-import { globSync, readFileSync } from 'node:fs';
+import { existsSync, globSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { test } from 'node:test';
 
 const files = globSync('src/**/*.ts');
-const statement = /(?:^import |^(?:import|export)\b[^;'=]*? from |\bimport\()'([^']+)'/gm;
+const statement =
+  /(?:^import |^(?:import|export)\b[^;'=]*? from |\bimport\(|\bcreateRequire\([^)]*\)\()'([^']+)'/gm;
 
 function importsOf(file: string): string[] {
   return [...readFileSync(file, 'utf8').matchAll(statement)].map(([, path = '']) => path);
@@ -73,5 +74,31 @@ test('serve reaches no code that writes a token', () => {
       file,
       /\/(creation|initialization|oaep|template|tokenwork|createkek|pins)\.ts$/,
     );
+  }
+});
+
+test('every form of import is seen', () => {
+  const found = (file: string): string[] => importsOf(`src/${file}`);
+  assert.ok(found('host/daemon.ts').includes('./keeper.ts'), 'import');
+  assert.ok(found('kms/service.ts').includes('./live.ts'), 'import type');
+  assert.ok(found('keyring/ringfile.ts').includes('../files.ts'), 'import of several names');
+  assert.ok(found('providers/open.ts').includes('./pkcs11/pkcs11.ts'), 'import()');
+  assert.ok(found('version.ts').includes('../package.json'), 'import with');
+  assert.ok(found('host/notify.ts').includes('sd-notify'), 'createRequire');
+  const packages = files.flatMap(importsOf).filter((path) => !/^(node:|\.)/.test(path));
+  assert.deepEqual([...new Set(packages)].sort(), Object.keys(owners).sort());
+});
+
+test('every local import names a file that exists, so that no rule is passed by a misread name', () => {
+  for (const file of files) {
+    for (const path of localImportsOf(file)) assert.ok(existsSync(path), `${file} imports ${path}`);
+  }
+});
+
+test('no file but notify.ts imports what the rules above cannot see', () => {
+  for (const file of files.filter((each) => each !== 'src/host/notify.ts')) {
+    const text = readFileSync(file, 'utf8');
+    // An import of a computed name could be of anything.
+    assert.doesNotMatch(text, /\bcreateRequire\b|\brequire\(|\bimport\((?!')/, file);
   }
 });
