@@ -1,15 +1,27 @@
-// The fault-injecting PKCS#11 module, built once per test file, and its plan.
+// The fault-injecting PKCS#11 module, built once per test file, its plan, and
+// what it has seen. faultmodule.c says how a plan is written.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { KleidiError } from '../../src/errors.ts';
 import { firstModule } from '../../src/modules.ts';
+import { Pkcs11Provider, type Pkcs11Settings } from '../../src/providers/pkcs11/pkcs11.ts';
 import { temporaryFolder } from './folder.ts';
+import type { TestHost } from './host.ts';
 
 const source = fileURLToPath(new URL('faultmodule.c', import.meta.url));
 const includes = fileURLToPath(
   new URL('../../node_modules/pkcs11js/includes/pkcs11', import.meta.url),
 );
+
+/** One wrapped call, as the module has traced it. */
+export interface Call {
+  readonly pid: number;
+  readonly name: string;
+  /** What else the line says: `rv`, `bytes`, `tagBits`, `iv`. */
+  readonly details: ReadonlyMap<string, string>;
+}
 
 export class FaultModule {
   readonly path: string;
@@ -28,30 +40,77 @@ export class FaultModule {
       KLEIDI_FAULT_PLAN: this.#plan,
       KLEIDI_FAULT_TRACE: this.#trace,
     };
-    execFileSync('cc', [
-      '-shared',
-      '-fPIC',
-      '-O1',
-      '-I',
-      includes,
-      '-o',
-      this.path,
-      source,
-      '-ldl',
-    ]);
+    const flags = ['-shared', '-fPIC', '-O1', '-Wall', '-Wextra', '-I', includes];
+    execFileSync('cc', [...flags, '-o', this.path, source, '-ldl', '-lpthread']);
   }
 
   /** From now on these faults, and no others. */
   plan(...lines: string[]): void {
-    writeFileSync(this.#plan, lines.map((line) => `${line}\n`).join(''));
+    writeFileSync(`${this.#plan}.new`, lines.map((line) => `${line}\n`).join(''));
+    renameSync(`${this.#plan}.new`, this.#plan);
   }
 
   /** How often the function was called so far, in all processes. */
   calls(name: string): number {
-    return this.trace().filter((line) => line.split(' ')[1] === name).length;
+    return this.called(name).length;
+  }
+
+  /** The calls of this function so far, in all processes. */
+  called(name: string): Call[] {
+    return this.trace()
+      .map(parseCall)
+      .filter((call) => call.name === name);
   }
 
   trace(): string[] {
     return existsSync(this.#trace) ? readFileSync(this.#trace, 'utf8').trim().split('\n') : [];
   }
+
+  forgetTrace(): void {
+    rmSync(this.#trace, { force: true });
+  }
+}
+
+function parseCall(line: string): Call {
+  const [pid, name = '', ...rest] = line.split(' ');
+  const details = new Map<string, string>();
+  for (let i = 0; i + 1 < rest.length; i += 2) details.set(rest[i] ?? '', rest[i + 1] ?? '');
+  return { pid: Number(pid), name, details };
+}
+
+export interface OpenedProvider {
+  readonly provider: Pkcs11Provider;
+  readonly fp: string;
+  /** What `onBroken` was told. */
+  readonly broken: readonly KleidiError[];
+  readonly stages: readonly string[];
+}
+
+/**
+ * A provider in this process, on the token of the host, with its write KEK
+ * loaded. A module lives once in a process: close one before the next is opened.
+ */
+export async function openProvider(
+  host: TestHost,
+  faults: FaultModule,
+  changes: Partial<Pkcs11Settings> = {},
+): Promise<OpenedProvider> {
+  Object.assign(process.env, faults.env);
+  const settings: Pkcs11Settings = {
+    module: faults.path,
+    token: 'kleidi',
+    softhsmConf: host.softhsmConf,
+    runtimeDir: join(host.folder, 'run'),
+    callTimeoutMs: 2_000,
+    ...changes,
+  };
+  const broken: KleidiError[] = [];
+  const stages: string[] = [];
+  const provider = await Pkcs11Provider.open(settings, host.pin, {
+    onStage: (stage) => stages.push(stage),
+    onBroken: (error) => broken.push(error),
+  });
+  const fp = host.ring.keks[0]?.fp ?? '';
+  await provider.load([fp]);
+  return { provider, fp, broken, stages };
 }

@@ -2,7 +2,7 @@
 // and return value. A pure table; the provider climbs it.
 import { ckr } from './ckr.ts';
 
-export type Operation = 'wrap' | 'unwrap' | 'fingerprint';
+export type Operation = 'wrap' | 'unwrap' | 'self-test';
 
 export type Recovery =
   /** The session is spent: the next one may work. */
@@ -28,6 +28,7 @@ const byNumber: Readonly<Record<number, Recovery['kind']>> = {
   [ckr.USER_NOT_LOGGED_IN]: 'login',
   [ckr.KEY_FUNCTION_NOT_PERMITTED]: 'unfit',
   [ckr.MECHANISM_INVALID]: 'unfit',
+  [ckr.MECHANISM_PARAM_INVALID]: 'unfit',
 };
 
 /**
@@ -43,10 +44,26 @@ const maybeBadInput: ReadonlySet<number> = new Set([
   ckr.ARGUMENTS_BAD,
 ]);
 
+/** About the whole token or module, whatever object or input was at hand. */
+const lost: ReadonlySet<number | undefined> = new Set([
+  ckr.DEVICE_ERROR,
+  ckr.DEVICE_MEMORY,
+  ckr.DEVICE_REMOVED,
+  ckr.TOKEN_NOT_PRESENT,
+  ckr.TOKEN_NOT_RECOGNIZED,
+  ckr.USER_NOT_LOGGED_IN,
+  ckr.SESSION_COUNT,
+  ckr.CRYPTOKI_NOT_INITIALIZED,
+]);
+
 export function recoveryFor(operation: Operation, number: number | undefined): Recovery {
   if (number === undefined) return { kind: 'broken' };
   const known = byNumber[number];
   if (known !== undefined) return { kind: known };
   if (operation === 'unwrap' && maybeBadInput.has(number)) return { kind: 'ask-self-test' };
   return { kind: 'broken' };
+}
+
+export function isTokenLost(number: number | undefined): boolean {
+  return lost.has(number);
 }

@@ -6,10 +6,14 @@ import type { CallMode } from './gcm.ts';
 import type { Handle } from './module.ts';
 import type { Token } from './token.ts';
 
+export type Operation<T> = (session: Handle, mode: CallMode) => Promise<T>;
+
 export interface Lane {
   readonly mode: CallMode;
-  run<T>(operation: (session: Handle) => Promise<T>): Promise<T>;
-  close(): void;
+  /** Rejects with what the operation or C_OpenSession threw. */
+  run<T>(operation: Operation<T>): Promise<T>;
+  /** Resolves to whether every call has come back from the module. */
+  close(): Promise<boolean>;
 }
 
 /** One session, calls in this thread: right for modules faster than 0.2 ms a call. */
@@ -22,21 +26,22 @@ export class SynchronousLane implements Lane {
     this.#token = token;
   }
 
-  async run<T>(operation: (session: Handle) => Promise<T>): Promise<T> {
+  async run<T>(operation: Operation<T>): Promise<T> {
     const session = this.#session ?? this.#token.newSession();
     this.#session = session;
     try {
-      return await operation(session);
+      return await operation(session, this.mode);
     } catch (error) {
-      this.#token.closeSession(session);
-      if (this.#session === session) this.#session = undefined;
+      // Closed once only: a module may give the same number to the next session.
+      if (this.#session === session) await this.close();
       throw error;
     }
   }
 
-  close(): void {
+  async close(): Promise<boolean> {
     if (this.#session !== undefined) this.#token.closeSession(this.#session);
     this.#session = undefined;
+    return true;
   }
 }
 
@@ -44,9 +49,9 @@ export class SynchronousLane implements Lane {
 const pooledSessions = 3;
 
 /**
- * A few sessions, calls on the thread pool, each with a deadline. A call that
- * misses it fails for its caller at once; one that is still out after twice
- * that time is stuck, and with it the module.
+ * A few sessions, calls on the thread pool, each with a deadline that includes
+ * the wait for a session. A call that misses it fails for its caller at once; one
+ * that is still out after twice that time is stuck, and with it the module.
  */
 export class PooledLane implements Lane {
   readonly mode = 'pooled';
@@ -55,7 +60,9 @@ export class PooledLane implements Lane {
   readonly #onStuck: (error: KleidiError) => void;
   readonly #idle: Handle[] = [];
   readonly #waiting: (() => void)[] = [];
-  #lent = 0;
+  readonly #out = new Set<Promise<unknown>>();
+  #places = pooledSessions;
+  #closed = false;
 
   constructor(token: Token, timeoutMs: number, onStuck: (error: KleidiError) => void) {
     this.#token = token;
@@ -63,51 +70,80 @@ export class PooledLane implements Lane {
     this.#onStuck = onStuck;
   }
 
-  async run<T>(operation: (session: Handle) => Promise<T>): Promise<T> {
-    const session = await this.#borrow();
-    const work = operation(session).then(
-      (result) => {
-        this.#idle.push(session);
-        return result;
-      },
-      (error: unknown) => {
-        this.#token.closeSession(session);
-        throw error;
-      },
-    );
-    return this.#withDeadline(work.finally(() => this.#return()));
+  async run<T>(operation: Operation<T>): Promise<T> {
+    const lateMs = performance.now() + this.#timeoutMs;
+    await this.#enter(lateMs);
+    const work = this.#lend(operation).finally(() => this.#leave());
+    this.#watch(work);
+    return this.#before(lateMs, work);
   }
 
-  close(): void {
+  async close(): Promise<boolean> {
+    this.#closed = true;
     for (const session of this.#idle.splice(0)) this.#token.closeSession(session);
+    const allBack = Promise.allSettled(this.#out).then(() => true);
+    const { promise: tooLong, resolve } = Promise.withResolvers<boolean>();
+    const timer = setTimeout(resolve, this.#timeoutMs, false);
+    return Promise.race([allBack, tooLong]).finally(() => clearTimeout(timer));
   }
 
-  async #borrow(): Promise<Handle> {
-    while (this.#lent >= pooledSessions) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  /** Takes a place, or waits for one that another call hands over. */
+  #enter(lateMs: number): Promise<void> {
+    if (this.#places > 0) {
+      this.#places -= 1;
+      return Promise.resolve();
     }
-    const session = this.#idle.pop() ?? this.#token.newSession();
-    this.#lent += 1;
-    return session;
-  }
-
-  #return(): void {
-    this.#lent -= 1;
-    this.#waiting.shift()?.();
-  }
-
-  #withDeadline<T>(work: Promise<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const late = setTimeout(() => reject(tooLate(this.#timeoutMs)), this.#timeoutMs);
-      const stuck = setTimeout(
-        () => this.#onStuck(stuckCall(this.#timeoutMs)),
-        2 * this.#timeoutMs,
-      );
-      const settle = (): void => {
-        clearTimeout(late);
-        clearTimeout(stuck);
+    return new Promise((resolve, reject) => {
+      const enter = (): void => {
+        clearTimeout(timer);
+        resolve();
       };
-      work.finally(settle).then(resolve, reject);
+      const timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(enter), 1);
+        reject(tooLate(this.#timeoutMs));
+      }, lateMs - performance.now());
+      this.#waiting.push(enter);
+    });
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#places += 1;
+    else next();
+  }
+
+  async #lend<T>(operation: Operation<T>): Promise<T> {
+    const session = this.#idle.pop() ?? this.#token.newSession();
+    try {
+      const result = await operation(session, this.mode);
+      if (this.#closed) this.#token.closeSession(session);
+      else this.#idle.push(session);
+      return result;
+    } catch (error) {
+      this.#token.closeSession(session);
+      throw error;
+    }
+  }
+
+  #watch(work: Promise<unknown>): void {
+    const stuck = setTimeout(() => {
+      if (!this.#closed) this.#onStuck(stuckCall(2 * this.#timeoutMs));
+    }, 2 * this.#timeoutMs);
+    const back = (): void => {
+      clearTimeout(stuck);
+      this.#out.delete(work);
+    };
+    this.#out.add(work);
+    work.then(back, back);
+  }
+
+  #before<T>(lateMs: number, work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(
+        () => reject(tooLate(this.#timeoutMs)),
+        lateMs - performance.now(),
+      );
+      work.finally(() => clearTimeout(timer)).then(resolve, reject);
     });
   }
 }
@@ -116,12 +152,8 @@ function tooLate(timeoutMs: number): KleidiError {
   return new KleidiError('deadline', `the token did not answer within ${timeoutMs} ms`);
 }
 
-function stuckCall(timeoutMs: number): KleidiError {
-  return new KleidiError(
-    'module-failed',
-    `a call has been stuck in the module for ${2 * timeoutMs} ms`,
-    {
-      hint: 'check the HSM and its connection; kleidi starts afresh by itself',
-    },
-  );
+function stuckCall(afterMs: number): KleidiError {
+  return new KleidiError('module-failed', `a call is stuck in the module for ${afterMs} ms`, {
+    hint: 'check the HSM and its connection; kleidi starts afresh by itself',
+  });
 }
