@@ -4,10 +4,15 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import pkcs11js from 'pkcs11js';
 import { ckr, ckrOf, ckrText } from '../../src/providers/pkcs11/ckr.ts';
-import { type Operation, type Recovery, recoveryFor } from '../../src/providers/pkcs11/ladder.ts';
+import {
+  isTokenLost,
+  type Operation,
+  type Recovery,
+  recoveryFor,
+} from '../../src/providers/pkcs11/ladder.ts';
 import { memoryToken } from '../support/memorytoken.ts';
 
-const operations: readonly Operation[] = ['wrap', 'unwrap', 'fingerprint'];
+const operations: readonly Operation[] = ['wrap', 'unwrap', 'self-test'];
 
 /** By number, for every operation. */
 const ladder: Readonly<Record<number, Recovery['kind']>> = {
@@ -20,9 +25,11 @@ const ladder: Readonly<Record<number, Recovery['kind']>> = {
   257: 'login', // USER_NOT_LOGGED_IN
   104: 'unfit', // KEY_FUNCTION_NOT_PERMITTED
   112: 'unfit', // MECHANISM_INVALID
+  113: 'unfit', // MECHANISM_PARAM_INVALID
   48: 'broken', // DEVICE_ERROR
   49: 'broken', // DEVICE_MEMORY
   50: 'broken', // DEVICE_REMOVED
+  177: 'broken', // SESSION_COUNT
   224: 'broken', // TOKEN_NOT_PRESENT
   225: 'broken', // TOKEN_NOT_RECOGNIZED
   400: 'broken', // CRYPTOKI_NOT_INITIALIZED
@@ -44,7 +51,7 @@ test('a return value that may be about the input asks the self-test after an unw
   for (const number of doubtful) {
     assert.deepEqual(recoveryFor('unwrap', number), { kind: 'ask-self-test' }, String(number));
     assert.deepEqual(recoveryFor('wrap', number), { kind: 'broken' }, String(number));
-    assert.deepEqual(recoveryFor('fingerprint', number), { kind: 'broken' }, String(number));
+    assert.deepEqual(recoveryFor('self-test', number), { kind: 'broken' }, String(number));
   }
 });
 
@@ -55,6 +62,14 @@ test('no number at all, or one that nobody knows, means that the module is beyon
       assert.deepEqual(recoveryFor(operation, number), { kind: 'broken' }, String(number));
     }
   }
+});
+
+test('a return value is about the whole token only where no key and no input can cause it', () => {
+  // Device and token gone, logged out, out of sessions, not initialised.
+  const whole = [48, 49, 50, 177, 224, 225, 257, 400];
+  const one = [...doubtful, 96, 104, 112, 113, 130, 144, 145, 160, 176, 179, 0, 999, undefined];
+  for (const number of whole) assert.equal(isTokenLost(number), true, String(number));
+  for (const number of one) assert.equal(isTokenLost(number), false, String(number));
 });
 
 test('the numbers are those of the PKCS#11 header', () => {

@@ -80,6 +80,10 @@ test('a generation that a key id has no room for is never promoted to', () => {
   for (const generation of [maxGeneration + 1, 2 ** 60, Infinity, Number.NaN, 2.5]) {
     assert.throws(() => promote(staged, b, generation), { code: 'refused' }, String(generation));
   }
+  assert.match(
+    refusal(JSON.stringify({ ...ring, generation: maxGeneration + 1 })),
+    /generation is/,
+  );
 });
 
 test('a ring at generation 0 promotes its first KEK to generation 1', () => {
