@@ -139,10 +139,7 @@ export class PooledLane implements Lane {
 
   #before<T>(lateMs: number, work: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(
-        () => reject(tooLate(this.#timeoutMs)),
-        lateMs - performance.now(),
-      );
+      const timer = setTimeout(() => reject(tooLate(this.#timeoutMs)), lateMs - performance.now());
       work.finally(() => clearTimeout(timer)).then(resolve, reject);
     });
   }
