@@ -1,11 +1,9 @@
 // Rings as they grow by the steps that kleidi knows, and ring files as they are
 // damaged by hand: what is accepted is whole, what is refused says why at once.
 import assert from 'node:assert/strict';
-import { createHash } from 'node:crypto';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { KleidiError } from '../../src/errors.ts';
-import { openableDigest, ringDigest } from '../../src/keyring/digest.ts';
 import {
   emptyRing,
   formatRing,
@@ -140,36 +138,4 @@ test('a file that is cut short anywhere is refused', () => {
   const text = formatRing(ring).trimEnd();
   for (let length = 0; length < text.length; length += 1) refusal(text.slice(0, length));
   parseRing(text, 'ring.json');
-});
-
-test('the digests are SHA-256 over the canonical JSON, written here by hand', () => {
-  const sha256 = (text: string): string =>
-    `sha256:${createHash('sha256').update(text, 'utf8').digest('hex')}`;
-  const c = { ...kek('cc'.repeat(16), 'retired'), provider: 'vault' as const };
-  const full = { ...ring, keks: [c, kek(b, 'read'), kek(a, 'write')] };
-  const line = (fp: string, provider: string, state: string): string =>
-    `{"fp":"${fp}","provider":"${provider}","state":"${state}"}`;
-  const keks = [
-    line(a, 'pkcs11', 'write'),
-    line(b, 'pkcs11', 'read'),
-    line(c.fp, 'vault', 'retired'),
-  ];
-  assert.equal(
-    ringDigest(full),
-    sha256(`{"format":1,"generation":2,"keks":[${keks}],"ring":"prod"}`),
-  );
-  assert.equal(openableDigest(full), sha256(`{"fps":["${a}","${b}"],"ring":"prod"}`));
-});
-
-test('a change of state or generation changes the full digest, and the openable one only where it retires', () => {
-  const staged = { ...ring, keks: [kek(a, 'write'), kek(b, 'staged')] };
-  const retired = { ...ring, keks: [kek(a, 'write'), kek(b, 'retired')] };
-  const later = { ...ring, generation: 3 };
-  assert.equal(new Set([ring, staged, retired, later].map(ringDigest)).size, 4);
-  assert.deepEqual(
-    [staged, later, retired, { ...ring, ring: 'dev' }].map(
-      (each) => openableDigest(each) === openableDigest(ring),
-    ),
-    [true, true, false, false],
-  );
 });

@@ -1,5 +1,4 @@
-// Taking a path for the socket: what is alive or no socket is left alone, and
-// nobody outside the group gets in, not even in the first moment.
+// Taking a path for the socket: what is alive or no socket is left alone.
 import assert from 'node:assert/strict';
 import {
   existsSync,
@@ -9,7 +8,6 @@ import {
   readdirSync,
   readFileSync,
   symlinkSync,
-  watch,
   writeFileSync,
 } from 'node:fs';
 import { connect, createServer, type Server } from 'node:net';
@@ -64,32 +62,6 @@ test('a free path becomes a socket of mode 0660 that answers, and the umask is a
   assert.equal(lstatSync(path).mode & 0o777, 0o660);
   assert.ok(await answers(path));
   assert.deepEqual(readdirSync(folder), ['kms.sock']);
-});
-
-test('the socket has its mode from its first moment, also where the umask would allow all', async () => {
-  const folder = temporaryFolder();
-  const modes: number[] = [];
-  const look = (): void => {
-    for (const name of readdirSync(folder)) {
-      const found = lstatSync(join(folder, name), { throwIfNoEntry: false });
-      if (found !== undefined) modes.push(found.mode & 0o777);
-    }
-  };
-  const watcher = watch(folder, look);
-  const before = process.umask(0);
-  try {
-    const listening = listenOnPath(newServer(), join(folder, 'kms.sock'));
-    while (!existsSync(join(folder, 'kms.sock'))) {
-      look();
-      await new Promise((resolve) => setImmediate(resolve));
-    }
-    await listening;
-  } finally {
-    process.umask(before);
-    watcher.close();
-  }
-  look();
-  assert.deepEqual([...new Set(modes)], [0o660]);
 });
 
 test('a dead socket is replaced', async () => {

@@ -90,7 +90,7 @@ export function failureLine(thrown: unknown): ChildFailure {
 }
 
 function reported({ error }: ChildFailure): KleidiError {
-  const code: ErrorCode = error.code in errorKinds ? (error.code as ErrorCode) : 'internal';
+  const code: ErrorCode = Object.hasOwn(errorKinds, error.code) ? (error.code as ErrorCode) : 'internal';
   return new KleidiError(code, error.message, error.hint === undefined ? {} : { hint: error.hint });
 }
 

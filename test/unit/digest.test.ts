@@ -1,0 +1,63 @@
+// Ring digests, by which hosts are compared: what goes in, and what does not.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { test } from 'node:test';
+import { openableDigest, ringDigest } from '../../src/keyring/digest.ts';
+import type { Ring, RingKek } from '../../src/keyring/ring.ts';
+
+const a = 'aa'.repeat(16);
+const b = 'bb'.repeat(16);
+const created = '2026-01-02T03:04:05.000Z';
+const kek = (fp: string, state: RingKek['state']): RingKek => ({
+  fp,
+  state,
+  provider: 'pkcs11',
+  recovery: null,
+  created,
+});
+const ring: Ring = {
+  format: 1,
+  ring: 'prod',
+  generation: 2,
+  keks: [kek(a, 'write'), kek(b, 'read')],
+};
+
+test('the digests are SHA-256 over the canonical JSON, written here by hand', () => {
+  const sha256 = (text: string): string =>
+    `sha256:${createHash('sha256').update(text, 'utf8').digest('hex')}`;
+  const c = { ...kek('cc'.repeat(16), 'retired'), provider: 'vault' as const };
+  const full = { ...ring, keks: [c, kek(b, 'read'), kek(a, 'write')] };
+  const line = (fp: string, provider: string, state: string): string =>
+    `{"fp":"${fp}","provider":"${provider}","state":"${state}"}`;
+  const keks = [
+    line(a, 'pkcs11', 'write'),
+    line(b, 'pkcs11', 'read'),
+    line(c.fp, 'vault', 'retired'),
+  ];
+  assert.equal(
+    ringDigest(full),
+    sha256(`{"format":1,"generation":2,"keks":[${keks}],"ring":"prod"}`),
+  );
+  assert.equal(openableDigest(full), sha256(`{"fps":["${a}","${b}"],"ring":"prod"}`));
+});
+
+test('a change of state or generation changes the full digest, and the openable one only where it retires', () => {
+  const staged = { ...ring, keks: [kek(a, 'write'), kek(b, 'staged')] };
+  const retired = { ...ring, keks: [kek(a, 'write'), kek(b, 'retired')] };
+  const later = { ...ring, generation: 3 };
+  assert.equal(new Set([ring, staged, retired, later].map(ringDigest)).size, 4);
+  assert.deepEqual(
+    [staged, later, retired, { ...ring, ring: 'dev' }].map(
+      (each) => openableDigest(each) === openableDigest(ring),
+    ),
+    [true, true, false, false],
+  );
+});
+
+test('recovery key and birthday of a KEK are not part of either digest', () => {
+  const [first, ...others] = ring.keks;
+  const changed = { ...first, recovery: 'ab'.repeat(32), created: '2030-01-01T00:00:00.000Z' };
+  const other = { ...ring, keks: [changed as RingKek, ...others] };
+  assert.equal(ringDigest(other), ringDigest(ring));
+  assert.equal(openableDigest(other), openableDigest(ring));
+});
