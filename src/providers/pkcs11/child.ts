@@ -90,7 +90,9 @@ export function failureLine(thrown: unknown): ChildFailure {
 }
 
 function reported({ error }: ChildFailure): KleidiError {
-  const code: ErrorCode = Object.hasOwn(errorKinds, error.code) ? (error.code as ErrorCode) : 'internal';
+  const code: ErrorCode = Object.hasOwn(errorKinds, error.code)
+    ? (error.code as ErrorCode)
+    : 'internal';
   return new KleidiError(code, error.message, error.hint === undefined ? {} : { hint: error.hint });
 }
 
