@@ -78,6 +78,8 @@ export type ErrorCode = keyof typeof errorKinds;
 interface Details {
   /** What to do next, as a sentence or a command. */
   readonly hint?: string;
+  /** The step that failed: clients are told it too, so never a path. */
+  readonly stage?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -85,12 +87,14 @@ interface Details {
 export class KleidiError extends Error {
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  readonly #stage: string | undefined;
 
   constructor(code: ErrorCode, message: string, details: Details = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'KleidiError';
     this.code = code;
     this.hint = details.hint;
+    this.#stage = details.stage;
   }
 
   get kind(): ErrorKind {
@@ -99,7 +103,8 @@ export class KleidiError extends Error {
 
   /** What a client may be told: no path, no name of this host. */
   get publicText(): string {
-    return this.kind.health ?? this.message;
+    const text = this.kind.health ?? this.message;
+    return this.#stage === undefined ? text : `${text}, in ${this.#stage}`;
   }
 
   /** Any thrown value as a KleidiError: what is not one already is a bug of ours. */

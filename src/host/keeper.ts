@@ -93,7 +93,7 @@ export class Keeper {
     const { config, live, marks } = this.#parts;
     try {
       const ring = await readRing(config.ring);
-      this.#provider ??= await this.#openProvider();
+      this.#provider ??= await this.#openProvider(ring);
       live.serve(await this.#keyringOf(ring, this.#provider));
       this.#retry.reset();
       this.#told('serving');
@@ -107,24 +107,25 @@ export class Keeper {
     }
   }
 
-  async #openProvider(): Promise<Provider> {
+  async #openProvider(ring: Ring): Promise<Provider> {
     const { config, env, marks } = this.#parts;
     this.#pin = await readSecret(config.pkcs11.pin, env);
-    if (marks.tooMany) await this.#askChildFirst();
+    if (marks.tooMany) await this.#askChildFirst(ring);
     return openProvider(config, this.#pin, {
       onStage: (stage) => marks.enter(stage),
       onBroken: (error) => this.#broken(error),
     });
   }
 
-  async #askChildFirst(): Promise<void> {
+  /** Not by opening the token alone: the module may fail only where a KEK is used. */
+  async #askChildFirst(ring: Ring): Promise<void> {
     const { config, marks } = this.#parts;
-    const verdict = await verifyToken(config, this.#pin, []);
-    if (verdict.kind === 'unusable' && verdict.error.code === 'module-crashed') {
-      marks.renew();
-      throw crashedAtStart(marks.diedIn);
-    }
-    marks.clear();
+    const fps = ring.keks.map((kek) => kek.fp);
+    const verdict = await verifyToken(config, this.#pin, fps);
+    if (verdict.kind !== 'unusable') return marks.clear();
+    marks.renew();
+    const { error } = verdict;
+    throw error.code === 'module-crashed' ? crashedAtStart(marks.diedIn) : error;
   }
 
   async #keyringOf(ring: Ring, provider: Provider): Promise<Keyring> {
@@ -217,7 +218,10 @@ export class Keeper {
       // process.exit would wait for a stuck call; this does not.
       process.kill(process.pid, 'SIGKILL');
     }
+    const broken = this.#provider;
     void this.#enqueue(async () => {
+      // A job before this one may have opened the token again already.
+      if (this.#provider !== broken) return;
       await this.#closeProvider();
       this.#retry.schedule();
     });
@@ -257,6 +261,7 @@ function crashedAtStart(stage: string | undefined): KleidiError {
   const where = stage === undefined ? 'while running' : `in ${stage}`;
   const text = `the PKCS#11 module has ended kleidi three times within a minute, ${where}`;
   return new KleidiError('module-crashed', text, {
+    stage,
     hint: 'token or module is damaged: restore the token from its recovery; kleidi tries again every 30 s',
   });
 }

@@ -35,7 +35,7 @@ export class Pkcs11KekCreator implements KekCreator {
     label: string,
     beforeKeeping: (kek: CreatedKek) => Promise<void>,
   ): Promise<CreatedKek> {
-    const session = this.#token.newSession();
+    const session = this.#openSession();
     try {
       const { created, own, privateKey } = this.#make(session, recipients);
       await beforeKeeping(created);
@@ -54,6 +54,14 @@ export class Pkcs11KekCreator implements KekCreator {
       return findKeks(this.#token).keks.map(({ fp, handle }) => this.#describe(fp, handle));
     } catch (error) {
       throw translate(error, 'the KEKs cannot be listed');
+    }
+  }
+
+  #openSession(): Handle {
+    try {
+      return this.#token.newSession();
+    } catch (error) {
+      throw translate(error, 'no session could be opened');
     }
   }
 

@@ -42,13 +42,14 @@ export async function encrypt(call: GcmCall, plaintext: Buffer, aad: Buffer): Pr
   const iv = randomFillSync(Buffer.allocUnsafeSlow(nonceBytes));
   call.api.C_EncryptInit(call.session, mechanism(iv, aad), call.key);
   const room = body.subarray(nonceBytes);
-  // pkcs11js does not keep the input alive while a pooled call runs: this
-  // frame does, because it awaits.
+  // pkcs11js does not keep the input alive while a pooled call runs: that it is
+  // looked at after the await does.
   const sealed =
     call.mode === 'synchronous'
       ? call.api.C_Encrypt(call.session, plaintext, room)
       : await call.api.C_EncryptAsync(call.session, plaintext, room);
-  if (sealed.length !== room.length) throw badLength('C_Encrypt', sealed.length, room.length);
+  const due = plaintext.length + tagBytes;
+  if (sealed.length !== due) throw badLength('C_Encrypt', sealed.length, due);
   // Read after the call: a module that makes its own nonce writes it here.
   if (iv.every((byte) => byte === 0)) throw zeroNonce();
   iv.copy(body, 0);
@@ -56,8 +57,7 @@ export async function encrypt(call: GcmCall, plaintext: Buffer, aad: Buffer): Pr
 }
 
 export async function decrypt(call: GcmCall, body: Buffer, aad: Buffer): Promise<Buffer> {
-  const length = body.length - nonceBytes - tagBytes;
-  if (length < 1) throw badLength('C_Decrypt', body.length, nonceBytes + tagBytes + 1);
+  if (body.length <= nonceBytes + tagBytes) throw tooShort(body.length);
   requireNonEmpty(aad);
   const iv = Buffer.from(body.subarray(0, nonceBytes));
   const sealed = body.subarray(nonceBytes);
@@ -67,7 +67,9 @@ export async function decrypt(call: GcmCall, body: Buffer, aad: Buffer): Promise
     call.mode === 'synchronous'
       ? call.api.C_Decrypt(call.session, sealed, room)
       : await call.api.C_DecryptAsync(call.session, sealed, room);
-  if (opened.length !== length) throw badLength('C_Decrypt', opened.length, length);
+  // As above: the sealed bytes must outlive the call.
+  const due = sealed.length - tagBytes;
+  if (opened.length !== due) throw badLength('C_Decrypt', opened.length, due);
   return opened;
 }
 
@@ -75,6 +77,10 @@ function requireNonEmpty(...inputs: Buffer[]): void {
   if (inputs.some((input) => input.length === 0)) {
     throw new KleidiError('internal', 'an empty input must not reach the token');
   }
+}
+
+function tooShort(bytes: number): KleidiError {
+  return new KleidiError('ciphertext-invalid', `a sealed body of ${bytes} bytes is too short`);
 }
 
 function badLength(name: string, got: number, expected: number): KleidiError {

@@ -3,8 +3,9 @@
 // by class does not, so each object is looked at for itself.
 import pkcs11js from 'pkcs11js';
 import type { Fingerprint } from '../provider.ts';
-import { ckrText } from './ckr.ts';
+import { ckrOf, ckrText } from './ckr.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import { isTokenLost } from './ladder.ts';
 import type { Handle } from './module.ts';
 import type { Token } from './token.ts';
 
@@ -25,7 +26,10 @@ const aesKeysInToken = [
   { type: pkcs11js.CKA_TOKEN, value: true },
 ];
 
-/** Every AES key in the token whose fingerprint can be computed. */
+/**
+ * Every AES key in the token whose fingerprint can be computed. Throws what
+ * pkcs11js threw where the whole token is lost, not one object.
+ */
 export function findKeks(token: Token): Findings {
   const keks: FoundKek[] = [];
   const unreadable: string[] = [];
@@ -33,6 +37,7 @@ export function findKeks(token: Token): Findings {
     try {
       keks.push({ fp: fingerprintAlone(token, handle), handle });
     } catch (error) {
+      if (isTokenLost(ckrOf(error))) throw error;
       unreadable.push(ckrText(error));
     }
   }
@@ -45,20 +50,30 @@ export function findKeks(token: Token): Findings {
  * module refuses, or where the copy is not the same key.
  */
 export function copyIntoMemory(token: Token, kek: FoundKek): Handle | undefined {
+  const { api } = token.module;
   try {
-    const copy = token.module.api.C_CopyObject(token.anchor, kek.handle, [
+    const copy = api.C_CopyObject(token.anchor, kek.handle, [
       { type: pkcs11js.CKA_TOKEN, value: false },
     ]);
-    if (fingerprintAlone(token, copy) === kek.fp) return copy;
-    token.module.api.C_DestroyObject(token.anchor, copy);
+    if (isKek(token, kek.fp, copy)) return copy;
+    api.C_DestroyObject(token.anchor, copy);
     return undefined;
   } catch {
     return undefined;
   }
 }
 
+/** Whether the handle is alive and of this very key. */
+export function isKek(token: Token, fp: Fingerprint, handle: Handle): boolean {
+  try {
+    return fingerprintAlone(token, handle) === fp;
+  } catch {
+    return false;
+  }
+}
+
 /** In a session of its own, so that an error spends nothing else. */
-export function fingerprintAlone(token: Token, handle: Handle): Fingerprint {
+function fingerprintAlone(token: Token, handle: Handle): Fingerprint {
   const session = token.newSession();
   try {
     return fingerprintOf(token.module.api, session, handle);

@@ -113,6 +113,7 @@ export class PooledLane implements Lane {
   }
 
   async #lend<T>(operation: Operation<T>): Promise<T> {
+    if (this.#closed) throw new KleidiError('starting', 'the token is being closed');
     const session = this.#idle.pop() ?? this.#token.newSession();
     try {
       const result = await operation(session, this.mode);

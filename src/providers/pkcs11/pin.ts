@@ -2,8 +2,8 @@
 // few wrong ones. What is kept is a salted scrypt of it, in the runtime folder
 // (never on disk), so that a new PIN is tried at once.
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
-import { readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, mkdir, readFile, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { KleidiError } from '../../errors.ts';
 import { writeFileAtomically } from '../../files.ts';
@@ -13,14 +13,18 @@ const derive = promisify<string, Buffer, number, Buffer>(scrypt);
 export class RefusedPin {
   readonly #file: string;
 
-  /** @param folder the runtime folder; where it is missing, nothing is remembered */
+  /** @param folder the runtime folder */
   constructor(folder: string) {
     this.#file = join(folder, 'refused-pin');
   }
 
-  /** @throws KleidiError pin-refused where this very PIN was refused before */
-  async requireUntried(pin: string, neverLocks: boolean): Promise<void> {
-    if (neverLocks) return;
+  /**
+   * Before each login at a token that may lock.
+   * @throws KleidiError pin-refused where this very PIN was refused before;
+   * file-failed where a refusal could not be remembered
+   */
+  async requireUntried(pin: string): Promise<void> {
+    await this.#requireMemory();
     const record = await readFile(this.#file, 'utf8').catch(() => undefined);
     const [salt, hash] = (record ?? '').split(':').map((part) => Buffer.from(part, 'hex'));
     if (salt === undefined || hash?.length !== 32) return;
@@ -38,10 +42,23 @@ export class RefusedPin {
     const salt = randomBytes(16);
     const hash = await derive(pin, salt, 32);
     const record = `${salt.toString('hex')}:${hash.toString('hex')}`;
-    await writeFileAtomically(this.#file, record, 0o600).catch(() => undefined);
+    // What a command of root's writes, the daemon must be able to read.
+    const owner = process.getuid?.() === 0 ? await stat(dirname(this.#file)) : undefined;
+    await writeFileAtomically(this.#file, record, 0o600, owner).catch(() => undefined);
   }
 
-  async forget(): Promise<void> {
-    await rm(this.#file, { force: true });
+  /** Retries with back-off would lock the token where nothing can be remembered. */
+  async #requireMemory(): Promise<void> {
+    const folder = dirname(this.#file);
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+      await access(folder, constants.W_OK);
+    } catch (cause) {
+      throw new KleidiError(
+        'file-failed',
+        `${folder} is not writable: a refused PIN could not be remembered`,
+        { hint: 'make the folder of runtimeDir for the user of kleidi, mode 0700', cause },
+      );
+    }
   }
 }

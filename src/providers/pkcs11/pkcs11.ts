@@ -1,16 +1,15 @@
-// The provider over a PKCS#11 token: keeps KEK handles by fingerprint, runs
-// GCM on them, and climbs the recovery ladder when a call fails. Where the
-// module is beyond repair it reports `onBroken` once and refuses from then on.
-import { randomBytes } from 'node:crypto';
+// The provider over a PKCS#11 token: opens it, loads KEKs by fingerprint, and
+// runs GCM on them. Where the module is beyond repair it reports `onBroken` once
+// and refuses from then on.
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint, Provider } from '../provider.ts';
-import { ckrOf, ckrText } from './ckr.ts';
+import { Climber, toKleidiError } from './climber.ts';
+import { fingerprintBy } from './fingerprint.ts';
 import * as gcm from './gcm.ts';
-import { copyIntoMemory, findKeks, fingerprintAlone } from './kek.ts';
-import { recoveryFor } from './ladder.ts';
-import { type Lane, PooledLane, SynchronousLane } from './lane.ts';
-import { type Handle, Pkcs11Module } from './module.ts';
+import { PooledLane, SynchronousLane } from './lane.ts';
+import { Pkcs11Module } from './module.ts';
 import { RefusedPin } from './pin.ts';
+import { isFast } from './speed.ts';
 import { Token } from './token.ts';
 
 export interface Pkcs11Settings {
@@ -28,24 +27,22 @@ export interface Pkcs11Hooks {
   onBroken(error: KleidiError): void;
 }
 
-/** Calls slower than this leave the event loop to the thread pool. */
-const synchronousBelowMs = 0.2;
-
 export class Pkcs11Provider implements Provider {
   readonly kind = 'pkcs11';
   readonly alg = 0x01;
-  readonly #settings: Pkcs11Settings;
   readonly #hooks: Pkcs11Hooks;
   readonly #token: Token;
-  #keys: ReadonlyMap<Fingerprint, Handle> = new Map();
-  #lane: Lane;
-  #broken: KleidiError | undefined;
+  readonly #climber: Climber;
+  #measured = false;
+  /** What self-tests use: the KEK that was sealed with last, as a rule the write KEK. */
+  #probe: Fingerprint | undefined;
 
-  private constructor(settings: Pkcs11Settings, hooks: Pkcs11Hooks, token: Token) {
-    this.#settings = settings;
+  private constructor(timeoutMs: number, hooks: Pkcs11Hooks, token: Token) {
     this.#hooks = hooks;
     this.#token = token;
-    this.#lane = new SynchronousLane(token);
+    const broken = (error: KleidiError): void => void this.#climber.break(error);
+    const lane = new PooledLane(token, timeoutMs, broken);
+    this.#climber = new Climber(token, lane, (error) => hooks.onBroken(error));
   }
 
   /** @throws KleidiError module-*, token-*, pin-refused */
@@ -60,7 +57,8 @@ export class Pkcs11Provider implements Provider {
       hooks.onStage('C_Login');
       const refusedPin = new RefusedPin(settings.runtimeDir);
       const access = { label: settings.token, pin, refusedPin, writable: false };
-      return new Pkcs11Provider(settings, hooks, await Token.open(module, access));
+      const token = await Token.open(module, access);
+      return new Pkcs11Provider(settings.callTimeoutMs, hooks, token);
     } catch (error) {
       module.close();
       throw error;
@@ -74,205 +72,97 @@ export class Pkcs11Provider implements Provider {
 
   /** Whether calls run in this thread or on the thread pool, by measured speed. */
   get mode(): gcm.CallMode {
-    return this.#lane.mode;
+    return this.#climber.lane.mode;
   }
 
   async load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>> {
-    this.#requireWhole();
+    this.#climber.requireWhole();
     this.#hooks.onStage('C_FindObjects');
     try {
-      await this.#token.revive();
-      this.#findKeys(new Set(wanted));
+      await this.#climber.find(new Set(wanted));
+      this.#hooks.onStage('C_Encrypt');
+      await this.#chooseProbe();
+      await this.#chooseLane();
     } catch (error) {
       throw toKleidiError(error, 'the KEKs of the token cannot be listed');
+    } finally {
+      this.#hooks.onStage('ready');
     }
-    this.#hooks.onStage('ready');
-    await this.#chooseLane();
-    return new Set(this.#keys.keys());
+    return new Set(this.#climber.keks.keys());
   }
 
-  wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#climb('wrap', fp, (call) => gcm.encrypt(call, plaintext, aad));
+  async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
+    const run = (call: gcm.GcmCall): Promise<Buffer> => gcm.encrypt(call, plaintext, aad);
+    const body = await this.#climber.climb('wrap', fp, run);
+    this.#probe = fp;
+    return body;
   }
 
   unwrap(fp: Fingerprint, body: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#climb('unwrap', fp, (call) => gcm.decrypt(call, body, aad));
+    return this.#climber.climb('unwrap', fp, (call) => gcm.decrypt(call, body, aad));
   }
 
   async selfTest(): Promise<void> {
-    const [first] = this.#keys.keys();
-    if (first !== undefined) await this.#knownAnswer(first);
-    for (const [fp, handle] of this.#keys) {
-      if (this.#fingerprint(fp, handle) !== fp) {
-        throw this.#break(new KleidiError('token-damaged', `KEK ${fp} has become another key`));
+    // A module that is slow for once meets the deadline; one that hangs, twice.
+    await this.#testAll().catch((error: unknown) => {
+      if (!isCode(error, 'deadline')) throw error;
+      return this.#testAll();
+    });
+    this.#climber.requireWhole();
+  }
+
+  /** Leaves the module loaded where a call is stuck in it: unloading would crash. */
+  async close(): Promise<void> {
+    this.#climber.retire();
+    if (await this.#climber.lane.close()) this.#token.module.close();
+  }
+
+  async #testAll(): Promise<void> {
+    if (this.#probe !== undefined) await this.#climber.knownAnswer(this.#probe);
+    for (const fp of this.#climber.keks.keys()) {
+      const computed = await this.#climber.climb('self-test', fp, fingerprintBy);
+      if (computed === fp) continue;
+      const error = new KleidiError('token-damaged', `KEK ${fp} has become another key`);
+      throw this.#climber.break(error);
+    }
+  }
+
+  /** The first KEK that GCM is allowed with; an old one may have been locked in the token. */
+  async #chooseProbe(): Promise<void> {
+    const { keks } = this.#climber;
+    if (this.#probe !== undefined && keks.has(this.#probe)) return;
+    this.#probe = undefined;
+    let unfit: unknown;
+    for (const fp of keks.keys()) {
+      try {
+        await this.#climber.knownAnswer(fp);
+        this.#probe = fp;
+        return;
+      } catch (error) {
+        if (!isCode(error, 'module-unfit')) throw error;
+        unfit = error;
       }
     }
+    if (unfit !== undefined) throw unfit;
   }
 
-  async close(): Promise<void> {
-    this.#lane.close();
-    this.#keys = new Map();
-    this.#token.module.close();
-  }
-
-  #findKeys(wanted: ReadonlySet<Fingerprint>): void {
-    const keys = new Map<Fingerprint, Handle>();
-    for (const kek of findKeks(this.#token).keks) {
-      if (!wanted.has(kek.fp) || keys.has(kek.fp)) continue;
-      const held = this.#keys.get(kek.fp);
-      const stillGood = held !== undefined && this.#isStill(kek.fp, held);
-      keys.set(kek.fp, stillGood ? held : this.#bestHandle(kek));
-    }
-    // A copy in memory outlives its object: what is wanted and held is kept.
-    for (const [fp, held] of this.#keys) {
-      if (wanted.has(fp) && !keys.has(fp) && this.#isStill(fp, held)) keys.set(fp, held);
-    }
-    this.#keys = keys;
-  }
-
-  #bestHandle(kek: { fp: Fingerprint; handle: Handle }): Handle {
-    if (!this.#token.module.isSoftHsm) return kek.handle;
-    return copyIntoMemory(this.#token, kek) ?? kek.handle;
-  }
-
-  #isStill(fp: Fingerprint, handle: Handle): boolean {
-    try {
-      return fingerprintAlone(this.#token, handle) === fp;
-    } catch {
-      return false;
-    }
-  }
-
-  #fingerprint(fp: Fingerprint, handle: Handle): Fingerprint {
-    try {
-      return fingerprintAlone(this.#token, handle);
-    } catch (error) {
-      throw toKleidiError(error, `the fingerprint of KEK ${fp} cannot be computed`);
-    }
-  }
-
+  /** Once, with the first KEK there is, before anything is served. */
   async #chooseLane(): Promise<void> {
-    const [first] = this.#keys.keys();
-    if (first === undefined) return;
-    const timesMs: number[] = [];
-    for (let i = 0; i < 5; i += 1) {
-      const start = performance.now();
-      await this.#knownAnswer(first);
-      timesMs.push((performance.now() - start) / 2);
-    }
-    const medianMs = timesMs.sort((a, b) => a - b)[2] ?? 0;
-    const wanted = medianMs < synchronousBelowMs ? 'synchronous' : 'pooled';
-    if (wanted === this.#lane.mode) return;
-    this.#lane.close();
-    this.#lane =
-      wanted === 'synchronous'
-        ? new SynchronousLane(this.#token)
-        : new PooledLane(this.#token, this.#settings.callTimeoutMs, (error) => this.#break(error));
-  }
-
-  async #knownAnswer(fp: Fingerprint): Promise<void> {
-    const secret = randomBytes(32);
-    const aad = Buffer.from('kleidi/v1 self-test');
-    const body = await this.#climb('wrap', fp, (call) => gcm.encrypt(call, secret, aad));
-    const call = (lent: gcm.GcmCall): Promise<Buffer> => gcm.decrypt(lent, body, aad);
-    const opened = await this.#lane
-      .run((session) => call(this.#call(session, fp)))
-      .catch((error: unknown) => {
-        throw this.#break(toKleidiError(error, 'the token cannot open what it has just sealed'));
-      });
-    if (opened.equals(secret)) return;
-    throw this.#break(new KleidiError('module-failed', 'the token opens its own seal wrongly'));
-  }
-
-  #call(session: Handle, fp: Fingerprint): gcm.GcmCall {
-    const key = this.#keys.get(fp);
-    if (key === undefined) {
-      throw new KleidiError('kek-missing', `KEK ${fp} is not in token ${this.#token.label}`, {
-        hint: 'kleidi key list shows what the token holds',
-      });
-    }
-    return { api: this.#token.module.api, mode: this.#lane.mode, session, key };
-  }
-
-  /** One operation, and at most one more try after what the ladder says. */
-  async #climb(
-    operation: 'wrap' | 'unwrap',
-    fp: Fingerprint,
-    run: (call: gcm.GcmCall) => Promise<Buffer>,
-  ): Promise<Buffer> {
-    this.#requireWhole();
-    const once = (): Promise<Buffer> =>
-      this.#lane.run(async (session) => run(this.#call(session, fp)));
-    try {
-      return await once();
-    } catch (error) {
-      if (error instanceof KleidiError) throw error;
-      await this.#mend(operation, fp, error);
-    }
-    try {
-      return await once();
-    } catch (error) {
-      if (error instanceof KleidiError) throw error;
-      throw this.#break(toKleidiError(error, `${operation} failed twice`));
-    }
-  }
-
-  /** Returns where a second try makes sense, throws where it does not. */
-  async #mend(operation: 'wrap' | 'unwrap', fp: Fingerprint, error: unknown): Promise<void> {
-    const { kind } = recoveryFor(operation, ckrOf(error));
-    switch (kind) {
-      case 'new-session':
-        return;
-      case 'find-again':
-      case 'login':
-        await this.#findAgain(fp);
-        return;
-      case 'ask-self-test':
-        await this.#knownAnswer(fp);
-        throw new KleidiError('ciphertext-invalid', 'the token refuses the ciphertext', {
-          cause: error,
-        });
-      case 'unfit':
-        throw new KleidiError('module-unfit', `KEK ${fp} refuses ${operation}: ${ckrText(error)}`, {
-          hint: 'the attributes of the key object forbid AES-GCM: see kleidi key list',
-          cause: error,
-        });
-      case 'broken':
-        throw this.#break(toKleidiError(error, `${operation} failed`));
-      default:
-        kind satisfies never;
-    }
-  }
-
-  /** A token that vanished for a moment shows no key until a new process opens it. */
-  async #findAgain(fp: Fingerprint): Promise<void> {
-    try {
-      await this.#token.revive();
-      this.#findKeys(new Set(this.#keys.keys()));
-    } catch (error) {
-      throw this.#break(toKleidiError(error, 'the token cannot be opened again'));
-    }
-    if (this.#keys.has(fp)) return;
-    throw this.#break(new KleidiError('kek-missing', `KEK ${fp} has vanished from the token`));
-  }
-
-  #requireWhole(): void {
-    if (this.#broken !== undefined) throw this.#broken;
-  }
-
-  #break(error: KleidiError): KleidiError {
-    if (this.#broken === undefined) {
-      this.#broken = error;
-      this.#hooks.onBroken(error);
-    }
-    return error;
+    const fp = this.#probe;
+    if (fp === undefined || this.#measured) return;
+    this.#measured = true;
+    const pair = (): Promise<void> => this.#climber.knownAnswer(fp);
+    // On the pool first: a module that hangs must not stop the event loop.
+    if (!(await isFast('pooled', pair))) return;
+    const pooled = this.#climber.lane;
+    const synchronous = new SynchronousLane(this.#token);
+    this.#climber.lane = synchronous;
+    const isRight = await isFast('synchronous', pair);
+    if (!isRight) this.#climber.lane = pooled;
+    await (isRight ? pooled : synchronous).close();
   }
 }
 
-function toKleidiError(error: unknown, what: string): KleidiError {
-  if (error instanceof KleidiError) return error;
-  return new KleidiError('module-failed', `${what}: ${ckrText(error)}`, {
-    hint: 'check the token, its folder and the HSM; kleidi starts afresh by itself',
-    cause: error,
-  });
+function isCode(error: unknown, code: KleidiError['code']): boolean {
+  return error instanceof KleidiError && error.code === code;
 }

@@ -4,6 +4,7 @@
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
 import { ckr, ckrOf, ckrText } from './ckr.ts';
+import { isTokenLost } from './ladder.ts';
 import type { Handle, Pkcs11Module } from './module.ts';
 import type { RefusedPin } from './pin.ts';
 
@@ -34,8 +35,8 @@ export class Token {
   static async open(module: Pkcs11Module, access: TokenAccess): Promise<Token> {
     const slot = findSlot(module, access.label);
     requireMechanisms(module, slot);
-    await access.refusedPin.requireUntried(access.pin, module.isSoftHsm);
-    const anchor = newSession(module, slot, access.writable);
+    if (!module.isSoftHsm) await access.refusedPin.requireUntried(access.pin);
+    const anchor = firstSession(module, slot, access.writable);
     const token = new Token(module, access, slot, anchor);
     await token.login();
     return token;
@@ -45,6 +46,7 @@ export class Token {
     return this.#anchor;
   }
 
+  /** Throws what pkcs11js threw: the recovery ladder knows what to do then. */
   newSession(): Handle {
     return newSession(this.module, this.#slot, this.#access.writable);
   }
@@ -86,6 +88,8 @@ export class Token {
 
 const pinRefusals: ReadonlySet<number | undefined> = new Set([
   ckr.PIN_INCORRECT,
+  ckr.PIN_INVALID,
+  ckr.PIN_LEN_RANGE,
   ckr.PIN_EXPIRED,
   ckr.PIN_LOCKED,
 ]);
@@ -117,7 +121,7 @@ export function findSlot(module: Pkcs11Module, label: string): Handle {
 }
 
 function requireMechanisms(module: Pkcs11Module, slot: Handle): void {
-  const offered = new Set(module.api.C_GetMechanismList(slot));
+  const offered = mechanismsOf(module, slot);
   const needed: readonly (readonly [number, string])[] = [
     [pkcs11js.CKM_AES_GCM, 'CKM_AES_GCM'],
     [pkcs11js.CKM_AES_CMAC, 'CKM_AES_CMAC'],
@@ -129,10 +133,25 @@ function requireMechanisms(module: Pkcs11Module, slot: Handle): void {
   });
 }
 
+function mechanismsOf(module: Pkcs11Module, slot: Handle): ReadonlySet<number> {
+  try {
+    return new Set(module.api.C_GetMechanismList(slot));
+  } catch (cause) {
+    throw new KleidiError('module-failed', `no list of mechanisms: ${ckrText(cause)}`, {
+      hint: 'check the HSM and its connection',
+      cause,
+    });
+  }
+}
+
 function newSession(module: Pkcs11Module, slot: Handle, writable: boolean): Handle {
   const flags = pkcs11js.CKF_SERIAL_SESSION | (writable ? pkcs11js.CKF_RW_SESSION : 0);
+  return module.api.C_OpenSession(slot, flags);
+}
+
+function firstSession(module: Pkcs11Module, slot: Handle, writable: boolean): Handle {
   try {
-    return module.api.C_OpenSession(slot, flags);
+    return newSession(module, slot, writable);
   } catch (cause) {
     throw new KleidiError('module-failed', `no session could be opened: ${ckrText(cause)}`, {
       hint: 'check the HSM and its connection',
@@ -142,7 +161,8 @@ function newSession(module: Pkcs11Module, slot: Handle, writable: boolean): Hand
 }
 
 function loginFailed(label: string, cause: unknown): KleidiError {
-  return new KleidiError('token-damaged', `login to token '${label}' failed: ${ckrText(cause)}`, {
+  const code = isTokenLost(ckrOf(cause)) ? 'module-failed' : 'token-damaged';
+  return new KleidiError(code, `login to token '${label}' failed: ${ckrText(cause)}`, {
     hint: 'check the token folder, its owner and the HSM; restore the token from its recovery if it is damaged',
     cause,
   });
