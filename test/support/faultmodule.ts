@@ -5,6 +5,7 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'nod
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { KleidiError } from '../../src/errors.ts';
+import { writeKekOf } from '../../src/keyring/ring.ts';
 import { firstModule } from '../../src/modules.ts';
 import { Pkcs11Provider, type Pkcs11Settings } from '../../src/providers/pkcs11/pkcs11.ts';
 import { temporaryFolder } from './folder.ts';
@@ -80,15 +81,17 @@ function parseCall(line: string): Call {
 
 export interface OpenedProvider {
   readonly provider: Pkcs11Provider;
+  /** Of the write KEK. */
   readonly fp: string;
+  readonly loaded: ReadonlySet<string>;
   /** What `onBroken` was told. */
   readonly broken: readonly KleidiError[];
   readonly stages: readonly string[];
 }
 
 /**
- * A provider in this process, on the token of the host, with its write KEK
- * loaded. A module lives once in a process: close one before the next is opened.
+ * A provider in this process, on the token of the host, with the KEKs of its
+ * ring loaded. A module lives once in a process: close one before the next is opened.
  */
 export async function openProvider(
   host: TestHost,
@@ -110,7 +113,7 @@ export async function openProvider(
     onStage: (stage) => stages.push(stage),
     onBroken: (error) => broken.push(error),
   });
-  const fp = host.ring.keks[0]?.fp ?? '';
-  await provider.load([fp]);
-  return { provider, fp, broken, stages };
+  const { keks } = host.ring;
+  const loaded = await provider.load(keks.map((kek) => kek.fp));
+  return { provider, fp: writeKekOf(host.ring)?.fp ?? '', loaded, broken, stages };
 }

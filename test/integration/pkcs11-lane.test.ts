@@ -1,0 +1,223 @@
+// Where calls to the module run: fast ones in the thread of the event loop, slow
+// ones on the thread pool, with a deadline, and never a module unloaded under one.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { afterEach, describe, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { KleidiError } from '../../src/errors.ts';
+import { PooledLane } from '../../src/providers/pkcs11/lane.ts';
+import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
+import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
+import { Token } from '../../src/providers/pkcs11/token.ts';
+import { FaultModule, type OpenedProvider, openProvider } from '../support/faultmodule.ts';
+import { TestHost } from '../support/host.ts';
+import { missingTool } from '../support/skip.ts';
+
+const secret = randomBytes(32);
+const aad = Buffer.from('header and key id');
+const slow = ['C_Encrypt delay 2', 'C_Decrypt delay 2'];
+const skip = missingTool('cc');
+
+describe('the lane that calls take', { skip }, async () => {
+  const faults = new FaultModule();
+  const host = await TestHost.provisioned();
+  afterEach(() => faults.plan());
+
+  async function withSlowModule(
+    callTimeoutMs: number,
+    work: (opened: OpenedProvider, seal: () => Promise<Buffer>) => Promise<void>,
+  ): Promise<void> {
+    faults.plan(...slow);
+    const opened = await openProvider(host, faults, { callTimeoutMs });
+    const { provider, fp } = opened;
+    assert.equal(provider.mode, 'pooled');
+    await work(opened, () => provider.wrap(fp, secret, aad));
+    await provider.close();
+  }
+
+  test('a fast module is called in this thread, also where its first calls are slow', async () => {
+    faults.plan('C_Encrypt delay 30 times 2', 'C_Encrypt delay 3 after 2 times 4');
+    const { provider } = await openProvider(host, faults);
+    assert.equal(provider.mode, 'synchronous');
+    await provider.close();
+  });
+
+  test('a slow module is called on the thread pool, several calls at a time', async () => {
+    await withSlowModule(2_000, async ({ provider, fp, broken }, seal) => {
+      const bodies = await Promise.all(Array.from({ length: 50 }, seal));
+      const opened = bodies.map((body) => provider.unwrap(fp, body, aad));
+      for (const plaintext of await Promise.all(opened)) assert.deepEqual(plaintext, secret);
+      await provider.selfTest();
+      assert.deepEqual(broken, []);
+    });
+  });
+
+  test('a module that takes its time does not stop the event loop', async () => {
+    await withSlowModule(2_000, async ({ provider }, seal) => {
+      faults.plan('C_Encrypt delay 200', 'C_Sign delay 200');
+      let longestMs = 0;
+      let lastMs = performance.now();
+      const ticker = setInterval(() => {
+        longestMs = Math.max(longestMs, performance.now() - lastMs);
+        lastMs = performance.now();
+      }, 5);
+      const startMs = performance.now();
+      await Promise.all([seal(), seal(), seal()]);
+      assert.ok(performance.now() - startMs < 550, 'the three were out at the same time');
+      await provider.selfTest();
+      clearInterval(ticker);
+      assert.ok(longestMs < 150, `the event loop stood still for ${longestMs} ms`);
+    });
+  });
+
+  test('a call that is late is given up at its deadline, and the module is whole when it comes back', async () => {
+    await withSlowModule(400, async ({ broken }, seal) => {
+      faults.plan('C_Encrypt delay 600 times 1');
+      const startMs = performance.now();
+      await assert.rejects(seal(), { code: 'deadline' });
+      assert.ok(performance.now() - startMs < 590);
+      faults.plan();
+      await seal();
+      await sleep(400);
+      await seal();
+      assert.deepEqual(broken, []);
+    });
+  });
+
+  test('a self-test that is late once is made again', async () => {
+    await withSlowModule(400, async ({ provider, broken }) => {
+      faults.plan('C_Encrypt delay 500 times 1');
+      await provider.selfTest();
+      assert.deepEqual(broken, []);
+    });
+  });
+
+  test('a call that is stuck fails for its caller first, then breaks the provider, once', async () => {
+    await withSlowModule(200, async ({ broken }, seal) => {
+      faults.plan('C_Encrypt delay 900');
+      const calls = Array.from({ length: 5 }, () => assert.rejects(seal(), { code: 'deadline' }));
+      await Promise.all(calls);
+      assert.deepEqual(broken, []);
+      await sleep(300);
+      assert.deepEqual(
+        broken.map(({ code }) => code),
+        ['module-failed'],
+      );
+      await assert.rejects(seal(), { code: 'module-failed', message: /stuck/ });
+    });
+  });
+
+  test('closing waits for calls in flight before it finalises the module', async () => {
+    await withSlowModule(2_000, async ({ provider, broken }, seal) => {
+      faults.plan('C_Encrypt delay 100');
+      faults.forgetTrace();
+      const calls = [seal(), seal()];
+      await sleep(20);
+      await provider.close();
+      await Promise.all(calls);
+      const names = faults.trace().map((line) => line.split(' ')[1]);
+      assert.ok(names.indexOf('C_Finalize') > names.lastIndexOf('C_Encrypt'), names.join());
+      await assert.rejects(seal(), { code: 'starting' });
+      assert.deepEqual(broken, []);
+    });
+  });
+
+  test('closing leaves a module alone in which a call is stuck', async () => {
+    await withSlowModule(200, async ({ provider }, seal) => {
+      faults.plan('C_Encrypt delay 700');
+      faults.forgetTrace();
+      const call = assert.rejects(seal(), { code: 'deadline' });
+      await sleep(20);
+      const startMs = performance.now();
+      await provider.close();
+      await call;
+      assert.ok(performance.now() - startMs < 600, 'without waiting for it');
+      assert.equal(faults.calls('C_Finalize'), 0);
+      // It comes back into code that is still there.
+      await sleep(700);
+      assert.equal(faults.calls('C_Encrypt'), 1);
+    });
+  });
+});
+
+describe('the pooled lane', { skip }, async () => {
+  const faults = new FaultModule();
+  const host = await TestHost.provisioned();
+  afterEach(() => faults.plan());
+
+  async function withLane(
+    timeoutMs: number,
+    work: (lane: PooledLane, stuck: readonly KleidiError[]) => Promise<void>,
+  ): Promise<void> {
+    Object.assign(process.env, faults.env);
+    const module = Pkcs11Module.open(faults.path, host.softhsmConf);
+    const token = await Token.open(module, {
+      label: 'kleidi',
+      pin: host.pin,
+      refusedPin: new RefusedPin(join(host.folder, 'run')),
+      writable: false,
+    });
+    const stuck: KleidiError[] = [];
+    await work(new PooledLane(token, timeoutMs, (error) => stuck.push(error)), stuck);
+    module.close();
+  }
+
+  const failAfter = (ms: number) => async (): Promise<void> => {
+    await sleep(ms);
+    throw new Error('CKR_OPERATION_NOT_INITIALIZED:145');
+  };
+
+  test('those who wait are served though those before them got no session', async () => {
+    await withLane(2_000, async (lane) => {
+      const first = Promise.allSettled([1, 2, 3].map(() => lane.run(failAfter(20))));
+      await sleep(5);
+      faults.plan('C_OpenSession fail 0x30 times 3');
+      const waiting = Array.from({ length: 6 }, () => lane.run(async () => 'served'));
+      const [, ends] = await Promise.all([first, Promise.allSettled(waiting)]);
+      assert.deepEqual(
+        ends.map(({ status }) => status),
+        [...Array(3).fill('rejected'), ...Array(3).fill('fulfilled')],
+      );
+    });
+  });
+
+  test('the deadline includes the wait for a session, and who gave up waiting is passed over', async () => {
+    await withLane(400, async (lane, stuck) => {
+      const late = { code: 'deadline' };
+      const holding = [1, 2, 3].map(() =>
+        assert.rejects(
+          lane.run(() => sleep(600)),
+          late,
+        ),
+      );
+      await sleep(50);
+      const startMs = performance.now();
+      const waiting = lane.run(async () => assert.fail('it was given up'));
+      await assert.rejects(waiting, late);
+      assert.ok(performance.now() - startMs < 500);
+      await Promise.all(holding);
+      await sleep(200);
+      assert.equal(await lane.run(async () => 'served'), 'served');
+      assert.deepEqual(stuck, []);
+    });
+  });
+
+  test('at most three calls are out at a time, each in a session of its own', async () => {
+    await withLane(2_000, async (lane) => {
+      const out = new Set<string>();
+      let most = 0;
+      const call = async (session: Buffer): Promise<void> => {
+        const name = session.toString('hex');
+        assert.ok(!out.has(name), 'a session is lent once at a time');
+        out.add(name);
+        most = Math.max(most, out.size);
+        await sleep(5);
+        out.delete(name);
+      };
+      await Promise.all(Array.from({ length: 20 }, () => lane.run(call)));
+      assert.equal(most, 3);
+      assert.equal(await lane.close(), true);
+    });
+  });
+});
