@@ -41,7 +41,8 @@ async function main(args: readonly string[]): Promise<number> {
   const load = verbs[first];
   if (load === undefined) throw usage(`unknown verb '${first}'`);
   const verb = await load();
-  if (rest.includes('--help') || rest.includes('-h')) {
+  const helpWanted = verb.actions === true ? rest.slice(0, 1) : rest;
+  if (helpWanted.includes('--help') || helpWanted.includes('-h')) {
     print(verb.help);
     return 0;
   }

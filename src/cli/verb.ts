@@ -7,6 +7,8 @@ import { KleidiError } from '../errors.ts';
 export interface Verb {
   /** Printed for --help, and shown where the use was wrong. */
   readonly help: string;
+  /** The first argument names an action, each with a help text of its own. */
+  readonly actions?: true;
   /** @returns the exit code */
   run(args: readonly string[]): Promise<number>;
 }
