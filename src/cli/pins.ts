@@ -1,24 +1,25 @@
 // Makes PINs and stores them where the configuration says: 192 random bits
-// each, as an encrypted systemd credential or in a file of mode 0400. What
-// exists is never replaced.
+// each, as an encrypted systemd credential or in a file of mode 0400. Where
+// systemd is too old to encrypt (before 250: Ubuntu 22.04), as a credential that
+// root alone can read. What exists is never replaced.
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { type Owner, writeNewFile } from '../files.ts';
-import { credentialFolder, parseReference } from '../host/credentials.ts';
-
-/** Where a secret reference is kept. */
-export function secretPath(reference: string): string {
-  const parsed = parseReference(reference);
-  return parsed.kind === 'file' ? parsed.path : join(credentialFolder, `${parsed.name}.cred`);
-}
+import { isErrno, type Owner, writeNewFile } from '../files.ts';
+import { encryptedCredential, parseReference, plainCredential } from '../host/credentials.ts';
+import { writePlainCredentialDropIn } from './dropin.ts';
+import { warn } from './terminal.ts';
 
 export function secretExists(reference: string): boolean {
-  return existsSync(secretPath(reference));
+  const parsed = parseReference(reference);
+  if (parsed.kind === 'file') return existsSync(parsed.path);
+  return [encryptedCredential(parsed.name), plainCredential(parsed.name)].some((path) =>
+    existsSync(path),
+  );
 }
 
 /**
@@ -27,16 +28,31 @@ export function secretExists(reference: string): boolean {
  */
 export async function ensurePin(reference: string, reader: Owner | undefined): Promise<void> {
   if (secretExists(reference)) return;
-  const path = secretPath(reference);
-  const pin = randomBytes(24).toString('base64url');
-  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const parsed = parseReference(reference);
-  const contents = parsed.kind === 'file' ? pin : await encryptCredential(parsed.name, pin);
-  await writeNewFile(path, contents, 0o400, parsed.kind === 'file' ? reader : undefined);
+  const pin = randomBytes(24).toString('base64url');
+  if (parsed.kind === 'credential') return storeCredential(parsed.name, pin);
+  await mkdir(dirname(parsed.path), { recursive: true, mode: 0o700 });
+  await writeNewFile(parsed.path, pin, 0o400, reader);
 }
 
-/** `--with-key=host`: opens only on this machine's disk; the TPM adds to that later. */
-async function encryptCredential(name: string, pin: string): Promise<Buffer> {
+async function storeCredential(name: string, pin: string): Promise<void> {
+  const path = encryptedCredential(name);
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+  const encrypted = await encryptCredential(name, pin);
+  if (encrypted !== undefined) return writeNewFile(path, encrypted, 0o400);
+  const plain = plainCredential(name);
+  warn(
+    `this systemd cannot encrypt credentials (250 and newer can): ${plain} is in clear, for root alone`,
+  );
+  await writeNewFile(plain, pin, 0o400);
+  if (name === 'pin') await writePlainCredentialDropIn(plain);
+}
+
+/**
+ * `--with-key=host`: opens only on this machine's disk; the TPM adds to that later.
+ * @returns undefined where this systemd has no systemd-creds
+ */
+async function encryptCredential(name: string, pin: string): Promise<Buffer | undefined> {
   const args = ['encrypt', '--with-key=host', `--name=${name}`, '-', '-'];
   const creds = spawn('systemd-creds', args, { stdio: ['pipe', 'pipe', 'ignore'] });
   const chunks: Buffer[] = [];
@@ -44,12 +60,15 @@ async function encryptCredential(name: string, pin: string): Promise<Buffer> {
   creds.stdin.end(pin);
   const failed = (cause?: unknown): KleidiError =>
     new KleidiError('tool-missing', `systemd-creds cannot encrypt the credential '${name}'`, {
-      hint: 'run as root, with systemd 250 or newer; elsewhere set pkcs11.pin and pkcs11.soPin to file:/PATH',
+      hint: 'run as root; outside systemd set pkcs11.pin and pkcs11.soPin to file:/PATH',
       cause,
     });
+  creds.stdin.on('error', () => undefined);
   const [code] = await once(creds, 'close').catch((cause: unknown) => {
+    if (isErrno(cause, 'ENOENT')) return [undefined];
     throw failed(cause);
   });
+  if (code === undefined) return undefined;
   if (code !== 0) throw failed();
   return Buffer.concat(chunks);
 }

@@ -1,6 +1,7 @@
 // The only writer to the terminal. Results go to standard output, everything
 // about them to standard error; lower case, no full stop, no colour unless a
 // person is looking and NO_COLOR is unset.
+import { fstatSync } from 'node:fs';
 import { KleidiError } from '../errors.ts';
 
 const colours = { red: 31, yellow: 33, green: 32, bold: 1, dim: 2 } as const;
@@ -28,14 +29,24 @@ export function warn(text: string): void {
 /** @returns the exit code that belongs to the error */
 export function printError(thrown: unknown): number {
   const error = KleidiError.from(thrown);
-  process.stderr.write(`kleidi: ${paint('error', 'red', process.stderr)}: ${error.message}\n`);
-  if (error.hint !== undefined) {
-    process.stderr.write(`kleidi: ${paint('hint', 'bold', process.stderr)}: ${error.hint}\n`);
-  }
+  const mark = isJournal(2) ? '<3>' : '';
+  const say = (word: string, text: string): unknown =>
+    process.stderr.write(`${mark}kleidi: ${word}: ${text}\n`);
+  say(
+    paint('error', 'red', process.stderr),
+    error.message.replaceAll('\n', mark === '' ? '\n' : ';'),
+  );
+  if (error.hint !== undefined) say(paint('hint', 'bold', process.stderr), error.hint);
   if (error.code === 'internal') {
     process.stderr.write(`${error.cause instanceof Error ? error.cause.stack : error.stack}\n`);
   }
   return error.kind.exit;
+}
+
+/** Whether this fd is the journal's, which reads <N> as the priority (systemd.exec(5), sd-daemon(3)). */
+function isJournal(fd: number): boolean {
+  const { dev, ino } = fstatSync(fd);
+  return process.env['JOURNAL_STREAM'] === `${dev}:${ino}`;
 }
 
 export function paint(text: string, colour: Colour, stream: NodeJS.WriteStream): string {

@@ -2,14 +2,25 @@
 // LoadCredentialEncrypted=) or a file that only its owner can read. Never the
 // environment, never an argument.
 import { execFile } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { KleidiError } from '../errors.ts';
 import { isErrno } from '../files.ts';
 
-/** Encrypted credentials at rest; only root, and so only a command, opens them there. */
+/** Credentials at rest; only root, and so only a command, opens them there. */
 export const credentialFolder = '/etc/kleidi/credentials';
+
+/** Encrypted by systemd-creds. */
+export function encryptedCredential(name: string): string {
+  return join(credentialFolder, `${name}.cred`);
+}
+
+/** Where systemd is older than 250 and cannot encrypt: a file that root alone reads. */
+export function plainCredential(name: string): string {
+  return join(credentialFolder, name);
+}
 
 export type SecretReference =
   | { readonly kind: 'credential'; readonly name: string }
@@ -28,7 +39,20 @@ export async function readSecret(text: string, env: NodeJS.ProcessEnv): Promise<
   if (reference.kind === 'file') return readSecretFile(reference.path, 'private');
   const folder = env['CREDENTIALS_DIRECTORY'];
   if (folder !== undefined) return readSecretFile(join(folder, reference.name), 'systemd');
+  const plain = plainCredential(reference.name);
+  if (existsSync(plain)) return readSecretFile(plain, 'private');
   return decryptCredential(reference.name);
+}
+
+/**
+ * A credential never comes to a process that has started without it, so the
+ * daemon ends, and systemd starts it again with the one that is there by then.
+ * @throws KleidiError pin-missing
+ */
+export async function requireCredential(text: string, env: NodeJS.ProcessEnv): Promise<void> {
+  const folder = env['CREDENTIALS_DIRECTORY'];
+  if (folder === undefined || parseReference(text).kind === 'file') return;
+  await readSecret(text, env);
 }
 
 async function readSecretFile(path: string, kind: 'private' | 'systemd'): Promise<string> {
@@ -49,7 +73,7 @@ async function readSecretFile(path: string, kind: 'private' | 'systemd'): Promis
 
 /** Outside the unit: root may open what the unit is given. */
 async function decryptCredential(name: string): Promise<string> {
-  const path = join(credentialFolder, `${name}.cred`);
+  const path = encryptedCredential(name);
   try {
     const options = { encoding: 'utf8', maxBuffer: 4096 } as const;
     const run = promisify(execFile);
@@ -77,8 +101,8 @@ async function decryptCredential(name: string): Promise<string> {
 function requireText(path: string, text: string): string {
   const secret = text.replace(/\r?\n$/, '');
   if (secret !== '') return secret;
-  throw new KleidiError('pin-missing', `${path} is empty`, {
-    hint: 'put the PIN there, mode 0400',
+  throw new KleidiError('pin-missing', `there is no PIN in ${path}`, {
+    hint: 'on a new host run: kleidi provision; on others put the file /etc/kleidi/credentials/pin.cred back from a backup of this host (or the PIN into the file that pkcs11.pin names, mode 0400)',
   });
 }
 

@@ -8,6 +8,7 @@ import { stateOf } from '../kms/state.ts';
 import type { Log } from '../log.ts';
 import { version } from '../version.ts';
 import { inheritedFd } from './activation.ts';
+import { requireCredential } from './credentials.ts';
 import { Keeper } from './keeper.ts';
 import { Listener, type ListenOn } from './listener.ts';
 import { Notify } from './notify.ts';
@@ -23,6 +24,7 @@ export async function runDaemon(
   env: NodeJS.ProcessEnv,
   socketPath: string | undefined,
 ): Promise<string> {
+  await requireCredential(config.pkcs11.pin, env);
   const where = listenOn(config, env, socketPath);
   const notify = new Notify(env);
   const live = new Live();

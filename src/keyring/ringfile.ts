@@ -8,6 +8,9 @@ import { isErrno, type Owner, writeFileAtomically } from '../files.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
 
 const lockWaitS = 10;
+/** For the owner alone: whoever can open the file could hold the lock. */
+const lockCommand =
+  'umask 077; command -v flock >/dev/null || exit 127; exec flock --wait "$1" "$2" sh -c "echo locked; exec cat >/dev/null"';
 
 /** @throws KleidiError ring-missing, ring-invalid, file-failed */
 export async function readRing(path: string): Promise<Ring> {
@@ -47,15 +50,14 @@ export async function writeRing(path: string, ring: Ring): Promise<void> {
  * of a pipe is open: it ends with this process, however that ends.
  */
 export async function withRingLock<T>(path: string, work: () => Promise<T>): Promise<T> {
-  const holder = spawn(
-    'flock',
-    ['--wait', String(lockWaitS), `${path}.lock`, 'sh', '-c', 'echo locked; exec cat >/dev/null'],
-    { stdio: ['pipe', 'pipe', 'ignore'], detached: true },
-  );
+  const holder = spawn('sh', ['-c', lockCommand, 'lock', String(lockWaitS), `${path}.lock`], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+    detached: true,
+  });
   const ended = once(holder, 'exit');
   const locked = await Promise.race([
     once(holder.stdout, 'data').then(() => true),
-    ended.then(() => false),
+    ended.then(([code]) => (code === 127 ? Promise.reject(noFlock()) : false)),
     once(holder, 'error').then(([error]) => Promise.reject(noFlock(error))),
   ]);
   if (!locked) throw lockRefused(path);
@@ -80,7 +82,7 @@ function lockRefused(path: string): KleidiError {
   });
 }
 
-function noFlock(cause: unknown): KleidiError {
+function noFlock(cause?: unknown): KleidiError {
   return new KleidiError('tool-missing', 'the program flock cannot be run', {
     hint: 'install util-linux',
     cause,
