@@ -13,7 +13,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { after } from 'node:test';
+import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
@@ -37,6 +37,14 @@ export function whyNoHosts(): string | undefined {
       return `${tool} is not installed`;
   }
   return undefined;
+}
+
+/** Defines tests that need hosts; one skipped test with the reason where none can be booted. */
+export async function onHosts(define: () => Promise<void>): Promise<void> {
+  const reason = whyNoHosts();
+  if (reason === undefined) return define();
+  if (process.env['KLEIDI_TEST_STRICT'] === '1') throw new Error(`strict: ${reason}`);
+  test('hosts', { skip: reason }, () => undefined);
 }
 
 /** The base tree of a suite; made once, in about a minute. */
@@ -180,6 +188,11 @@ export class SystemHost {
     return ['-t', String(this.#leader), '-m', '-u', '-i', '-n', '-p', '-C', '--'];
   }
 
+  /** A path of the host as this machine reaches it, sockets and tmpfs too, until it reboots. */
+  outside(path: string): string {
+    return `/proc/${this.#leader}/root${path}`;
+  }
+
   write(path: string, contents: string | Buffer, mode = 0o644): void {
     this.sh(
       `mkdir -p "$(dirname '${path}')" && cat > '${path}' && chmod ${mode.toString(8)} '${path}'`,
@@ -272,11 +285,11 @@ export class SystemHost {
   }
 }
 
-interface BootOptions {
+export interface BootOptions {
   readonly suite?: Suite;
   /** Path of a network namespace; its own empty one otherwise. */
   readonly networkNamespace?: string;
-  /** Folders of this machine that the host sees, read-only. */
+  /** FOLDER:PATH, folders of this machine that the host sees, read-only. */
   readonly bind?: readonly string[];
 }
 

@@ -178,7 +178,7 @@ function pinRefused(label: string, cause: unknown): KleidiError {
 /** SoftHSM never locks, and says PIN_INCORRECT when token.object is damaged. */
 function softHsmRefusal(label: string, cause: unknown): KleidiError {
   return new KleidiError('pin-refused', `token '${label}' refuses the PIN: ${ckrText(cause)}`, {
-    hint: 'either the PIN credential is not of this token, or token.object is damaged; kleidi keeps trying',
+    hint: 'either the PIN credential is not of this token, or token.object is damaged; after mending it: systemctl restart kleidi',
     cause,
   });
 }

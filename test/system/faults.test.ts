@@ -1,0 +1,167 @@
+// What goes wrong on a host, each with a client waiting all the time: a clear
+// line with the fix, no loop, the socket stays, and it serves as soon as it is mended.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { installedHost } from '../support/installed.ts';
+import { onHosts, type SystemHost } from '../support/systemhost.ts';
+
+/** Keeps one connection waiting, whatever happens to it. */
+const waiter = `
+const { connect } = require('node:http2');
+const call = () => {
+  const session = connect('http://localhost', { createConnection: () => require('node:net').connect('/run/kleidi/kms.sock') });
+  const again = () => { session.destroy(); setTimeout(call, 20); };
+  session.on('error', () => {});
+  session.on('close', () => {});
+  session.request({ ':method': 'POST', ':path': '/v2.KeyManagementService/Status', 'content-type': 'application/grpc', te: 'trailers' })
+    .on('error', () => {}).on('close', again).resume().end(Buffer.alloc(5));
+};
+call();`;
+
+interface Fault {
+  readonly name: string;
+  readonly plant: string;
+  readonly mend: string;
+  /** What the journal of the unit must say, the fix in it. */
+  readonly says: readonly RegExp[];
+  /** The daemon cannot stay up; otherwise STATUS= says it too. */
+  readonly ends?: true;
+  /** An operator's restart is part of the repair. */
+  readonly restart?: true;
+}
+
+const faults: readonly Fault[] = [
+  {
+    name: 'a credential that was tampered with',
+    plant:
+      'cp -p /etc/kleidi/credentials/pin.cred /root/; sed -i "2s/./A/20;2s/./B/21;2s/./C/22" /etc/kleidi/credentials/pin.cred; sed -i "1s/^.\\{8\\}/AAAAAAAA/" /etc/kleidi/credentials/pin.cred',
+    mend: 'cp -p /root/pin.cred /etc/kleidi/credentials/',
+    says: [/error: systemd cannot open the PIN credential/, /hint: .*backup/],
+    ends: true,
+  },
+  {
+    name: 'a missing credential',
+    plant: 'mv /etc/kleidi/credentials/pin.cred /root/',
+    mend: 'mv /root/pin.cred /etc/kleidi/credentials/',
+    says: [/error: there is no PIN/, /hint: .*pin\.cred back/],
+    ends: true,
+  },
+  {
+    name: 'a configuration with a bad field',
+    plant:
+      'cp -p /etc/kleidi/kleidi.yaml /root/; echo "selfTest: { intervalMs: soon }" >> /etc/kleidi/kleidi.yaml',
+    mend: 'cp -p /root/kleidi.yaml /etc/kleidi/',
+    says: [/selfTest.*: found "soon"|already|duplicate|unique/i, /hint: .*config check/],
+    ends: true,
+  },
+  {
+    name: 'a wrong PIN',
+    plant:
+      'mv /etc/kleidi/credentials/pin.cred /root/; printf 000000000000 | systemd-creds encrypt --with-key=host --name=pin - /etc/kleidi/credentials/pin.cred',
+    mend: 'mv /root/pin.cred /etc/kleidi/credentials/',
+    says: [/PIN|damaged/],
+    restart: true,
+  },
+  {
+    name: 'a token folder of the wrong owner',
+    plant: 'chown -R root:root /var/lib/kleidi/tokens',
+    mend: 'chown -R kleidi:kleidi /var/lib/kleidi/tokens',
+    says: [/token/],
+  },
+  {
+    name: 'a missing token folder',
+    plant:
+      'mv /var/lib/kleidi/tokens /root/; install -d -o kleidi -g kleidi -m 700 /var/lib/kleidi/tokens',
+    mend: 'rmdir /var/lib/kleidi/tokens; mv /root/tokens /var/lib/kleidi/',
+    says: [/token/],
+  },
+  {
+    name: 'a missing module',
+    plant: 'mv /usr/lib/softhsm /usr/lib/gone',
+    mend: 'mv /usr/lib/gone /usr/lib/softhsm',
+    says: [/module/i, /libsofthsm2\.so/],
+  },
+  {
+    name: 'a corrupt ring file',
+    plant: 'cp -p /var/lib/kleidi/ring.json /root/; echo "{" > /var/lib/kleidi/ring.json',
+    mend: 'cp -p /root/ring.json /var/lib/kleidi/',
+    says: [/ring file .*not|ring/],
+  },
+  {
+    name: 'a missing ring file',
+    plant: 'mv /var/lib/kleidi/ring.json /root/',
+    mend: 'mv /root/ring.json /var/lib/kleidi/',
+    says: [/ring file .* does not exist/],
+  },
+];
+
+await onHosts(async () => {
+  const host = await installedHost();
+  host.write('/root/waiter.js', waiter);
+  const client = host.spawn('exec /usr/lib/kleidi/bin/node /root/waiter.js');
+
+  for (const fault of faults) {
+    test(fault.name, async (t) => {
+      await host.until('kleidi status');
+      const journal = await suffer(host, fault);
+      requireNoLoop(journal, fault);
+      const own = journal.filter((line) => !line.startsWith('kleidi.service:')).join('\n');
+      for (const pattern of fault.says) assert.match(own, pattern);
+      if (fault.ends !== true) {
+        assert.match(host.try('systemctl status kleidi').stdout, /Status: "Not serving: /);
+      }
+      host.sh(fault.mend);
+      if (fault.restart === true) host.sh('systemctl restart --no-block kleidi.service');
+      const mendedMs = Date.now();
+      await host.until('kleidi status', 10_000);
+      t.diagnostic(`served ${Date.now() - mendedMs} ms after the repair`);
+    });
+  }
+
+  test('a token folder that is full or read-only: it serves on, and the command says why it cannot write', async () => {
+    host.sh(`systemctl stop kleidi.service; cp -a /var/lib/kleidi/tokens /root/copy
+      mount -t tmpfs -o size=64k,uid=$(id -u kleidi),gid=$(id -g kleidi),mode=0700 full /var/lib/kleidi/tokens
+      cp -a /root/copy/. /var/lib/kleidi/tokens/; head -c 100000 /dev/zero > /var/lib/kleidi/tokens/fill 2>/dev/null
+      systemctl start kleidi.service`);
+    await host.until('kleidi status');
+    const full = host.try('kleidi key create');
+    assert.equal(full.exitCode, 1, full.stderr);
+    assert.match(full.stderr, /^kleidi: hint: .*(space|full|read-only)/m);
+    assert.match(full.stderr, /^kleidi: error: /m);
+    host.sh('rm /var/lib/kleidi/tokens/fill; mount -o remount,ro /var/lib/kleidi/tokens');
+    const readOnly = host.try('kleidi key create');
+    assert.equal(readOnly.exitCode, 1, readOnly.stderr);
+    host.sh('systemctl restart kleidi.service');
+    await host.until('kleidi status');
+    host.sh(
+      'systemctl stop kleidi.service; umount /var/lib/kleidi/tokens; systemctl start kleidi.service',
+    );
+    await host.until('kleidi status');
+  });
+
+  test('the client that waited was never refused', () => {
+    client.kill();
+    assert.doesNotMatch(host.journal('kleidi.socket'), /limit|failed/i);
+  });
+});
+
+/** Plants it, lets the daemon meet it, and returns what the journal says. */
+async function suffer(host: SystemHost, fault: Fault): Promise<string[]> {
+  host.sh('systemctl stop kleidi.service; rm -f /run/kleidi-daemon.deaths');
+  const since = host.sh('date +%s.%N');
+  host.sh(`${fault.plant}; systemctl restart --no-block kleidi.service`);
+  await sleep(fault.ends === true ? 10_000 : 4_000);
+  assert.equal(host.sh('systemctl is-active kleidi.socket'), 'active');
+  assert.equal(host.try('test -S /run/kleidi/kms.sock').exitCode, 0);
+  return journalSince(host, since);
+}
+
+function requireNoLoop(journal: readonly string[], { ends }: Fault): void {
+  const starts = journal.filter((line) => line.startsWith('Starting kleidi.service')).length;
+  assert.ok(starts >= 1 && starts <= (ends === true ? 2 : 1), `${starts} starts`);
+}
+
+function journalSince(host: SystemHost, since: string): string[] {
+  return host.sh(`journalctl -u kleidi -b -o cat --no-pager --since=@${since}`).split('\n');
+}
