@@ -1,4 +1,4 @@
-// Makes dist/kleidi.js: the whole program in one executable file. The two
+// Makes dist/kleidi.js: the whole program in one executable file. The three
 // native add-ons stay outside; the .proto files go in, already parsed.
 import { chmodSync } from 'node:fs';
 import { build } from 'esbuild';
@@ -15,7 +15,7 @@ await build({
   platform: 'node',
   format: 'esm',
   target: 'node24',
-  external: ['pkcs11js', 'sd-notify'],
+  external: ['pkcs11js', 'sd-notify', 'unix-dgram'],
   define: { KLEIDI_DESCRIPTORS: JSON.stringify(descriptors.toJSON()) },
   // CommonJS packages inside call require; ESM output has none of its own.
   banner: {

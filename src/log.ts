@@ -1,9 +1,21 @@
-// Logging with pino. Under systemd each line begins with its priority, <N>, as
-// sd-daemon(3) has it; on a terminal it begins with the time. Libraries and
+// Logging with pino. Under systemd an event goes to the journal with its fields;
+// where that fails, as a line on standard output that begins with its priority,
+// <N> (sd-daemon(3)). On a terminal a line begins with the time. Libraries and
 // inner layers do not log: the host side says once what changed.
+import { fstatSync } from 'node:fs';
 import pino from 'pino';
+import { type EventFields, type EventName, events } from './events.ts';
+import { Journal, journalSocketPath } from './journal.ts';
+import { journalFieldsOf, type LogRecord, lineOf } from './logline.ts';
 
-export type Log = pino.Logger;
+/** What kleidi has to say, all of it listed in events.ts. */
+export interface Log {
+  /** @param text what happened, where the event's own text is not exact enough */
+  event(name: EventName, fields?: EventFields, text?: string): void;
+  /** Whether an event of this name would be logged: some fields cost time. */
+  wants(name: EventName): boolean;
+}
+
 export type LogFormat = 'auto' | 'journald' | 'json' | 'pretty';
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 
@@ -35,30 +47,54 @@ export interface LogSettings {
 /** What a line goes to: standard output in the daemon. */
 export interface LogSink {
   readonly isTTY?: boolean;
+  readonly fd?: number;
   write(text: string): unknown;
+  on?(event: 'error', listener: () => void): unknown;
 }
 
-export function openLog(
+/** The log of the daemon: events only. */
+export function openLog(settings: LogSettings): Log {
+  return eventLog(openLines(settings));
+}
+
+export function eventLog(lines: pino.Logger): Log {
+  return {
+    event: (name, fields = {}, text = events[name].text) =>
+      lines[events[name].level]({ event: name, ...fields }, text),
+    wants: (name) => lines.isLevelEnabled(events[name].level),
+  };
+}
+
+/** @param journalSocket where entries of format journald go first, if anywhere */
+export function openLines(
   settings: LogSettings,
   sink: LogSink = process.stdout,
   env: NodeJS.ProcessEnv = process.env,
-): Log {
+  journalSocket = sink === process.stdout ? journalSocketPath : undefined,
+): pino.Logger {
   const format = settings.format === 'auto' ? detectFormat(sink, env) : settings.format;
-  const options = { level: settings.level, base: null };
-  const write = (line: string): unknown => sink.write(lineIn(format, recordOf(line)));
-  return pino(options, { write });
+  const journal =
+    format === 'journald' && journalSocket !== undefined ? Journal.open(journalSocket) : undefined;
+  // A reader that has gone must not end the daemon.
+  sink.on?.('error', () => undefined);
+  const write = (line: string): unknown => {
+    const record = recordOf(line);
+    return journal?.send(journalFieldsOf(record)) === true || sink.write(lineOf(format, record));
+  };
+  return pino({ level: settings.level, base: null }, { write });
 }
 
-/** JOURNAL_STREAM is what systemd sets where output goes to the journal (systemd.exec(5)). */
+/** systemd names the stream that it has made; output may go elsewhere since (systemd.exec(5)). */
 function detectFormat(sink: LogSink, env: NodeJS.ProcessEnv): Exclude<LogFormat, 'auto'> {
   if (sink.isTTY === true) return 'pretty';
-  return env['JOURNAL_STREAM'] === undefined ? 'json' : 'journald';
+  const stream = env['JOURNAL_STREAM'];
+  return stream !== undefined && isStream(sink.fd, stream) ? 'journald' : 'json';
 }
 
-interface LogRecord {
-  readonly level: number;
-  readonly time: number;
-  readonly [field: string]: unknown;
+function isStream(fd: number | undefined, stream: string): boolean {
+  if (fd === undefined) return true;
+  const { dev, ino } = fstatSync(fd);
+  return stream === `${dev}:${ino}`;
 }
 
 /**
@@ -74,28 +110,4 @@ function recordOf(json: string): LogRecord {
 
 function censored(name: string, value: unknown): unknown {
   return secretNames.has(name.toLowerCase()) ? '[redacted]' : value;
-}
-
-function lineIn(format: Exclude<LogFormat, 'auto'>, record: LogRecord): string {
-  if (format === 'json') return `${JSON.stringify(record)}\n`;
-  const { level, time, msg, ...fields } = record;
-  const text = oneLine([msg, ...Object.entries(fields).map(fieldText)].join(' '));
-  if (format === 'journald') return `<${priority(level)}>${text}\n`;
-  return `${new Date(time).toISOString()} ${pino.levels.labels[level]} ${text}\n`;
-}
-
-/** A client's text must not begin a second line, nor steer a terminal. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ');
-}
-
-function fieldText([name, value]: [string, unknown]): string {
-  return `${name}=${typeof value === 'string' && !/[\s"=]/.test(value) ? value : JSON.stringify(value)}`;
-}
-
-/** pino's numbers as syslog's: error 3, warning 4, info 6, debug 7. */
-function priority(level: number): number {
-  if (level >= 50) return 3;
-  if (level >= 40) return 4;
-  return level >= 30 ? 6 : 7;
 }

@@ -12,6 +12,7 @@ import { requireCredential } from './credentials.ts';
 import { Keeper } from './keeper.ts';
 import { Listener, type ListenOn } from './listener.ts';
 import { Notify } from './notify.ts';
+import { Report } from './report.ts';
 import { watchRing } from './ringwatch.ts';
 import { StartMarks } from './startmarks.ts';
 
@@ -34,7 +35,7 @@ export async function runDaemon(
     env,
     live,
     marks: new StartMarks(config.runtimeDir),
-    log,
+    report: new Report(live, log),
     supervised: where.kind === 'fd' || env['NOTIFY_SOCKET'] !== undefined,
     restart: (reason) => stop.resolve(`restart: ${reason}`),
     changed: () => notify.status(statusLine(live)),
@@ -65,10 +66,10 @@ async function serveUntil(stopped: Promise<string>, parts: Serving): Promise<str
     server.serve(connection),
   );
   notify.ready();
-  log.info({ event: 'listening', version, ...where }, 'listening');
+  log.event('listening', { version, socket: where.kind === 'fd' ? `fd ${where.fd}` : where.path });
 
   const reason = await stopped;
-  log.info({ event: 'stopping', reason }, 'stopping');
+  log.event('stopping', { reason });
   notify.stopping();
   await listener.close();
   await server.stop(graceMs);

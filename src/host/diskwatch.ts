@@ -30,12 +30,12 @@ export class DiskWatch {
   #whole(wasDamaged: boolean): void {
     this.#live.tokenVerifiedMs = Date.now();
     this.#live.notice('verifier', undefined);
-    if (wasDamaged) this.#log.info({ event: 'token-whole' }, 'the token on disk is whole again');
+    if (wasDamaged) this.#log.event('token-whole');
   }
 
   #broken(wasDamaged: boolean, fault: string): void {
     const text = `token on disk is damaged, do not restart, restore first: ${fault}`;
     this.#live.notice('verifier', text);
-    if (!wasDamaged) this.#log.error({ event: 'token-damaged' }, text);
+    if (!wasDamaged) this.#log.event('token-damaged', {}, text);
   }
 }

@@ -19,6 +19,10 @@ export function isRingName(text: string): boolean {
   return ringNameForm.test(text);
 }
 
+export function isKeyId(text: string): boolean {
+  return keyIdForm.test(text);
+}
+
 export function formatKeyId({ ring, generation, fp }: KeyId): string {
   return `k1.${ring}.${generation}.${fp}`;
 }

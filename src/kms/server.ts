@@ -5,6 +5,7 @@
 import type { Duplex } from 'node:stream';
 import * as grpc from '@grpc/grpc-js';
 import { type ErrorCode, KleidiError } from '../errors.ts';
+import { isKeyId, keyIdHash } from '../keyring/keyid.ts';
 import type { Log } from '../log.ts';
 import type { StateResponse } from './contract.ts';
 import * as contract from './contract.ts';
@@ -98,8 +99,8 @@ export class KmsServer {
   }
 
   #logSuccess(rpc: string, request: unknown, ms: number): void {
-    if (!this.#log.isLevelEnabled('debug')) return;
-    this.#log.debug({ rpc, uid: uidOf(request), ms: Number(ms.toFixed(3)) }, 'answered');
+    if (!this.#log.wants('call-answered')) return;
+    this.#log.event('call-answered', { rpc, uid: uidOf(request), ms: Number(ms.toFixed(3)) });
   }
 
   #logFailure(rpc: string, request: unknown, error: KleidiError): void {
@@ -114,10 +115,8 @@ export class KmsServer {
     }
     this.#failures.set(error.code, { lastLineMs: nowMs, unlogged: 0 });
     const more = seen.unlogged === 0 ? {} : { alsoUnlogged: seen.unlogged };
-    this.#log.warn(
-      { event: 'call-failed', rpc, uid: uidOf(request), code: error.code, ...more },
-      `${rpc} refused: ${error.message}`,
-    );
+    const fields = { rpc, uid: uidOf(request), ...keyIdOf(request), code: error.code, ...more };
+    this.#log.event('call-failed', fields, `${rpc} refused: ${error.message}`);
   }
 }
 
@@ -146,4 +145,11 @@ function uidOf(request: unknown): string | undefined {
   return String(request.uid)
     .slice(0, maxUidCharacters)
     .replace(/[^\x20-\x7e]/g, '?');
+}
+
+/** Sent by the client too: named only where it is one that kleidi could have issued. */
+function keyIdOf(request: unknown): { keyId?: string; keyIdHash?: string } {
+  if (typeof request !== 'object' || request === null || !('keyId' in request)) return {};
+  const keyId = String(request.keyId);
+  return isKeyId(keyId) ? { keyId, keyIdHash: keyIdHash(keyId) } : {};
 }

@@ -1,13 +1,13 @@
 // The log: its three forms, a line each.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type LogFormat, openLog } from '../../src/log.ts';
+import { type LogFormat, openLines } from '../../src/log.ts';
 
 const formats: readonly LogFormat[] = ['json', 'journald', 'pretty'];
 
-function capture(format: LogFormat, write: (log: ReturnType<typeof openLog>) => void): string {
+function capture(format: LogFormat, write: (log: ReturnType<typeof openLines>) => void): string {
   const lines: string[] = [];
-  write(openLog({ level: 'debug', format }, { write: (text) => lines.push(text) }, {}));
+  write(openLines({ level: 'debug', format }, { write: (text) => lines.push(text) }, {}));
   return lines.join('');
 }
 
@@ -29,7 +29,7 @@ test('auto means journald under systemd, json elsewhere, pretty on a terminal', 
   const first = (env: NodeJS.ProcessEnv, isTTY: boolean): string => {
     let text = '';
     const sink = { isTTY, write: (line: string) => (text += line) };
-    openLog({ level: 'info', format: 'auto' }, sink, env).info('hello');
+    openLines({ level: 'info', format: 'auto' }, sink, env).info('hello');
     return text;
   };
   assert.match(first({ JOURNAL_STREAM: '8:1' }, false), /^<6>hello/);
@@ -93,7 +93,7 @@ test('lines below the level are not written', () => {
   for (const format of formats) {
     let text = '';
     const sink = { write: (line: string) => (text += line) };
-    const log = openLog({ level: 'warn', format }, sink, {});
+    const log = openLines({ level: 'warn', format }, sink, {});
     log.info('quiet');
     log.debug('quiet');
     assert.equal(text, '');

@@ -1,14 +1,27 @@
 // An attack on the redaction: secrets under every name, in every shape of object.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
-import { type LogFormat, openLog, secretFields } from '../../src/log.ts';
+import { after, test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
+import { openLines, secretFields } from '../../src/log.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import { JournalReceiver } from '../support/journald.ts';
 
-const formats: readonly LogFormat[] = ['json', 'journald', 'pretty'];
+/** 'native' is the journal's own protocol, over a real datagram socket. */
+const formats = ['json', 'journald', 'pretty', 'native'] as const;
+const journald = new JournalReceiver(temporaryFolder());
+after(() => journald.close());
 
-function capture(format: LogFormat, write: (log: ReturnType<typeof openLog>) => void): string {
+async function capture(
+  format: (typeof formats)[number],
+  write: (log: ReturnType<typeof openLines>) => void,
+): Promise<string> {
   const lines: string[] = [];
-  write(openLog({ level: 'debug', format }, { write: (text) => lines.push(text) }, {}));
-  return lines.join('');
+  const sink = { write: (text: string) => lines.push(text) };
+  if (format !== 'native') write(openLines({ level: 'debug', format }, sink, {}));
+  else write(openLines({ level: 'debug', format: 'journald' }, sink, {}, journald.path));
+  while (lines.length + journald.entries.length === 0) await turn();
+  assert.equal(lines.length === 0, format === 'native');
+  return lines.join('') + JSON.stringify(journald.entries.splice(0));
 }
 
 function circular(object: object): object {
@@ -17,7 +30,7 @@ function circular(object: object): object {
   return whole;
 }
 
-test('no secret gets through, whatever name it has and however deep it lies', () => {
+test('no secret gets through, whatever name it has and however deep it lies', async () => {
   const secret = 'S3cr3t-value';
   const names = [
     'pin',
@@ -59,13 +72,13 @@ test('no secret gets through, whatever name it has and however deep it lies', ()
         { err: new AggregateError([Object.assign(new Error('inner'), flat)], 'failed') },
       ];
       for (const object of objects) {
-        const text = capture(format, (log) => log.info(object, 'line'));
+        const text = await capture(format, (log) => log.info(object, 'line'));
         assert.ok(text.includes('line'));
         assert.ok(!text.includes(secret), `${format}, ${name}: ${text}`);
       }
       const error = Object.assign(new Error('failed'), flat);
       assert.ok(
-        !capture(format, (log) => log.error({ err: error }, 'line')).includes(secret),
+        !(await capture(format, (log) => log.error({ err: error }, 'line'))).includes(secret),
         name,
       );
     }

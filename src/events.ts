@@ -1,0 +1,79 @@
+// The closed list of what kleidi logs: each event with its MESSAGE_ID for the
+// journal, its level and its text, and each field with its name there. An id,
+// once released, never changes: systemd/kleidi.catalog explains it to
+// `journalctl -x`, and somebody's alert may name it.
+import type { ErrorCode } from './errors.ts';
+
+export type EventLevel = 'debug' | 'info' | 'warn' | 'error';
+
+interface EventKind {
+  /** 128 bits, made once by systemd-id128(1); see sd-id128(3). */
+  readonly id: string;
+  readonly level: EventLevel;
+  /** Said where the caller has nothing more exact. */
+  readonly text: string;
+}
+
+const event = (id: string, level: EventLevel, text: string): EventKind => ({ id, level, text });
+
+export const events = {
+  // The daemon's life.
+  listening: event('06944904cbce4399a52ee75be00fa0bf', 'info', 'listening'),
+  stopping: event('c8be65c1dd0245d9a7308ca550829a0a', 'info', 'stopping'),
+  // What it serves.
+  serving: event('dcafcb1e46b44e08a3df6d79c3f83fba', 'info', 'serving'),
+  'not-serving': event('6255d848664642c0a279e7670b78a1cd', 'error', 'not serving'),
+  'ring-changed': event('dfe5be7e71804d55a9a87b26a380bf77', 'info', 'serving by a new ring file'),
+  'ring-refused': event('0bee1598434f4414a2ede3f78546ba95', 'error', 'the ring file is refused'),
+  'kek-lacking': event('c73ebac56ba74195a9350fbfcd10cf72', 'warn', 'this host lacks KEKs'),
+  'kek-worn': event('a43b07fdc2984740ae3cc6dfa98b503f', 'warn', 'a KEK should be rotated'),
+  // The token.
+  'token-reopened': event('fb4d6d1c9cc94d7aa2b1c77add25e8cb', 'info', 'opening the token again'),
+  'token-damaged': event('c927f6208fda42f8a7a4211ec6638fcd', 'error', 'token on disk is damaged'),
+  'token-whole': event(
+    'e60fc8d1ec404617a37786bc27693579',
+    'info',
+    'the token on disk is whole again',
+  ),
+  'module-broken': event(
+    '8d74e655cb684a70a301e6433d87815f',
+    'error',
+    'the PKCS#11 module is beyond repair: kleidi kills itself and is started afresh',
+  ),
+  // Calls.
+  'call-failed': event('50890ca3096a48eea760525286a70fd7', 'warn', 'a call was refused'),
+  'call-answered': event('f88d02ce7fdf4fd8a2c35c48b92ae309', 'debug', 'answered'),
+} as const satisfies Record<string, EventKind>;
+
+export type EventName = keyof typeof events;
+
+/** What an event may carry, and the journal's name for it. None is a secret. */
+export const journalFields = {
+  event: 'KLEIDI_EVENT',
+  code: 'KLEIDI_ERROR_CODE',
+  hint: 'KLEIDI_HINT',
+  keyId: 'KLEIDI_KEY_ID',
+  keyIdHash: 'KLEIDI_KEY_ID_HASH',
+  ring: 'KLEIDI_RING',
+  generation: 'KLEIDI_RING_GENERATION',
+  keks: 'KLEIDI_RING_KEKS',
+  fp: 'KLEIDI_KEK',
+  rpc: 'KLEIDI_RPC',
+  uid: 'KLEIDI_UID',
+  alsoUnlogged: 'KLEIDI_ALSO_UNLOGGED',
+  ms: 'KLEIDI_MS',
+  reason: 'KLEIDI_REASON',
+  socket: 'KLEIDI_SOCKET',
+  version: 'KLEIDI_VERSION',
+} as const;
+
+export type FieldName = keyof typeof journalFields;
+
+/** In the journal a list becomes one field a value. */
+export type EventFields = {
+  readonly [Name in Exclude<FieldName, 'event' | 'code'>]?:
+    | string
+    | number
+    | readonly string[]
+    | undefined;
+} & { readonly code?: ErrorCode };

@@ -1,0 +1,60 @@
+// Opening the token at start and after a failure. Each dangerous step is marked
+// before it is taken; after three crashes within a minute a child process is
+// asked first, so that the daemon stays up and Status can say why.
+import type { Config } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { openProvider } from '../providers/open.ts';
+import type { Fingerprint, Provider } from '../providers/provider.ts';
+import { readSecret } from './credentials.ts';
+import type { StartMarks } from './startmarks.ts';
+import { type Verdict, verifyToken } from './verifier.ts';
+
+export class Opening {
+  readonly #config: Config;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #marks: StartMarks;
+  #pin = '';
+
+  constructor(config: Config, env: NodeJS.ProcessEnv, marks: StartMarks) {
+    this.#config = config;
+    this.#env = env;
+    this.#marks = marks;
+  }
+
+  /** @throws KleidiError pin-missing, and what the provider or the child reports */
+  async open(ring: Ring, onBroken: (error: KleidiError) => void): Promise<Provider> {
+    this.#pin = await readSecret(this.#config.pkcs11.pin, this.#env);
+    if (this.#marks.tooMany) await this.#askChildFirst(ring);
+    const onStage = (stage: string): void => this.#marks.enter(stage);
+    return openProvider(this.#config, this.#pin, { onStage, onBroken });
+  }
+
+  /** What a new process sees, with the PIN of the last opening. */
+  verify(fps: readonly Fingerprint[]): Promise<Verdict> {
+    return verifyToken(this.#config, this.#pin, fps);
+  }
+
+  /** Why the token is not opened in this process, if so. */
+  crash(): KleidiError | undefined {
+    return this.#marks.tooMany ? crashedAtStart(this.#marks.diedIn) : undefined;
+  }
+
+  /** Not by opening the token alone: the module may fail only where a KEK is used. */
+  async #askChildFirst(ring: Ring): Promise<void> {
+    const verdict = await this.verify(ring.keks.map((kek) => kek.fp));
+    if (verdict.kind !== 'unusable') return this.#marks.clear();
+    this.#marks.renew();
+    const { error } = verdict;
+    throw error.code === 'module-crashed' ? crashedAtStart(this.#marks.diedIn) : error;
+  }
+}
+
+function crashedAtStart(stage: string | undefined): KleidiError {
+  const where = stage === undefined ? 'while running' : `in ${stage}`;
+  const text = `the PKCS#11 module has ended kleidi three times within a minute, ${where}`;
+  return new KleidiError('module-crashed', text, {
+    stage,
+    hint: 'token or module is damaged: restore the token from its recovery; kleidi tries again every 30 s',
+  });
+}
