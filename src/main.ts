@@ -11,6 +11,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   config: async () => (await import('./cli/config.ts')).config,
   key: async () => (await import('./cli/key.ts')).key,
   ring: async () => (await import('./cli/ring.ts')).ring,
+  snapshot: async () => (await import('./cli/snapshot.ts')).snapshot,
   version: async () => (await import('./cli/version.ts')).version,
   'token-work': async () => (await import('./cli/tokenwork.ts')).tokenWork,
   'verify-token': async () => (await import('./cli/verifytoken.ts')).verifyToken,
@@ -26,6 +27,7 @@ Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
   config check|print   the configuration
   key create|list      KEKs in ring and token
   ring show|digest     the ring, and one line to compare hosts by
+  snapshot scan        what an etcd snapshot is sealed with, and can this ring open it
   version              kleidi, Node, OpenSSL, module
 
 Every verb has --help with an example, --json where it prints data, and

@@ -5,10 +5,13 @@ import { readSecret } from '../host/credentials.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild, tokenOwner } from '../providers/pkcs11/child.ts';
 import type { Fingerprint, KekDescription } from '../providers/provider.ts';
+import type { SealedSeed, SeedAnswer } from './openseeds.ts';
 import type { TokenJob, TokenRequest } from './tokenwork.ts';
 
 /** Making an RSA-4096 key in SoftHSM takes seconds; a hung module must end. */
 const timeoutMs = 120_000;
+/** A snapshot may hold a sealed seed for each object. */
+const openTimeoutMs = 1_800_000;
 
 export interface WrappedForRecipients {
   readonly fp: Fingerprint;
@@ -53,10 +56,36 @@ export class TokenCommand {
     return String(kept);
   }
 
-  async #run<T>(job: TokenJob, talk: (child: TokenChild) => Promise<T>): Promise<T> {
+  /** Whether the KEK was in the token until now. */
+  async destroy(fp: Fingerprint): Promise<boolean> {
+    const { destroyed } = await this.#run({ kind: 'destroy', fp }, (child) => child.receive());
+    return destroyed === true;
+  }
+
+  /** One answer for each seed; what is inside stays in the child. */
+  async openSeeds(
+    fps: readonly Fingerprint[],
+    seeds: readonly SealedSeed[],
+  ): Promise<readonly SeedAnswer[]> {
+    const talk = async (child: TokenChild): Promise<SeedAnswer[]> => {
+      const answers: SeedAnswer[] = [];
+      for (const seed of seeds) {
+        child.send(seed);
+        answers.push((await child.receive()) as unknown as SeedAnswer);
+      }
+      return answers;
+    };
+    return this.#run({ kind: 'open', fps }, talk, openTimeoutMs);
+  }
+
+  async #run<T>(
+    job: TokenJob,
+    talk: (child: TokenChild) => Promise<T>,
+    limitMs = timeoutMs,
+  ): Promise<T> {
     const settings = pkcs11Settings(this.#config);
     const pin = await readSecret(this.#config.pkcs11.pin, process.env);
-    const child = TokenChild.start('token-work', tokenOwner(settings.softhsmConf), timeoutMs);
+    const child = TokenChild.start('token-work', tokenOwner(settings.softhsmConf), limitMs);
     try {
       const request: TokenRequest = { settings, pin, job };
       child.send(request);

@@ -9,6 +9,8 @@ import { Pkcs11Module } from '../providers/pkcs11/module.ts';
 import { RefusedPin } from '../providers/pkcs11/pin.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/pkcs11.ts';
 import { Token } from '../providers/pkcs11/token.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+import { openSeeds } from './openseeds.ts';
 import { print } from './terminal.ts';
 import { readJob } from './tokenjob.ts';
 import type { Verb } from './verb.ts';
@@ -16,7 +18,10 @@ import type { Verb } from './verb.ts';
 export type TokenJob =
   | { readonly kind: 'initialize'; readonly soPin: string }
   | { readonly kind: 'list' }
-  | { readonly kind: 'create'; readonly label: string; readonly spkis: readonly string[] };
+  | { readonly kind: 'create'; readonly label: string; readonly spkis: readonly string[] }
+  | { readonly kind: 'destroy'; readonly fp: Fingerprint }
+  /** The seeds follow, one a line. */
+  | { readonly kind: 'open'; readonly fps: readonly Fingerprint[] };
 
 export interface TokenRequest {
   readonly settings: Pkcs11Settings;
@@ -24,14 +29,16 @@ export interface TokenRequest {
   readonly job: TokenJob;
 }
 
+type Lines = AsyncGenerator<Record<string, unknown>>;
+
 export const tokenWork: Verb = {
-  help: 'usage: kleidi token-work\n\nUsed by provision and key; see there.',
+  help: 'usage: kleidi token-work\n\nUsed by provision, key and snapshot; see there.',
 
   async run() {
     const lines = readJob();
     try {
       const request = (await lines.next()).value as unknown as TokenRequest;
-      answer(await perform(request, () => parentAgrees(lines)));
+      answer(await perform(request, lines));
       return 0;
     } catch (error) {
       answer(failureLine(error));
@@ -40,8 +47,12 @@ export const tokenWork: Verb = {
   },
 };
 
-async function perform(request: TokenRequest, goOn: () => Promise<void>): Promise<object> {
+async function perform(request: TokenRequest, lines: Lines): Promise<object> {
   const { settings, pin, job } = request;
+  if (job.kind === 'open') {
+    await openSeeds(settings, pin, job.fps, lines, answer);
+    return { done: true };
+  }
   const module = Pkcs11Module.open(settings.module, settings.softhsmConf);
   try {
     if (job.kind === 'initialize') {
@@ -57,7 +68,8 @@ async function perform(request: TokenRequest, goOn: () => Promise<void>): Promis
     });
     const creator = new Pkcs11KekCreator(token);
     if (job.kind === 'list') return { keks: await creator.describeKeks() };
-    return await create(creator, job, goOn);
+    if (job.kind === 'destroy') return { destroyed: await creator.destroyKek(job.fp) };
+    return await create(creator, job, () => parentAgrees(lines));
   } finally {
     module.close();
   }

@@ -73,6 +73,8 @@ export interface KekCreator {
     beforeKeeping: (kek: CreatedKek) => Promise<void>,
   ): Promise<CreatedKek>;
   describeKeks(): Promise<readonly KekDescription[]>;
+  /** Removes every object with this key; false where there is none. */
+  destroyKek(fp: Fingerprint): Promise<boolean>;
 }
 
 /** Turns an empty slot into a token. Only `kleidi provision` uses this. */

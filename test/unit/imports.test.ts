@@ -28,7 +28,8 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   keyring: ['', 'keyring', 'providers'],
   kms: ['', 'kms', 'keyring', 'providers'],
   host: ['', 'host', 'kms', 'keyring', 'providers'],
-  cli: ['', 'cli', 'host', 'kms', 'keyring', 'providers'],
+  snapshot: ['', 'snapshot', 'kms', 'keyring', 'providers'],
+  cli: ['', 'cli', 'host', 'kms', 'keyring', 'providers', 'snapshot'],
   '': [''],
 };
 

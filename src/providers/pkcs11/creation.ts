@@ -57,6 +57,18 @@ export class Pkcs11KekCreator implements KekCreator {
     }
   }
 
+  async destroyKek(fp: Fingerprint): Promise<boolean> {
+    try {
+      const found = findKeks(this.#token).keks.filter((kek) => kek.fp === fp);
+      for (const { handle } of found) {
+        this.#token.module.api.C_DestroyObject(this.#token.anchor, handle);
+      }
+      return found.length > 0;
+    } catch (error) {
+      throw translate(error, `KEK ${fp} cannot be destroyed`);
+    }
+  }
+
   #openSession(): Handle {
     try {
       return this.#token.newSession();

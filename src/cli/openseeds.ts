@@ -1,0 +1,60 @@
+// The child's side of snapshot scan --verify: opens sealed seeds with the token,
+// and with each the one object that came with it. Answers whether, never what.
+import { KleidiError } from '../errors.ts';
+import { additionalData, open } from '../kms/envelope.ts';
+import { Pkcs11Provider, type Pkcs11Settings } from '../providers/pkcs11/pkcs11.ts';
+import type { Provider } from '../providers/provider.ts';
+import { opens } from '../snapshot/kubeobject.ts';
+
+export interface SealedSeed {
+  /** base64 */
+  readonly source: string;
+  readonly keyId: string;
+  readonly sourceType: number;
+  readonly object: { readonly key: string; readonly data: string } | undefined;
+}
+
+export interface SeedAnswer {
+  readonly hasOpenedObject: boolean;
+  /** Why it did not open. */
+  readonly why?: string;
+}
+
+/** One answer for each line, until there are no more. */
+export async function openSeeds(
+  settings: Pkcs11Settings,
+  pin: string,
+  fps: readonly string[],
+  lines: AsyncIterable<Record<string, unknown>>,
+  answer: (value: SeedAnswer) => void,
+): Promise<void> {
+  const ignored = (): void => undefined;
+  const hooks = { onStage: ignored, onBroken: ignored };
+  const provider = await Pkcs11Provider.open(settings, pin, hooks);
+  try {
+    await provider.load(fps);
+    for await (const line of lines) answer(await openOne(provider, line as unknown as SealedSeed));
+  } finally {
+    await provider.close();
+  }
+}
+
+async function openOne(provider: Provider, seed: SealedSeed): Promise<SeedAnswer> {
+  try {
+    const { alg, fp, body } = open(Buffer.from(seed.source, 'base64'));
+    const plain = await provider.unwrap(fp, body, additionalData(alg, fp, seed.keyId));
+    const answer = openObject(plain, seed);
+    plain.fill(0);
+    return answer;
+  } catch (error) {
+    return { hasOpenedObject: false, why: KleidiError.from(error).message };
+  }
+}
+
+function openObject(plain: Buffer, { object, sourceType }: SealedSeed): SeedAnswer {
+  if (object === undefined) return { hasOpenedObject: false };
+  if (opens(plain, sourceType, object.key, Buffer.from(object.data, 'base64'))) {
+    return { hasOpenedObject: true };
+  }
+  return { hasOpenedObject: false, why: 'the seed opens, the object does not' };
+}

@@ -1,0 +1,127 @@
+// A bbolt file, read page by page and never written: the file is opened
+// read-only and without its lock. Strict: a page outside the file, under another
+// number or reached twice is damage.
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { damaged } from './damage.ts';
+import { type Meta, readMeta } from './meta.ts';
+
+export interface Page {
+  readonly kind: 'branch' | 'leaf';
+  readonly count: number;
+  /** With its header: offsets of elements count from the element itself. */
+  readonly bytes: Buffer;
+}
+
+export const pageHeaderBytes = 16;
+const flagsOf = { branch: 0x01, leaf: 0x02 } as const;
+/** One object and its page: etcd refuses more than a few MiB. */
+const maxPageBytes = 64 << 20;
+
+export class PageFile {
+  readonly path: string;
+  readonly meta: Meta;
+  readonly #fd: number;
+  readonly #seen: Uint8Array;
+
+  private constructor(path: string, fd: number, meta: Meta) {
+    this.path = path;
+    this.meta = meta;
+    this.#fd = fd;
+    this.#seen = new Uint8Array(Math.ceil(meta.highWater / 8));
+  }
+
+  /** @throws KleidiError snapshot-invalid */
+  static open(path: string): PageFile {
+    const fd = openReadOnly(path);
+    try {
+      const meta = readMeta(fd);
+      if (meta === undefined) throw damaged(path, whatElse(fd));
+      requireLength(path, fstatSync(fd).size, meta);
+      return new PageFile(path, fd, meta);
+    } catch (error) {
+      closeSync(fd);
+      throw error;
+    }
+  }
+
+  close(): void {
+    closeSync(this.#fd);
+  }
+
+  /** Whether a running etcd has written since: pages may have been used anew. */
+  get hasChanged(): boolean {
+    return readMeta(this.#fd)?.transaction !== this.meta.transaction;
+  }
+
+  /** @throws KleidiError snapshot-invalid */
+  page(id: number): Page {
+    this.#take(id);
+    const { pageSize, highWater } = this.meta;
+    const first = this.#read(id * pageSize, pageSize);
+    const overflow = first.readUInt32LE(12);
+    if (Number(first.readBigUInt64LE(0)) !== id) throw this.damage(id, 'has another number');
+    const bytes = (overflow + 1) * pageSize;
+    if (id + overflow >= highWater || bytes > maxPageBytes) {
+      throw this.damage(id, `claims ${overflow} more pages`);
+    }
+    return this.parse(overflow === 0 ? first : this.#read(id * pageSize, bytes), id);
+  }
+
+  /** Also for the pages that small buckets hold inside their parent. */
+  parse(bytes: Buffer, id: number): Page {
+    if (bytes.length < pageHeaderBytes) throw this.damage(id, 'is cut short');
+    const flags = bytes.readUInt16LE(8);
+    const count = bytes.readUInt16LE(10);
+    if (flags === flagsOf.leaf) return { kind: 'leaf', count, bytes };
+    if (flags === flagsOf.branch && count > 0) return { kind: 'branch', count, bytes };
+    throw this.damage(id, `is neither branch nor leaf (flags ${flags})`);
+  }
+
+  damage(id: number, what: string): Error {
+    return damaged(this.path, `page ${id} ${what}`);
+  }
+
+  /** A tree reaches each page once; a loop would never end. */
+  #take(id: number): void {
+    const { highWater } = this.meta;
+    if (!(id >= 2 && id < highWater)) throw damaged(this.path, `there is no page ${id}`);
+    const [byte, bit] = [id >> 3, 1 << (id & 7)];
+    const seen = this.#seen[byte] ?? 0;
+    if ((seen & bit) !== 0) throw this.damage(id, 'is reached twice');
+    this.#seen[byte] = seen | bit;
+  }
+
+  #read(offset: number, length: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length);
+    const count = readSync(this.#fd, bytes, 0, length, offset);
+    if (count !== length) throw damaged(this.path, 'it is cut short');
+    return bytes;
+  }
+}
+
+function openReadOnly(path: string): number {
+  try {
+    const fd = openSync(path, 'r');
+    if (fstatSync(fd).isFile()) return fd;
+    closeSync(fd);
+  } catch (cause) {
+    throw damaged(path, cause instanceof Error ? cause.message : String(cause), cause);
+  }
+  throw damaged(path, 'it is not a file');
+}
+
+function requireLength(path: string, size: number, { pageSize, highWater }: Meta): void {
+  // 2^31 pages would be 8 TiB; etcd's limit is 8 GiB or so.
+  if (!(highWater >= 2 && highWater < 2 ** 31)) throw damaged(path, `${highWater} pages are wrong`);
+  const due = highWater * pageSize;
+  if (size < due) throw damaged(path, `it is cut short: ${size} of ${due} bytes`);
+}
+
+/** What the file is instead, where its first bytes tell. */
+function whatElse(fd: number): string {
+  const start = Buffer.alloc(4);
+  if (readSync(fd, start, 0, 4, 0) === 0) return 'it is empty';
+  if (start.toString('latin1', 0, 2) === 'PK') return 'it is a zip archive, unpack it first';
+  if (start.readUInt16BE(0) === 0x1f8b) return 'it is compressed, run gunzip first';
+  return 'it is no bbolt file, or both its meta pages are damaged';
+}

@@ -1,0 +1,114 @@
+// Reads an etcd snapshot (etcdctl snapshot save) or data file (member/snap/db)
+// and counts what is in it, read-only and page by page: the whole file is never
+// in memory. Knows etcd's form; bucket.ts knows bbolt's.
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { bucketEntries } from './bucket.ts';
+import { damaged } from './damage.ts';
+import { PageFile } from './pagefile.ts';
+import { resourceOf } from './resource.ts';
+import { type SealCount, Tally } from './tally.ts';
+import { readFields } from './wire.ts';
+
+export interface Snapshot {
+  readonly path: string;
+  /** etcd's revision of the newest change in it. */
+  readonly revision: number;
+  /** Whether etcd's own checksum over the file was there, and matched. */
+  readonly isChecked: boolean;
+  readonly counts: readonly SealCount[];
+}
+
+export interface ScanOptions {
+  /** kube-apiserver's --etcd-prefix. */
+  readonly prefix?: string;
+}
+
+/** Keys that are not kube-apiserver's. */
+export const foreignResource = '(not of kube-apiserver)';
+
+const sha256Bytes = 32;
+/** etcd tells by this remainder whether a checksum follows (etcdutl, snapshot/v3_snapshot.go). */
+const sectorBytes = 512;
+const liveAttempts = 5;
+
+/**
+ * Counts every object by resource and seal. Opens nothing and writes nothing.
+ * @throws KleidiError snapshot-invalid: no snapshot, damaged, cut short, or written to meanwhile
+ */
+export async function scanSnapshot(path: string, options: ScanOptions = {}): Promise<Snapshot> {
+  const isChecked = await checkTrailer(path);
+  const prefix = `${(options.prefix ?? '/registry').replace(/\/+$/, '')}/`;
+  for (let attempt = 1; attempt <= liveAttempts; attempt += 1) {
+    const found = scanOnce(path, prefix);
+    if (found !== undefined) return { path, isChecked, ...found };
+    await sleep(100);
+  }
+  throw damaged(path, 'a running etcd writes to it all the time');
+}
+
+/** Undefined where etcd has written meanwhile, so that pages may have been used anew. */
+function scanOnce(path: string, prefix: string) {
+  const file = PageFile.open(path);
+  try {
+    const found = countRevisions(file, prefix);
+    return file.hasChanged ? undefined : found;
+  } catch (error) {
+    if (file.hasChanged) return undefined;
+    throw error;
+  } finally {
+    file.close();
+  }
+}
+
+function countRevisions(file: PageFile, prefix: string): Pick<Snapshot, 'revision' | 'counts'> {
+  const tally = new Tally();
+  let revision = 0;
+  for (const entry of bucketEntries(file, 'key')) {
+    const { main, isTombstone } = parseRevision(file.path, entry.key);
+    const fields = readFields(entry.value);
+    if (fields === undefined) throw damaged(file.path, `revision ${main} is no key and value`);
+    const key = fields.bytes(1).toString('utf8');
+    if (isTombstone) tally.remove(key);
+    else tally.put(key, resourceOf(key, prefix) ?? foreignResource, fields.bytes(5));
+    revision = main;
+  }
+  return { revision, counts: tally.counts() };
+}
+
+/** 8 bytes main, '_', 8 bytes sub, and 't' for a deletion (etcd, mvcc/revision.go). */
+function parseRevision(path: string, key: Buffer): { main: number; isTombstone: boolean } {
+  const isTombstone = key.length === 18 && key[17] === 0x74;
+  if ((key.length !== 17 && !isTombstone) || key[8] !== 0x5f) {
+    throw damaged(path, 'its keys are no revisions');
+  }
+  return { main: Number(key.readBigUInt64BE(0)), isTombstone };
+}
+
+/** @returns whether there is a checksum; @throws KleidiError snapshot-invalid where it is wrong */
+async function checkTrailer(path: string): Promise<boolean> {
+  const { size, trailer } = await readTrailer(path);
+  if (trailer === undefined) return false;
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path, { end: size - sha256Bytes - 1 }), hash);
+  if (timingSafeEqual(hash.digest(), trailer)) return true;
+  throw damaged(path, "etcd's checksum at its end does not match");
+}
+
+async function readTrailer(path: string): Promise<{ size: number; trailer?: Buffer }> {
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    throw damaged(path, cause instanceof Error ? cause.message : String(cause), cause);
+  });
+  try {
+    const { size } = await file.stat();
+    if (size % sectorBytes !== sha256Bytes || size === sha256Bytes) return { size };
+    const trailer = Buffer.alloc(sha256Bytes);
+    await file.read(trailer, 0, sha256Bytes, size - sha256Bytes);
+    return { size, trailer };
+  } finally {
+    await file.close();
+  }
+}
