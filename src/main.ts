@@ -8,6 +8,7 @@ const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
   serve: async () => (await import('./cli/serve.ts')).serve,
   provision: async () => (await import('./cli/provision.ts')).provision,
   status: async () => (await import('./cli/status.ts')).status,
+  doctor: async () => (await import('./cli/doctor.ts')).doctor,
   config: async () => (await import('./cli/config.ts')).config,
   key: async () => (await import('./cli/key.ts')).key,
   ring: async () => (await import('./cli/ring.ts')).ring,
@@ -24,6 +25,7 @@ Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
   serve                the daemon
   provision            PINs, token, ring and first KEK on this host
   status               what the running daemon knows of itself
+  doctor               what is wrong on this host, and what to do
   config check|print   the configuration
   key create|list      KEKs in ring and token
   ring show|digest     the ring, and one line to compare hosts by

@@ -25,10 +25,7 @@ export class RefusedPin {
    */
   async requireUntried(pin: string): Promise<void> {
     await this.#requireMemory();
-    const record = await readFile(this.#file, 'utf8').catch(() => undefined);
-    const [salt, hash] = (record ?? '').split(':').map((part) => Buffer.from(part, 'hex'));
-    if (salt === undefined || hash?.length !== 32) return;
-    if (!timingSafeEqual(await derive(pin, salt, 32), hash)) return;
+    if (!(await this.isRefused(pin))) return;
     throw new KleidiError(
       'pin-refused',
       'the token refused this PIN before; it is not tried again',
@@ -36,6 +33,14 @@ export class RefusedPin {
         hint: `mend the PIN credential and restart kleidi; to try the same PIN once more: rm ${this.#file}`,
       },
     );
+  }
+
+  /** Only looks: nothing is made, nothing is tried. */
+  async isRefused(pin: string): Promise<boolean> {
+    const record = await readFile(this.#file, 'utf8').catch(() => undefined);
+    const [salt, hash] = (record ?? '').split(':').map((part) => Buffer.from(part, 'hex'));
+    if (salt === undefined || hash?.length !== 32) return false;
+    return timingSafeEqual(await derive(pin, salt, 32), hash);
   }
 
   async remember(pin: string): Promise<void> {

@@ -1,0 +1,103 @@
+// Doctor's group apiserver: the EncryptionConfiguration that kube-apiserver
+// reads names our socket, by the rules of its strict decoder, and the API
+// server of this host is told to read it.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import type { Config } from '../config.ts';
+import { isErrno } from '../files.ts';
+import { type Check, type Finding, fail, ok, type Subject, warn } from './check.ts';
+import { modeFinding, statOf } from './filemode.ts';
+
+const staticPod = 'etc/kubernetes/manifests/kube-apiserver.yaml';
+
+export const apiserver: Check = {
+  group: 'apiserver',
+  needsConfig: true,
+
+  async run(subject) {
+    const config = subject.config();
+    const path = config.encryptionConfig;
+    try {
+      const found = statOf(path);
+      if (found === undefined) return [notEnabled(path)];
+      const text = readFileSync(path, 'utf8');
+      return [
+        modeFinding(path, found, 0o600),
+        ...configurationFindings(text, config),
+        ...flagFindings(subject, path),
+      ];
+    } catch (error) {
+      if (!isErrno(error, 'EACCES')) throw error;
+      return [warn(`${path} may not be read: not checked`, 'run kleidi doctor as root')];
+    }
+  },
+};
+
+function notEnabled(path: string): Finding {
+  return warn(
+    `kube-apiserver does not use kleidi yet: there is no ${path}`,
+    'kleidi apiserver plan',
+  );
+}
+
+interface KmsProvider {
+  readonly apiVersion?: string;
+  readonly name?: string;
+  readonly endpoint?: string;
+  readonly timeout?: string;
+  readonly cachesize?: number;
+}
+
+/** @param text of an EncryptionConfiguration */
+export function configurationFindings(text: string, config: Config): Finding[] {
+  const providers = providersIn(text);
+  if (providers === undefined) {
+    return [
+      fail('it is not an EncryptionConfiguration', 'kleidi apiserver plan shows what it should be'),
+    ];
+  }
+  const ours = providers
+    .map((each) => each['kms'] as KmsProvider | undefined)
+    .filter((kms) => kms?.endpoint === `unix://${config.socket}`);
+  const [kms] = ours;
+  if (kms === undefined || kms === null) {
+    return [
+      fail(`no provider in it has the endpoint unix://${config.socket}`, 'kleidi apiserver plan'),
+    ];
+  }
+  const order = providers.map((each) => Object.keys(each)[0] ?? '?').join(', ');
+  return [ok(`it names our socket; providers in their order: ${order}`), ...kmsFindings(kms)];
+}
+
+function kmsFindings(kms: KmsProvider): Finding[] {
+  const todo = 'kleidi apiserver plan shows what it should be';
+  return [
+    ...(kms.apiVersion === 'v2' ? [] : [fail('its kms provider is not apiVersion: v2', todo)]),
+    ...(kms.cachesize === undefined ? [] : [fail('cachesize is not allowed with v2', todo)]),
+  ];
+}
+
+function providersIn(text: string): Record<string, unknown>[] | undefined {
+  try {
+    const { kind, resources } = parse(text, { maxAliasCount: 0 }) as {
+      kind?: unknown;
+      resources?: { providers?: Record<string, unknown>[] }[];
+    };
+    if (kind !== 'EncryptionConfiguration') return undefined;
+    return (resources ?? []).flatMap(({ providers }) => providers ?? []);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Of kubeadm's static pod; elsewhere `kleidi apiserver status` knows where to look. */
+function flagFindings({ root }: Subject, path: string): Finding[] {
+  const manifest = join(root, staticPod);
+  if (statOf(manifest) === undefined) return [];
+  const flag = /--encryption-provider-config=([^\s"']+)/.exec(readFileSync(manifest, 'utf8'))?.[1];
+  if (flag === path) return [ok(`kube-apiserver reads ${path}`)];
+  const what =
+    flag === undefined ? 'has no --encryption-provider-config' : `reads ${flag}, not ${path}`;
+  return [warn(`kube-apiserver ${what} (${manifest})`, 'kleidi apiserver plan')];
+}

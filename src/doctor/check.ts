@@ -1,0 +1,54 @@
+// What a check of `kleidi doctor` is: one group, one file. A check looks and
+// never changes anything; each finding that is not ok says what to do.
+import type { Config } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import type { Ring } from '../keyring/ring.ts';
+import type { StateResponse } from '../kms/contract.ts';
+import type { KekDescription } from '../providers/provider.ts';
+
+export type Severity = 'ok' | 'warn' | 'fail';
+
+export interface Finding {
+  readonly severity: Severity;
+  readonly what: string;
+  /** The next command or step; there for every finding that is not ok. */
+  readonly todo?: string;
+}
+
+/** What checks look at. Each part is asked for once, when the first check wants it. */
+export interface Subject {
+  readonly configPath: string;
+  /** Where the file system begins: `/`. */
+  readonly root: string;
+  readonly isRoot: boolean;
+  /** @throws KleidiError config-invalid */
+  config(): Config;
+  /** @throws KleidiError as readRing */
+  ring(): Promise<Ring>;
+  /** The KEKs in the token. @throws KleidiError where it cannot be opened */
+  keks(): Promise<readonly KekDescription[]>;
+  /** Of the running daemon. @throws KleidiError not-running */
+  state(): Promise<StateResponse>;
+}
+
+export interface Check {
+  readonly group: string;
+  /** Its group cannot be looked at without a valid configuration. */
+  readonly needsConfig: boolean;
+  run(subject: Subject): Promise<readonly Finding[]>;
+}
+
+export const ok = (what: string): Finding => ({ severity: 'ok', what });
+export const warn = (what: string, todo: string): Finding => ({ severity: 'warn', what, todo });
+export const fail = (what: string, todo: string): Finding => ({ severity: 'fail', what, todo });
+
+/** An error already says what failed and what to do. */
+export function failure(thrown: unknown): Finding {
+  const { message, hint } = KleidiError.from(thrown);
+  return fail(message, hint ?? 'journalctl -u kleidi -x');
+}
+
+/** Where looking needs a right that the caller lacks. */
+export function notAsUser(what: string): Finding {
+  return warn(`${what}: not checked`, 'run kleidi doctor as root');
+}

@@ -1,0 +1,84 @@
+// Doctor's group credential: the PINs are there, can be opened, are readable by
+// their owner only, and the token has not refused the PIN already. Shows none.
+import {
+  encryptedCredential,
+  parseReference,
+  plainCredential,
+  readSecret,
+} from '../host/credentials.ts';
+import { tokenOwner } from '../providers/pkcs11/child.ts';
+import { RefusedPin } from '../providers/pkcs11/pin.ts';
+import { type Check, type Finding, fail, failure, notAsUser, ok, warn } from './check.ts';
+import { statOf } from './filemode.ts';
+
+export const credential: Check = {
+  group: 'credential',
+  needsConfig: true,
+
+  async run({ config, isRoot }) {
+    const { pkcs11, runtimeDir } = config();
+    const pin = await secretFindings('PIN', pkcs11.pin, isRoot);
+    const soPin = await secretFindings('SO PIN', pkcs11.soPin, isRoot);
+    return [
+      ...pin,
+      ...readerFindings(pkcs11.pin, pkcs11.softhsmConf),
+      ...(pin.every(({ severity }) => severity === 'ok')
+        ? await refusal(pkcs11.pin, runtimeDir)
+        : []),
+      ...soPin.map(lessGrave),
+    ];
+  },
+};
+
+async function secretFindings(
+  name: string,
+  reference: string,
+  isRoot: boolean,
+): Promise<readonly Finding[]> {
+  const parsed = parseReference(reference);
+  if (parsed.kind === 'credential') {
+    if (!isRoot) return [notAsUser(`${name} (${reference})`)];
+    const both = [encryptedCredential, plainCredential].map((path) => path(parsed.name));
+    if (both.every((path) => statOf(path) !== undefined)) {
+      return [
+        fail(
+          `${both.join(' and ')} both exist`,
+          'remove the one that is not in use: systemctl cat kleidi',
+        ),
+      ];
+    }
+  }
+  try {
+    await readSecret(reference, {});
+    return [ok(`the ${name} can be read`)];
+  } catch (error) {
+    return [failure(error)];
+  }
+}
+
+/** The daemon reads a `file:` PIN as its own user, the owner of the token. */
+function readerFindings(reference: string, softhsmConf: string): readonly Finding[] {
+  const parsed = parseReference(reference);
+  const reader = tokenOwner(softhsmConf);
+  if (parsed.kind !== 'file' || reader === undefined) return [];
+  const found = statOf(parsed.path);
+  if (found === undefined || found.uid === reader.uid) return [];
+  return [
+    fail(
+      `${parsed.path} belongs to uid ${found.uid}: the daemon (uid ${reader.uid}) cannot read it`,
+      `chown ${reader.uid}:${reader.gid} ${parsed.path}`,
+    ),
+  ];
+}
+
+async function refusal(reference: string, runtimeDir: string): Promise<readonly Finding[]> {
+  const refused = await new RefusedPin(runtimeDir).isRefused(await readSecret(reference, {}));
+  if (!refused) return [];
+  const todo = 'put the right PIN there, then: systemctl restart kleidi';
+  return [fail('the token has refused this PIN; it is not tried again', todo)];
+}
+
+/** Only provision needs the SO PIN. */
+function lessGrave(finding: Finding): Finding {
+  return finding.severity === 'fail' ? warn(finding.what, finding.todo ?? '') : finding;
+}

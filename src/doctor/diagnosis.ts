@@ -1,0 +1,60 @@
+// All groups of `kleidi doctor` in their order, each run so that the fault of
+// one does not keep the others from being looked at.
+import { apiserver } from './apiserver.ts';
+import { type Check, type Finding, failure, type Subject, warn } from './check.ts';
+import { configuration } from './configuration.ts';
+import { credential } from './credential.ts';
+import { host } from './host.ts';
+import { recovery } from './recovery.ts';
+import { ring } from './ring.ts';
+import { selinux } from './selinux.ts';
+import { socket } from './socket.ts';
+import { token } from './token.ts';
+import { unit } from './unit.ts';
+
+export const checks: readonly Check[] = [
+  configuration,
+  credential,
+  token,
+  ring,
+  socket,
+  unit,
+  apiserver,
+  recovery,
+  selinux,
+  host,
+];
+
+export interface GroupFinding extends Finding {
+  readonly group: string;
+}
+
+/** @param only groups to look at; none means all */
+export async function diagnose(
+  subject: Subject,
+  only: readonly string[],
+): Promise<readonly GroupFinding[]> {
+  const wanted = checks.filter(({ group }) => only.length === 0 || only.includes(group));
+  const found: GroupFinding[] = [];
+  for (const check of wanted) {
+    const findings = await findingsOf(check, subject);
+    found.push(...findings.map((finding) => ({ group: check.group, ...finding })));
+  }
+  return found;
+}
+
+async function findingsOf(check: Check, subject: Subject): Promise<readonly Finding[]> {
+  if (check.needsConfig && !hasConfig(subject)) {
+    return [warn('not checked: the configuration is not valid', 'kleidi config check')];
+  }
+  return check.run(subject).catch((error: unknown) => [failure(error)]);
+}
+
+function hasConfig(subject: Subject): boolean {
+  try {
+    subject.config();
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,48 @@
+// Doctor's group recovery: no KEK without a way back.
+import { dirname, join } from 'node:path';
+import type { RingKek } from '../keyring/ring.ts';
+import { type Check, type Finding, notAsUser, ok, warn } from './check.ts';
+import { statOf } from './filemode.ts';
+
+export const recovery: Check = {
+  group: 'recovery',
+  needsConfig: true,
+
+  async run(subject) {
+    const folder = join(dirname(subject.config().ring), 'bundles');
+    const ring = await subject.ring().catch(() => undefined);
+    if (ring === undefined) return [warn('not checked: the ring cannot be read', 'see group ring')];
+    const keks = ring.keks.filter(({ state }) => state !== 'retired');
+    const without = keks.filter((kek) => kek.recovery === null).map(withoutRecovery);
+    const covered = keks.filter((kek) => kek.recovery !== null);
+    return [...without, ...bundleFindings(folder, covered, subject.isRoot)];
+  },
+};
+
+function withoutRecovery({ fp, state }: RingKek): Finding {
+  return warn(
+    `KEK ${fp} (${state}) has no recovery: if the token is lost, so is what it has sealed`,
+    'make a recovery key offline (kleidi recovery create), then rotate: kleidi key create --recovery PUB',
+  );
+}
+
+function bundleFindings(folder: string, keks: readonly RingKek[], isRoot: boolean): Finding[] {
+  if (keks.length === 0) return [];
+  if (!isRoot && statIfAllowed(folder) === undefined) return [notAsUser(folder)];
+  const missing = keks.filter(({ fp }) => statIfAllowed(join(folder, `${fp}.json`)) === undefined);
+  if (missing.length === 0) return [ok(`KEKs with a recovery bundle in ${folder}: ${keks.length}`)];
+  return missing.map(({ fp }) =>
+    warn(
+      `the recovery bundle of KEK ${fp} is missing in ${folder}`,
+      `copy ${fp}.json from another member, or from a backup`,
+    ),
+  );
+}
+
+function statIfAllowed(path: string): ReturnType<typeof statOf> {
+  try {
+    return statOf(path);
+  } catch {
+    return undefined;
+  }
+}

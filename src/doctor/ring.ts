@@ -1,0 +1,95 @@
+// Doctor's group ring: the ring file, what it says against what the token
+// holds, and against what the running daemon has loaded.
+import type { Ring } from '../keyring/ring.ts';
+import { writeKekOf } from '../keyring/ring.ts';
+import { tokenOwner } from '../providers/pkcs11/child.ts';
+import { type Check, type Finding, fail, failure, ok, type Subject, warn } from './check.ts';
+import { modeFinding, statOf } from './filemode.ts';
+
+export const ring: Check = {
+  group: 'ring',
+  needsConfig: true,
+
+  async run(subject) {
+    const path = subject.config().ring;
+    try {
+      const found = await subject.ring();
+      return [
+        ok(`ring ${found.ring}, generation ${found.generation}, KEKs: ${found.keks.length}`),
+        ...fileFindings(path, subject.config().pkcs11.softhsmConf),
+        ...writeFindings(found),
+        ...(await tokenFindings(subject, found)),
+        ...(await daemonFindings(subject, found)),
+      ];
+    } catch (error) {
+      return [failure(error)];
+    }
+  },
+};
+
+function fileFindings(path: string, softhsmConf: string): Finding[] {
+  const found = statOf(path);
+  if (found === undefined) return [];
+  const reader = tokenOwner(softhsmConf);
+  const readable =
+    reader === undefined ||
+    (found.uid === reader.uid && (found.mode & 0o400) !== 0) ||
+    (found.gid === reader.gid && (found.mode & 0o040) !== 0) ||
+    (found.mode & 0o004) !== 0;
+  const unreadable = readable
+    ? []
+    : [
+        fail(
+          `the daemon (uid ${reader.uid}) cannot read ${path}`,
+          `chgrp ${reader.gid} ${path}; chmod 0640 ${path}`,
+        ),
+      ];
+  return [modeFinding(path, found, 0o644), ...unreadable];
+}
+
+function writeFindings(found: Ring): Finding[] {
+  if (writeKekOf(found) !== undefined) return [];
+  return [
+    fail(
+      'the ring has no write KEK: nothing can be sealed',
+      'kleidi key create or key import, then key promote',
+    ),
+  ];
+}
+
+/** The token's own group says it where the token cannot be opened. */
+async function tokenFindings(subject: Subject, found: Ring): Promise<Finding[]> {
+  const held = await subject.keks().catch(() => undefined);
+  if (held === undefined) return [];
+  const inToken = new Set(held.map(({ fp }) => fp));
+  const inRing = new Set(found.keks.map(({ fp }) => fp));
+  const wanted = found.keks.filter(
+    ({ state, provider }) => state !== 'retired' && provider === 'pkcs11',
+  );
+  const lacking = wanted.filter(({ fp }) => !inToken.has(fp));
+  const foreign = held.filter(({ fp }) => !inRing.has(fp));
+  return [
+    ...lacking.map(({ fp, state }) =>
+      fail(
+        `the token lacks KEK ${fp} (${state})`,
+        'kleidi key request here, then kleidi key import; or restore the token',
+      ),
+    ),
+    ...foreign.map(({ fp }) =>
+      warn(
+        `KEK ${fp} is in the token but not in the ring: left by an interrupted command, or foreign`,
+        'kleidi ring adopt where another member lists it; else leave it',
+      ),
+    ),
+  ];
+}
+
+async function daemonFindings(subject: Subject, found: Ring): Promise<Finding[]> {
+  const state = await subject.state().catch(() => undefined);
+  if (state === undefined || state.ring === '') return [];
+  if (state.ring === found.ring && state.generation === found.generation) return [];
+  const what = `the daemon serves ring ${state.ring}, generation ${state.generation}, not what the file says`;
+  return [
+    fail(what, 'do not restart kleidi; journalctl -u kleidi -x says why it refuses the file'),
+  ];
+}

@@ -1,0 +1,107 @@
+// Doctor's rules about what systemd, SELinux and a static pod say.
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { test } from 'node:test';
+import { loadConfig } from '../../src/config.ts';
+import { apiserver } from '../../src/doctor/apiserver.ts';
+import type { Subject } from '../../src/doctor/check.ts';
+import { systemdFinding } from '../../src/doctor/host.ts';
+import { selinux } from '../../src/doctor/selinux.ts';
+import { parseProperties } from '../../src/doctor/systemctl.ts';
+import { unitFindings } from '../../src/doctor/unit.ts';
+import { temporaryFolder } from '../support/folder.ts';
+
+function put(path: string, text: string): void {
+  mkdirSync(dirname(path), { recursive: true });
+  writeFileSync(path, text, { mode: 0o600 });
+}
+
+/** With a file system of its own; what else is asked for fails the test. */
+function subjectIn(root: string): Subject {
+  const asked = (): never => assert.fail('not for this check');
+  const configPath = join(root, 'kleidi.yaml');
+  put(configPath, `encryptionConfig: ${join(root, 'encryption.yaml')}\n`);
+  const config = () => loadConfig(configPath);
+  return { configPath, root, isRoot: true, config, ring: asked, keks: asked, state: asked };
+}
+
+/** As `systemctl show` of systemd 252 prints it. */
+const well = `LoadState=loaded
+ActiveState=active
+UnitFileState=enabled
+NeedDaemonReload=no
+DropInPaths=
+NRestarts=0
+`;
+
+function severities(text: string): string[] {
+  return unitFindings('kleidi.service', parseProperties(text)).map(
+    ({ severity, what, todo }) => `${severity}: ${what}${todo === undefined ? '' : `; ${todo}`}`,
+  );
+}
+
+test('a unit that is installed, enabled and active', () => {
+  assert.deepEqual(severities(well), [
+    'ok: kleidi.service is active',
+    'ok: kleidi.service is enabled',
+  ]);
+});
+
+test('each way in which a unit is not', () => {
+  const cases: readonly [string, string, RegExp][] = [
+    ['LoadState=loaded', 'LoadState=not-found', /^fail: kleidi\.service is not installed; install/],
+    ['LoadState=loaded', 'LoadState=masked', /^fail: kleidi\.service is masked; systemctl unmask/],
+    ['ActiveState=active', 'ActiveState=failed', /^fail: .* is failed; systemctl start/],
+    ['UnitFileState=enabled', 'UnitFileState=disabled', /^fail: .* disabled.*; systemctl enable/],
+    [
+      'NeedDaemonReload=no',
+      'NeedDaemonReload=yes',
+      /^warn: .*older file.*; systemctl daemon-reload/,
+    ],
+    ['NRestarts=0', 'NRestarts=25', /^warn: .*25 times.*; journalctl/],
+    ['DropInPaths=', 'DropInPaths=/etc/x.conf /etc/y.conf', /^ok: .*x\.conf, \/etc\/y\.conf$/],
+  ];
+  for (const [from, to, wanted] of cases) {
+    const found = severities(well.replace(from, to));
+    assert.ok(
+      found.some((line) => wanted.test(line)),
+      `${to}: ${found.join('\n')}`,
+    );
+  }
+});
+
+test('a systemd that cannot encrypt credentials is a warning', () => {
+  assert.equal(systemdFinding(249).severity, 'warn');
+  assert.equal(systemdFinding(250).severity, 'ok');
+});
+
+test('SELinux: absent, permissive, enforcing with and without the policy module', async () => {
+  const root = temporaryFolder();
+  const severity = async () => (await selinux.run(subjectIn(root))).map((each) => each.severity);
+  assert.deepEqual(await severity(), ['ok']);
+  put(join(root, 'sys/fs/selinux/enforce'), '0');
+  assert.deepEqual(await severity(), ['ok']);
+  put(join(root, 'sys/fs/selinux/enforce'), '1');
+  assert.deepEqual(await severity(), ['warn']);
+  put(join(root, 'var/lib/selinux/targeted/active/modules/400/kleidi/cil'), '');
+  assert.deepEqual(await severity(), ['ok']);
+});
+
+test("kubeadm's static pod: which file its flag names", async () => {
+  const root = temporaryFolder();
+  const subject = subjectIn(root);
+  const path = subject.config().encryptionConfig;
+  put(
+    path,
+    'kind: EncryptionConfiguration\nresources: [{providers: [{kms: {apiVersion: v2, name: kleidi, endpoint: "unix:///run/kleidi/kms.sock"}}]}]\n',
+  );
+  const last = async () => (await apiserver.run(subject)).at(-1);
+  const manifest = join(root, 'etc/kubernetes/manifests/kube-apiserver.yaml');
+  put(manifest, `    - --encryption-provider-config=${path}\n`);
+  assert.equal((await last())?.severity, 'ok');
+  put(manifest, '    - --encryption-provider-config=/etc/other.yaml\n');
+  assert.match((await last())?.what ?? '', /reads \/etc\/other\.yaml, not/);
+  put(manifest, '    - --secure-port=6443\n');
+  assert.match((await last())?.what ?? '', /has no --encryption-provider-config/);
+});
