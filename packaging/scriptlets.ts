@@ -1,0 +1,34 @@
+// The four package scripts, each as one self-contained shell text: what it
+// shares, then its own part. dpkg and rpm run the same text; it tells them apart
+// by its first argument (a word or a number).
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { root } from './program.ts';
+
+export interface Scriptlet {
+  readonly name: string;
+  readonly deb: string;
+  readonly rpm: string;
+  readonly shared: readonly string[];
+}
+
+export const scriptlets: readonly Scriptlet[] = [
+  { name: 'before-install', deb: 'preinst', rpm: '%pre', shared: ['prelude'] },
+  { name: 'after-install', deb: 'postinst', rpm: '%post', shared: ['prelude', 'selinux'] },
+  { name: 'before-remove', deb: 'prerm', rpm: '%preun', shared: ['prelude', 'guard'] },
+  {
+    name: 'after-remove',
+    deb: 'postrm',
+    rpm: '%postun',
+    shared: ['prelude', 'guard', 'selinux'],
+  },
+];
+
+/** @param hostRoot another root folder than the host's own, for tests */
+export function scriptText({ name, shared }: Scriptlet, hostRoot = ''): string {
+  const read = (part: string): string =>
+    readFileSync(join(root, 'packaging/scripts', `${part}.sh`), 'utf8');
+  return ['#!/bin/sh\nset -eu\n', ...[...shared, name].map(read)]
+    .join('\n')
+    .replace(/^root=$/m, `root=${hostRoot}`);
+}

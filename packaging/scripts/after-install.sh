@@ -1,0 +1,60 @@
+# After the files are there: deb postinst, rpm %post. The first installation
+# makes users, folders, token, first KEK and the API server's configuration file,
+# and starts kleidi; an upgrade restarts the service once, never the socket.
+case "${1:-}:${2:-}" in
+  configure: | 1:*) event=install ;;
+  configure:*) if [ -e "$marker" ]; then event=install; else event=upgrade; fi ;;
+  [2-9]:*) event=upgrade ;;
+  *) exit 0 ;;
+esac
+rm -f "$marker"
+
+prepare_host() {
+  if have systemd-sysusers; then try systemd-sysusers kleidi.conf; fi
+  load_selinux_module
+  if have systemd-tmpfiles; then try systemd-tmpfiles --create kleidi.conf; fi
+  update_catalog
+}
+
+# A host that fails here keeps the package: kleidi runs and says the same, and
+# serves as soon as the operator has mended it. A failed dpkg would help nobody.
+provision() {
+  options=
+  if [ -e "$root/etc/kleidi/no-first-kek" ]; then options=' --token-only'; fi
+  # shellcheck disable=SC2086
+  if kleidi provision $options; then
+    write_apiserver_config
+    return
+  fi
+  say "error: kleidi is installed, but this host is not provisioned: the lines above say why"
+  say "hint: mend that, then run: kleidi provision$options && kleidi apiserver config --write"
+}
+
+# The file alone: no API server is told of it.
+write_apiserver_config() {
+  if kleidi apiserver config --help >/dev/null 2>&1; then try kleidi apiserver config --write; fi
+}
+
+start() {
+  try systemctl start kleidi.socket
+  if systemctl start kleidi.service; then return; fi
+  say "error: kleidi is installed, but does not run yet"
+  say "hint: journalctl -u kleidi -b; kleidi doctor"
+}
+
+prepare_host
+if [ "$event" = upgrade ]; then
+  if booted; then
+    try systemctl daemon-reload
+    if may_start; then try systemctl try-restart kleidi.service; fi
+  fi
+  exit 0
+fi
+if have systemctl; then try systemctl --no-reload preset kleidi.socket kleidi.service; fi
+if ! booted; then
+  say "no systemd is running here: on the booted host run: kleidi provision && kleidi apiserver config --write"
+  exit 0
+fi
+try systemctl daemon-reload
+provision
+if may_start; then start; else say "policy-rc.d forbids to start: systemctl start kleidi.socket kleidi.service"; fi

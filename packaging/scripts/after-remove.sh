@@ -1,0 +1,64 @@
+# After the files are gone: deb postrm, rpm %postun. Keys stay: a removal keeps
+# all of /var/lib/kleidi and the credentials, and so does a purge while there is
+# a ring or a token. Only KLEIDI_PURGE_KEYS=yes deletes them (for rpm, on erase).
+case "${1:-}:${KLEIDI_PURGE_KEYS:-}" in
+  remove:* | 0:) event=remove ;;
+  purge:* | 0:yes) event=purge ;;
+  0:*) event=remove ;;
+  *) exit 0 ;;
+esac
+state=$root/var/lib/kleidi
+settings=$root/etc/kleidi
+
+holds_keys() {
+  [ -e "$state/ring.json" ] || [ -n "$(ls -A "$state/tokens" 2>/dev/null)" ]
+}
+
+# dpkg deletes its configuration files on a purge, and the token may need them.
+keep_settings() {
+  for file in "$settings/kleidi.yaml" "$settings/softhsm2.conf"; do
+    if [ -e "$file" ] && [ -d "$state" ]; then
+      mkdir -p "$state/settings"
+      cp -p "$file" "$state/settings/"
+    fi
+  done
+}
+
+# Written by kleidi. Where somebody has added a key of another provider, or an
+# API server still reads it, it stays.
+delete_apiserver_config() {
+  file=$root/etc/kubernetes/kleidi/encryption-config.yaml
+  if [ ! -e "$file" ]; then return; fi
+  if grep -qE 'aescbc|aesgcm|secretbox' "$file" || [ -n "$(api_servers_naming_kleidi)" ]; then
+    say "kept $file: something else may need it"
+    return
+  fi
+  rm -f "$file"
+  rmdir "$root/etc/kubernetes/kleidi" "$root/etc/kubernetes" 2>/dev/null || :
+}
+
+delete_all() {
+  rm -rf "$state" "$settings/credentials" "$root/run/kleidi-daemon"
+  rm -f "$settings"/kleidi.yaml* "$settings"/softhsm2.conf* "$settings/no-first-kek"
+  rm -f "$root/etc/systemd/system/kleidi.service.d/10-plain-credential.conf"
+  rmdir "$root/etc/systemd/system/kleidi.service.d" "$settings" 2>/dev/null || :
+  delete_apiserver_config
+}
+
+if [ "$event" = remove ] || [ "$1" = 0 ]; then
+  keep_settings
+  unload_selinux_module
+  if booted; then try systemctl daemon-reload; fi
+  update_catalog
+  rmdir "$root/run/kleidi" 2>/dev/null || :
+fi
+if [ "$event" = purge ]; then
+  if holds_keys && [ "${KLEIDI_PURGE_KEYS:-}" != yes ]; then
+    say "kept the keys of this host: $state and $settings/credentials"
+    say "hint: to delete them for ever: KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi, or delete both folders"
+  else
+    delete_all
+  fi
+elif holds_keys; then
+  say "kept the keys of this host: $state and $settings/credentials"
+fi

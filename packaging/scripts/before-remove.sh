@@ -1,0 +1,22 @@
+# Before the files go: deb prerm, rpm %preun. An upgrade stops nothing. A removal
+# is refused while an API server of this host needs kleidi: it could not read its
+# own Secrets any more.
+case "${1:-}" in
+  remove | 0) ;;
+  *) exit 0 ;;
+esac
+
+if [ "${KLEIDI_FORCE_REMOVE:-}" != yes ]; then
+  needed=$(api_servers_naming_kleidi)
+  if [ -n "$needed" ]; then
+    say "error: not removed: an API server of this host uses kleidi, and could not read its Secrets without it:"
+    printf '%s\n' "$needed" >&2
+    say "hint: kleidi apiserver disable, then try again; to remove it all the same, set KLEIDI_FORCE_REMOVE=yes"
+    exit 1
+  fi
+fi
+
+if have systemctl; then
+  if booted; then try systemctl stop kleidi.socket kleidi.service; fi
+  try systemctl --no-reload disable kleidi.socket kleidi.service
+fi

@@ -1,0 +1,92 @@
+// What is installed where. One list for both formats; docs/operations.md shows
+// an operator the same.
+import { globSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { debianChangelog } from './changelog.ts';
+import { licenseText } from './licenses.ts';
+import { nativePackages, shippedPackages } from './npmpackages.ts';
+import { bundleProgram, root } from './program.ts';
+import type { Release } from './release.ts';
+import { billOfMaterials } from './sbom.ts';
+import { buildPolicy } from './selinux.ts';
+import { runTool } from './tool.ts';
+import { Tree } from './tree.ts';
+
+const lib = '/usr/lib/kleidi';
+const doc = '/usr/share/doc/kleidi';
+const stripped = ['--strip-unneeded', '--remove-section=.comment', '--remove-section=.note'];
+const units = '/usr/lib/systemd/system';
+
+/** Builds the program and lays out everything that the packages hold. */
+export async function stage(folder: string, release: Release): Promise<Tree> {
+  const tree = new Tree(folder);
+  await stageProgram(tree, release);
+  stageHost(tree);
+  stageDocs(tree, release);
+  stageFormats(tree);
+  tree.stamp(release.epochSeconds);
+  return tree;
+}
+
+async function stageProgram(tree: Tree, release: Release): Promise<void> {
+  const runtime = join(root, 'node_modules', release.machine.node);
+  tree.copy(join(runtime, 'bin/node'), `${lib}/bin/node`, { mode: 0o755 });
+  tree.copy(join(root, 'packaging/kleidi.sh'), '/usr/bin/kleidi', { mode: 0o755 });
+  const inputs = await bundleProgram(tree.at(`${lib}/kleidi.js`), release.version);
+  // Not executable: its first line asks for any node, and bin/node runs it here.
+  tree.note(`${lib}/kleidi.js`);
+  for (const { name, folder, files } of nativePackages()) {
+    for (const file of files) {
+      tree.copy(join(folder, file), `${lib}/node_modules/${name}/${file}`);
+      if (file.endsWith('.node')) {
+        runTool('strip', [...stripped, tree.at(`${lib}/node_modules/${name}/${file}`)]);
+      }
+    }
+  }
+  const packages = shippedPackages(inputs, release.machine.node);
+  tree.write(`${doc}/sbom.cdx.json`, billOfMaterials(packages, runtime, release), { kind: 'doc' });
+  tree.writeGzip(`${doc}/licenses.txt.gz`, licenseText(packages), { kind: 'license' });
+}
+
+function stageHost(tree: Tree): void {
+  const systemd = (name: string): string => join(root, 'systemd', name);
+  tree.copy(systemd('kleidi.socket'), `${units}/kleidi.socket`);
+  tree.copy(systemd('kleidi.service'), `${units}/kleidi.service`);
+  tree.copy(systemd('10-quiet-module.conf'), `${units}/kleidi.service.d/10-quiet-module.conf`);
+  tree.copy(systemd('kleidi.sysusers'), '/usr/lib/sysusers.d/kleidi.conf');
+  tree.copy(systemd('kleidi.tmpfiles'), '/usr/lib/tmpfiles.d/kleidi.conf');
+  // Before 90-default and 99-default-disable, which would disable both units.
+  tree.copy(systemd('kleidi.preset'), '/usr/lib/systemd/system-preset/80-kleidi.preset');
+  tree.copy(systemd('kleidi.catalog'), '/usr/lib/systemd/catalog/kleidi.catalog');
+  tree.copy(systemd('after-stop'), `${lib}/after-stop`, { mode: 0o755 });
+  for (const file of globSync(systemd('drop-ins/*.conf')).sort()) {
+    tree.copy(file, `${lib}/drop-ins/${basename(file)}`);
+  }
+  // tmpfiles gives it to the group kleidi (0640), which the host does not know yet.
+  tree.write('/etc/kleidi/kleidi.yaml', '# Configuration of kleidi: kleidi config fields\n', {
+    kind: 'config',
+  });
+  tree.copy(join(root, 'packaging/softhsm2.conf'), '/etc/kleidi/softhsm2.conf', { kind: 'config' });
+}
+
+function stageDocs(tree: Tree, release: Release): void {
+  for (const file of [...globSync(join(root, 'docs/*.md')), join(root, 'README.md')]) {
+    tree.copy(file, `${doc}/${basename(file)}`, { kind: 'doc' });
+  }
+  for (const file of globSync('**/*.proto', { cwd: join(root, 'proto') })) {
+    tree.copy(join(root, 'proto', file), `${doc}/proto/${basename(file)}`, { kind: 'doc' });
+  }
+  const changes = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
+  tree.writeGzip(`${doc}/changelog.gz`, debianChangelog(changes, release), { only: 'deb' });
+  tree.write(`${doc}/CHANGELOG.md`, changes, { kind: 'doc', only: 'rpm' });
+}
+
+function stageFormats(tree: Tree): void {
+  const packaging = (name: string): string => join(root, 'packaging', name);
+  tree.copy(packaging('deb/copyright'), `${doc}/copyright`, { only: 'deb' });
+  tree.copy(packaging('deb/lintian-overrides'), '/usr/share/lintian/overrides/kleidi', {
+    only: 'deb',
+  });
+  const policy = buildPolicy(packaging('selinux'));
+  tree.write('/usr/share/selinux/packages/kleidi.pp', policy, { only: 'rpm' });
+}
