@@ -1,5 +1,9 @@
-// npm run build: leaves the runnable program at dist/kleidi.js.
+// npm run build: leaves the runnable program at dist/kleidi.js, and what is made
+// from it: dist/man/ and dist/kleidi.bash-completion.
 import { join } from 'node:path';
+import { writeDocuments } from './documents.ts';
 import { bundleProgram, root } from './program.ts';
 
-await bundleProgram(join(root, 'dist/kleidi.js'));
+const program = join(root, 'dist/kleidi.js');
+await bundleProgram(program);
+writeDocuments(program, join(root, 'dist'));

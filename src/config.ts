@@ -31,44 +31,56 @@ export interface Config {
   };
 }
 
-/** Thrown inside a format: convict puts the field's name in front. */
-function rule(allowed: string, good: (value: unknown) => boolean): (value: unknown) => void {
-  return (value) => {
+interface Rule {
+  /** In words. */
+  readonly allowed: string;
+  /** Throws what is wrong; convict puts the field's name in front. */
+  check(value: unknown): void;
+}
+
+function rule(allowed: string, good: (value: unknown) => boolean): Rule {
+  const check = (value: unknown): void => {
     if (!good(value)) throw new Error(`found ${JSON.stringify(value)}, allowed is ${allowed}`);
   };
+  return { allowed, check };
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 const absolutePath = rule('an absolute path', (v) => isText(v) && /^\/[^\0]*$/.test(v));
 /** Never shows what it found: somebody may have written the PIN itself there. */
-const secretReference = (value: unknown): void => {
-  if (isText(value) && /^(credential:[A-Za-z0-9._-]+|file:\/.+)$/.test(value)) return;
-  throw new Error(
-    'found something else (not shown), allowed is credential:NAME or file:/ABSOLUTE/PATH',
-  );
+const secretReference: Rule = {
+  allowed: 'credential:NAME or file:/ABSOLUTE/PATH',
+  check(value) {
+    if (isText(value) && /^(credential:[A-Za-z0-9._-]+|file:\/.+)$/.test(value)) return;
+    throw new Error(`found something else (not shown), allowed is ${this.allowed}`);
+  },
 };
 const tokenLabel = rule('1 to 32 bytes of text', (v) => {
   const bytes = isText(v) ? Buffer.byteLength(v) : 0;
   return bytes >= 1 && bytes <= 32;
 });
-const oneOf = (...words: string[]): ((value: unknown) => void) =>
+const oneOf = (...words: string[]): Rule =>
   rule(`one of ${words.join(', ')}`, (v) => isText(v) && words.includes(v));
-const wholeNumber = (least: number, most: number): ((value: unknown) => void) =>
+const wholeNumber = (least: number, most: number): Rule =>
   rule(
     `a whole number from ${least} to ${most}`,
     (v) => Number.isInteger(v) && Number(v) >= least && Number(v) <= most,
   );
 
 interface Field {
+  readonly doc: string;
+  readonly default: unknown;
+  readonly allowed: string;
   format(value: unknown): void;
 }
 
 const isField = (node: object): node is Field => 'doc' in node;
 
-const field = <T>(doc: string, fallback: T, format: (value: unknown) => void) => ({
+const field = <T>(doc: string, fallback: T, { allowed, check }: Rule) => ({
   doc,
   default: fallback,
-  format,
+  allowed,
+  format: (value: unknown) => check(value),
 });
 
 const schema = {
@@ -176,14 +188,21 @@ function faultsOf({ format }: Field, value: unknown): string[] {
   }
 }
 
-/** Every field with its doc and default, for `--help` and the man page. */
-export function describeFields(): { name: string; doc: string; default: unknown }[] {
-  const walk = (node: object, prefix: string): { name: string; doc: string; default: unknown }[] =>
-    Object.entries(node).flatMap(([name, value]) =>
-      'doc' in value
-        ? [{ name: prefix + name, doc: value.doc, default: value.default }]
-        : walk(value, `${prefix}${name}.`),
-    );
+export interface FieldDescription {
+  readonly name: string;
+  readonly doc: string;
+  readonly default: unknown;
+  readonly allowed: string;
+}
+
+/** Every field with what it means and may be, for `config fields` and the man page. */
+export function describeFields(): FieldDescription[] {
+  const walk = (node: object, prefix: string): FieldDescription[] =>
+    Object.entries(node).flatMap(([name, value]: [string, object]) => {
+      if (!isField(value)) return walk(value, `${prefix}${name}.`);
+      const { doc, allowed, default: fallback } = value;
+      return [{ name: prefix + name, doc, default: fallback, allowed }];
+    });
   return walk(schema, '');
 }
 

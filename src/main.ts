@@ -1,10 +1,11 @@
 #!/usr/bin/env node
 // Finds the verb, runs it, turns what it throws into standard error and an exit
 // code. Each verb is loaded only when it is called.
-import { print, printError } from './cli/terminal.ts';
-import { usage, type Verb } from './cli/verb.ts';
+import { describeVerbs } from './cli/describe.ts';
+import { print, printError, printJson } from './cli/terminal.ts';
+import { type Actions, usage } from './cli/verb.ts';
 
-const verbs: Readonly<Record<string, () => Promise<Verb>>> = {
+const verbs: Actions = {
   serve: async () => (await import('./cli/serve.ts')).serve,
   provision: async () => (await import('./cli/provision.ts')).provision,
   status: async () => (await import('./cli/status.ts')).status,
@@ -38,14 +39,18 @@ Exit codes: 0 ok, 1 failed, 2 wrong use, 78 configuration.`;
 
 async function main(args: readonly string[]): Promise<number> {
   const [first, ...rest] = args;
+  if (first === 'help' && rest.includes('--json')) {
+    printJson(await describeVerbs(verbs));
+    return 0;
+  }
   if (first === undefined || first === '--help' || first === 'help') {
     print(help);
     return first === undefined ? 2 : 0;
   }
-  const load = verbs[first];
+  const load = Object.hasOwn(verbs, first) ? verbs[first] : undefined;
   if (load === undefined) throw usage(`unknown verb '${first}'`);
   const verb = await load();
-  const helpWanted = verb.actions === true ? rest.slice(0, 1) : rest;
+  const helpWanted = verb.actions !== undefined ? rest.slice(0, 1) : rest;
   if (helpWanted.includes('--help') || helpWanted.includes('-h')) {
     print(verb.help);
     return 0;

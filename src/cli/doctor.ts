@@ -11,6 +11,7 @@ import { parse, usage, type Verb } from './verb.ts';
 const groups = checks.map(({ group }) => group);
 
 export const doctor: Verb = {
+  choices: { only: groups },
   help: `usage: kleidi doctor [--only GROUP]... [--json]
 
 Looks at this host and says of each part whether it is well, and if not what to

@@ -31,6 +31,7 @@ const defaultRing = 'kleidi';
 
 export const provision: Verb = {
   help: `usage: kleidi provision [--ring NAME] [--token-only] [--recovery PUB[=SHA256]]
+                        [--json]
 
 Makes PINs, a token and a ring on this host, and the first KEK (generation 1).
 Run again, it changes nothing; killed, it goes on where it stopped. Where a part

@@ -11,7 +11,7 @@ import { parse, usage, type Verb } from './verb.ts';
 
 export const ring: Verb = {
   help: `usage: kleidi ring show [--json]
-       kleidi ring digest [--openable] [--live]
+       kleidi ring digest [--openable] [--live] [--json]
 
 show     the ring file: KEKs by fingerprint, their states, the key id.
 digest   sha256 over it; equal on two hosts exactly when their rings are.

@@ -32,6 +32,7 @@ export interface TokenRequest {
 type Lines = AsyncGenerator<Record<string, unknown>>;
 
 export const tokenWork: Verb = {
+  hidden: true,
   help: 'usage: kleidi token-work\n\nUsed by provision, key and snapshot; see there.',
 
   async run() {

@@ -3,15 +3,22 @@
 import { parseArgs } from 'node:util';
 import { defaultConfigPath } from '../config.ts';
 import { KleidiError } from '../errors.ts';
+import { print } from './terminal.ts';
 
 export interface Verb {
   /** Printed for --help, and shown where the use was wrong. */
   readonly help: string;
-  /** The first argument names an action, each with a help text of its own. */
-  readonly actions?: true;
+  /** The first argument names an action, each in a file with a help text of its own. */
+  readonly actions?: Actions;
+  /** Not for people: in no help, man page or completion. */
+  readonly hidden?: true;
+  /** What an option may be, where that is a closed list. */
+  readonly choices?: Readonly<Record<string, readonly string[]>>;
   /** @returns the exit code */
   run(args: readonly string[]): Promise<number>;
 }
+
+export type Actions = Readonly<Record<string, () => Promise<Verb>>>;
 
 type OptionKind = 'text' | 'flag' | 'texts';
 
@@ -44,6 +51,19 @@ export function parse(
     texts: list,
     flag: (name) => values[name] === true,
   };
+}
+
+/** The run of a verb with actions. @throws KleidiError usage */
+export async function runAction(actions: Actions, args: readonly string[]): Promise<number> {
+  const [name = '', ...rest] = args;
+  const load = Object.hasOwn(actions, name) ? actions[name] : undefined;
+  if (load === undefined) {
+    throw usage(name === '' ? `${Object.keys(actions).join(', ')}?` : `unknown action '${name}'`);
+  }
+  const action = await load();
+  if (!rest.includes('--help') && !rest.includes('-h')) return action.run(rest);
+  print(action.help);
+  return 0;
 }
 
 export function usage(message: string): KleidiError {

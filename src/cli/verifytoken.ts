@@ -13,6 +13,7 @@ interface Job {
 }
 
 export const verifyToken: Verb = {
+  hidden: true,
   help: 'usage: kleidi verify-token\n\nUsed by the daemon; see kleidi serve.',
 
   async run() {

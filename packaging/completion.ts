@@ -1,0 +1,62 @@
+// Bash completion, made from what the program says of its verbs.
+import type { DescribedCommand } from '../src/cli/describe.ts';
+
+/** Words in a help text that stand for a file. */
+const fileWords: ReadonlySet<string> = new Set(['FILE', 'PATH', 'PUB', 'BUNDLE', 'REQUEST', 'KEY']);
+
+export function bashCompletion(commands: readonly DescribedCommand[]): string {
+  const verbs = Map.groupBy(commands, ({ command }) => command.split(' ')[0] ?? '');
+  const withActions = [...verbs].filter(([verb, [first]]) => first?.command !== verb);
+  return `# bash completion for kleidi: made from the program's own help.
+_kleidi() {
+  local cur=\${COMP_WORDS[COMP_CWORD]} command=\${COMP_WORDS[1]-} words='' values=''
+  COMPREPLY=()
+  if [ "$COMP_CWORD" -eq 1 ]; then
+    mapfile -t COMPREPLY < <(compgen -W '${[...verbs.keys(), 'help', '--help'].join(' ')}' -- "$cur")
+    return
+  fi
+  case $command in
+${withActions.map(actionCase).join('\n')}
+  esac
+  case "$command \${COMP_WORDS[COMP_CWORD - 1]}" in
+${commands.flatMap(valueCases).join('\n')}
+  esac
+  case $command in
+${commands.map(optionCase).join('\n')}
+  esac
+  case $values:$cur in
+    none:*) ;;
+    files:* | :[!-]* | :) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
+    :*) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur") ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$values" -- "$cur") ;;
+  esac
+}
+complete -o filenames -F _kleidi kleidi
+`;
+}
+
+/** Completes the action; later words are completed for both together. */
+function actionCase([verb, commands]: [string, DescribedCommand[]]): string {
+  const actions = commands.map(({ command }) => command.split(' ')[1]).join(' ');
+  return `    ${verb})
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W '${actions} --help' -- "$cur")
+        return
+      fi
+      command="$command \${COMP_WORDS[2]}"
+      ;;`;
+}
+
+function valueCases({ command, options, choices }: DescribedCommand): string[] {
+  return Object.entries(options)
+    .filter(([, value]) => value !== '')
+    .map(([name, value]) => {
+      const values = choices[name]?.join(' ') ?? (fileWords.has(value) ? 'files' : 'none');
+      return `    '${command} --${name}') values='${values}' ;;`;
+    });
+}
+
+function optionCase({ command, options }: DescribedCommand): string {
+  const words = Object.keys(options).map((name) => `--${name}`);
+  return `    '${command}') words='${words.join(' ')}' ;;`;
+}
