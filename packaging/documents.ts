@@ -2,7 +2,7 @@
 // and completion. The same program gives the same bytes.
 import { execFileSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { DescribedCommand } from '../src/cli/describe.ts';
 import type { FieldDescription } from '../src/config.ts';
@@ -11,21 +11,27 @@ import { kleidi8, kleidiYaml5, type ProgramFacts } from './manpages.ts';
 
 const sources = fileURLToPath(new URL('../docs/man', import.meta.url));
 
-/** @returns each document by its path below the folder that it is written to */
-export function documents(program: string): Readonly<Record<string, string>> {
+export interface Documents {
+  readonly kleidi8: string;
+  readonly kleidiYaml5: string;
+  readonly completion: string;
+}
+
+export function documents(program: string): Documents {
   const facts = factsOf(program);
   return {
-    'man/kleidi.8': kleidi8(sources, facts),
-    'man/kleidi.yaml.5': kleidiYaml5(sources, facts),
-    'kleidi.bash-completion': bashCompletion(facts.commands),
+    kleidi8: kleidi8(sources, facts),
+    kleidiYaml5: kleidiYaml5(sources, facts),
+    completion: bashCompletion(facts.commands),
   };
 }
 
 export function writeDocuments(program: string, folder: string): void {
-  for (const [path, text] of Object.entries(documents(program))) {
-    mkdirSync(dirname(join(folder, path)), { recursive: true });
-    writeFileSync(join(folder, path), text);
-  }
+  const made = documents(program);
+  mkdirSync(join(folder, 'man'), { recursive: true });
+  writeFileSync(join(folder, 'man/kleidi.8'), made.kleidi8);
+  writeFileSync(join(folder, 'man/kleidi.yaml.5'), made.kleidiYaml5);
+  writeFileSync(join(folder, 'kleidi.bash-completion'), made.completion);
 }
 
 function factsOf(program: string): ProgramFacts {

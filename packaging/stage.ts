@@ -3,6 +3,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { debianChangelog } from './changelog.ts';
+import { documents } from './documents.ts';
 import { licenseText } from './licenses.ts';
 import { nativePackages, shippedPackages } from './npmpackages.ts';
 import { bundleProgram, root } from './program.ts';
@@ -63,13 +64,16 @@ function stageHost(tree: Tree): void {
     tree.copy(file, `${lib}/drop-ins/${basename(file)}`);
   }
   // tmpfiles gives it to the group kleidi (0640), which the host does not know yet.
-  tree.write('/etc/kleidi/kleidi.yaml', '# Configuration of kleidi: kleidi config fields\n', {
-    kind: 'config',
-  });
+  tree.copy(join(root, 'docs/kleidi.yaml'), '/etc/kleidi/kleidi.yaml', { kind: 'config' });
   tree.copy(join(root, 'packaging/softhsm2.conf'), '/etc/kleidi/softhsm2.conf', { kind: 'config' });
 }
 
 function stageDocs(tree: Tree, release: Release): void {
+  const made = documents(tree.at(`${lib}/kleidi.js`));
+  const man = '/usr/share/man';
+  tree.writeGzip(`${man}/man8/kleidi.8.gz`, made.kleidi8, { kind: 'doc' });
+  tree.writeGzip(`${man}/man5/kleidi.yaml.5.gz`, made.kleidiYaml5, { kind: 'doc' });
+  tree.write('/usr/share/bash-completion/completions/kleidi', made.completion);
   for (const file of [...globSync(join(root, 'docs/*.md')), join(root, 'README.md')]) {
     tree.copy(file, `${doc}/${basename(file)}`, { kind: 'doc' });
   }

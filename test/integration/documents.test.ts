@@ -2,10 +2,9 @@
 // without complaint by the tools that they are for.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { documents } from '../../packaging/documents.ts';
+import { documents, writeDocuments } from '../../packaging/documents.ts';
 import type { DescribedCommand } from '../../src/cli/describe.ts';
 import { describeFields } from '../../src/config.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -13,14 +12,10 @@ import { kleidi, program } from '../support/kleidi.ts';
 import { missingTool } from '../support/skip.ts';
 
 const pages = documents(program);
-const kleidi8 = pages['man/kleidi.8'] ?? '';
-const kleidiYaml5 = pages['man/kleidi.yaml.5'] ?? '';
+const { kleidi8, kleidiYaml5 } = pages;
 const commands = JSON.parse((await kleidi(['help', '--json'])).stdout) as DescribedCommand[];
 const folder = temporaryFolder();
-for (const [path, text] of Object.entries(pages)) {
-  mkdirSync(join(folder, 'man'), { recursive: true });
-  writeFileSync(join(folder, path), text);
-}
+writeDocuments(program, folder);
 
 /** What a person sees, without the formatting. */
 function plain(page: string): string {
