@@ -13,6 +13,8 @@ const verbs: Actions = {
   config: async () => (await import('./cli/config.ts')).config,
   key: async () => (await import('./cli/key.ts')).key,
   ring: async () => (await import('./cli/ring.ts')).ring,
+  backup: async () => (await import('./cli/backup.ts')).backup,
+  restore: async () => (await import('./cli/restore.ts')).restore,
   snapshot: async () => (await import('./cli/snapshot.ts')).snapshot,
   version: async () => (await import('./cli/version.ts')).version,
   'token-work': async () => (await import('./cli/tokenwork.ts')).tokenWork,
@@ -28,8 +30,9 @@ Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
   status               what the running daemon knows of itself
   doctor               what is wrong on this host, and what to do
   config check|print   the configuration
-  key create|list      KEKs in ring and token
-  ring show|digest     the ring, and one line to compare hosts by
+  key ACTION           KEKs: create, list, promote, retire, destroy
+  ring ACTION          show, digest to compare hosts by, export, adopt
+  backup, restore      ring, bundles and configuration in one file
   snapshot scan        what an etcd snapshot is sealed with, and can this ring open it
   version              kleidi, Node, OpenSSL, module
 

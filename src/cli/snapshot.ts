@@ -1,126 +1,19 @@
-// kleidi snapshot scan: which objects of an etcd snapshot are under which key
-// id, and whether the ring of this host could open them.
-import { loadConfig } from '../config.ts';
-import { readRing } from '../keyring/ringfile.ts';
-import { type Finding, highestGeneration, judge } from '../snapshot/judgement.ts';
-import { type Snapshot, scanSnapshot } from '../snapshot/snapshot.ts';
-import { paint, print, printJson, table, warn } from './terminal.ts';
-import { parse, usage, type Verb } from './verb.ts';
-import { type Verification, verifySeeds } from './verifyseeds.ts';
+// kleidi snapshot: finds the action of the verb.
+import { type Actions, runAction, type Verb } from './verb.ts';
+
+const actions: Actions = {
+  scan: async () => (await import('./snapshotscan.ts')).snapshotScan,
+};
 
 export const snapshot: Verb = {
-  help: `usage: kleidi snapshot scan FILE [--verify] [--prefix PATH] [--json]
+  actions,
+  help: `usage: kleidi snapshot ACTION [OPTIONS]
 
-Reads an etcd snapshot (etcdctl snapshot save) or data file (member/snap/db),
-read-only, and lists by resource how many objects are under which provider and
-key id, and whether the ring of this host could open them. Exit code 1 where it
-could not open one. Objects in clear need no key and do not count as that; a
-warning tells where Secrets are. The data file of a running etcd lacks its latest
-writes: take a snapshot instead.
+  scan   what an etcd snapshot is sealed with, and whether this ring can open it
 
-  --verify        open one object of each sealed seed with the token of this host;
-                  shows nothing of what is inside
-  --prefix PATH   --etcd-prefix of kube-apiserver (default /registry)
-
-OLDER counts earlier states of objects, which disappear by compaction.
+It has --help with an example.
 
 example: kleidi snapshot scan /var/backups/etcd.db --verify`,
 
-  async run(args) {
-    const [action, ...rest] = args;
-    if (action === 'scan') return scan(rest);
-    throw usage(action === undefined ? 'scan?' : `unknown action '${action}'`);
-  },
+  run: (args) => runAction(actions, args),
 };
-
-interface Result {
-  readonly snapshot: Snapshot;
-  readonly findings: readonly Finding[];
-  readonly highestGeneration: number;
-  readonly verification: Verification | undefined;
-}
-
-async function scan(args: readonly string[]): Promise<number> {
-  const options = parse(args, { verify: 'flag', prefix: 'text' }, { least: 1, most: 1 });
-  const config = loadConfig(options.configPath);
-  const ring = await readRing(config.ring);
-  const prefix = options.text('prefix');
-  const [file = ''] = options.positionals;
-  const found = await scanSnapshot(file, prefix === undefined ? {} : { prefix });
-  const result: Result = {
-    snapshot: found,
-    findings: judge(found, ring),
-    highestGeneration: highestGeneration(found, ring.ring),
-    verification: options.flag('verify') ? await verifySeeds(config, ring, found) : undefined,
-  };
-  if (options.json) printJson(asJson(result, ring.ring));
-  else show(result, ring.ring);
-  return closed(result) + (result.verification?.failures.length ?? 0) > 0 ? 1 : 0;
-}
-
-/** Objects as they are now that the ring could not open. */
-function closed({ findings }: Result): number {
-  return sum(findings.filter(({ obstacle }) => obstacle !== null));
-}
-
-function secretsInClear({ findings }: Result): number {
-  return sum(findings.filter(({ resource, kind }) => resource === 'secrets' && kind === 'clear'));
-}
-
-function sum(findings: readonly Finding[]): number {
-  return findings.reduce((total, { live }) => total + live, 0);
-}
-
-function asJson(result: Result, ring: string): object {
-  const { snapshot: found, findings, verification } = result;
-  return {
-    file: found.path,
-    revision: found.revision,
-    checksum: found.isChecked,
-    ring,
-    highestGeneration: result.highestGeneration,
-    notOpenable: closed(result),
-    secretsInClear: secretsInClear(result),
-    findings,
-    verification: verification ?? null,
-  };
-}
-
-function show(result: Result, ring: string): void {
-  const { snapshot: found, findings, verification } = result;
-  const checked = found.isChecked ? ', checksum right' : '';
-  print(`${found.path}: etcd revision ${found.revision}${checked}`);
-  print(`highest generation of ring '${ring}' in it: ${result.highestGeneration}\n`);
-  const head = ['RESOURCE', 'PROVIDER', 'KEY ID', 'OBJECTS', 'OLDER', 'SEEDS', 'THIS RING'];
-  print(table([head, ...findings.map(row)]));
-  if (verification !== undefined) showVerification(verification);
-  const inClear = secretsInClear(result);
-  if (inClear > 0)
-    warn(`${inClear} Secrets are in clear: rewrite them once kleidi is the first provider`);
-  const notOpenable = closed(result);
-  if (notOpenable > 0) warn(`this ring could not open ${notOpenable} objects`);
-  else print(`\n${paint('this ring could open every object', 'green', process.stdout)}`);
-}
-
-function row(finding: Finding): string[] {
-  const { resource, kind, provider, keyId, live, older, seeds, obstacle, example } = finding;
-  return [
-    resource,
-    kind === 'clear' ? '(clear)' : provider,
-    keyId === '' ? '-' : keyId,
-    String(live),
-    String(older),
-    seeds === 0 ? '-' : String(seeds),
-    verdict(kind, obstacle, example),
-  ];
-}
-
-function verdict(kind: Finding['kind'], obstacle: string | null, example: string): string {
-  if (kind === 'clear') return '-';
-  return obstacle === null ? 'opens' : `NO: ${obstacle}; for example ${example}`;
-}
-
-function showVerification({ seeds, objects, failures }: Verification): void {
-  print(`\nverified: the token opens ${seeds} sealed seeds, and they open ${objects} objects`);
-  for (const { example, keyId, why } of failures) warn(`${example} (${keyId}): ${why}`);
-}

@@ -8,7 +8,6 @@ import { describeVerdict, type Verdict } from './verifier.ts';
 export class DiskWatch {
   readonly #live: Live;
   readonly #log: Log;
-  #damaged = false;
 
   constructor(live: Live, log: Log) {
     this.#live = live;
@@ -16,13 +15,13 @@ export class DiskWatch {
   }
 
   get damaged(): boolean {
-    return this.#damaged;
+    return this.#live.tokenDamaged;
   }
 
   judge(verdict: Verdict): void {
     const fault = describeVerdict(verdict);
-    const was = this.#damaged;
-    this.#damaged = fault !== undefined;
+    const was = this.damaged;
+    this.#live.tokenDamaged = fault !== undefined;
     if (fault === undefined) this.#whole(was);
     else this.#broken(was, fault);
   }

@@ -17,9 +17,15 @@ export function openableDigest(ring: Ring): string {
   return sha256({ fps: open.map((kek) => kek.fp), ring: ring.ring });
 }
 
-/** The ring as a daemon can vouch for it: only the KEKs that it has verified. */
+/**
+ * The ring as a daemon can vouch for it: only the KEKs that it has verified. A
+ * retired one is refused with or without its key, which a new host never gets.
+ */
 export function verifiedPart(ring: Ring, verified: ReadonlySet<string>): Ring {
-  return { ...ring, keks: ring.keks.filter((kek) => verified.has(kek.fp)) };
+  return {
+    ...ring,
+    keks: ring.keks.filter((kek) => kek.state === 'retired' || verified.has(kek.fp)),
+  };
 }
 
 function sorted(keks: readonly RingKek[]): RingKek[] {

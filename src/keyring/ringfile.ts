@@ -3,6 +3,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { isErrno, type Owner, writeFileAtomically } from '../files.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
@@ -27,6 +28,17 @@ export async function readRing(path: string): Promise<Ring> {
   }
 }
 
+/** The ring, or undefined where the file is missing or damaged: for commands that replace it. */
+export async function readRingIfWhole(path: string): Promise<Ring | undefined> {
+  try {
+    return await readRing(path);
+  } catch (error) {
+    const code = error instanceof KleidiError ? error.code : undefined;
+    if (code === 'ring-missing' || code === 'ring-invalid') return undefined;
+    throw error;
+  }
+}
+
 /** The ring, or undefined where there is no file. Other faults are thrown. */
 export async function readRingIfAny(path: string): Promise<Ring | undefined> {
   try {
@@ -37,11 +49,21 @@ export async function readRingIfAny(path: string): Promise<Ring | undefined> {
   }
 }
 
-/** Keeps owner and mode of the file that is replaced. Call it under the lock. */
+/**
+ * Keeps the owner of the file that is replaced; a new one gets the group of its
+ * folder, so that the daemon can read it. Call it under the lock.
+ */
 export async function writeRing(path: string, ring: Ring): Promise<void> {
   parseRing(formatRing(ring), path);
-  const old: Owner | undefined = await stat(path).catch(() => undefined);
-  await writeFileAtomically(path, formatRing(ring), 0o640, old);
+  const old = await stat(path).catch(() => undefined);
+  await writeFileAtomically(path, formatRing(ring), 0o640, old ?? (await firstOwner(path)));
+}
+
+/** Only root can give a file away. */
+async function firstOwner(path: string): Promise<Owner | undefined> {
+  if (process.getuid?.() !== 0) return undefined;
+  const { gid } = await stat(dirname(path));
+  return { uid: 0, gid };
 }
 
 /**

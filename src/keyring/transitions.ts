@@ -2,7 +2,7 @@
 // only ever rises, so that a key id is never announced twice.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { maxGeneration, type Ring, type RingKek } from './ring.ts';
+import { type KekState, maxGeneration, type Ring, type RingKek } from './ring.ts';
 
 /** Adds a KEK that decrypts from now on and is not written with yet. */
 export function stage(ring: Ring, kek: Omit<RingKek, 'state'>): Ring {
@@ -18,8 +18,7 @@ export function stage(ring: Ring, kek: Omit<RingKek, 'state'>): Ring {
  * @throws KleidiError refused
  */
 export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
-  const kek = ring.keks.find((candidate) => candidate.fp === fp);
-  if (kek === undefined) throw refused(`KEK ${fp} is not in the ring`, 'kleidi ring show');
+  const kek = find(ring, fp);
   if (kek.state === 'write' && generation === ring.generation) return ring;
   if (kek.state === 'retired' || kek.state === 'write') {
     throw refused(
@@ -40,6 +39,45 @@ export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
 }
 
 /**
+ * From now on Decrypt refuses `fp`; the key stays in the token. Unchanged where
+ * it is retired already.
+ * @throws KleidiError refused
+ */
+export function retire(ring: Ring, fp: Fingerprint): Ring {
+  const { state } = find(ring, fp);
+  if (state === 'retired') return ring;
+  if (state === 'write') {
+    throw refused(
+      `KEK ${fp} is the write KEK, which is not retired`,
+      'promote another one first: kleidi key promote',
+    );
+  }
+  return withState(ring, fp, 'retired');
+}
+
+/** A retired KEK decrypts again. @throws KleidiError refused */
+export function unretire(ring: Ring, fp: Fingerprint): Ring {
+  const { state } = find(ring, fp);
+  if (state === 'read') return ring;
+  if (state !== 'retired') {
+    throw refused(`KEK ${fp} is ${state}, not retired`, 'kleidi ring show');
+  }
+  return withState(ring, fp, 'read');
+}
+
+/** The ring without a retired KEK. @throws KleidiError refused */
+export function remove(ring: Ring, fp: Fingerprint): Ring {
+  const { state } = find(ring, fp);
+  if (state !== 'retired') {
+    throw refused(
+      `KEK ${fp} is ${state}; only retired ones are destroyed`,
+      `kleidi key retire ${fp}`,
+    );
+  }
+  return { ...ring, keks: ring.keks.filter((kek) => kek.fp !== fp) };
+}
+
+/**
  * Nothing ever lowers a generation: a ring that is older than the one in use
  * comes from a backup or a mistake.
  * @throws KleidiError ring-rollback
@@ -54,6 +92,16 @@ export function requireSuccessor(ring: Ring, inUse: Ring): void {
       hint: 'put the right ring file back, or take it from another member: kleidi ring adopt',
     },
   );
+}
+
+function find(ring: Ring, fp: Fingerprint): RingKek {
+  const kek = ring.keks.find((candidate) => candidate.fp === fp);
+  if (kek === undefined) throw refused(`KEK ${fp} is not in the ring`, 'kleidi ring show');
+  return kek;
+}
+
+function withState(ring: Ring, fp: Fingerprint, state: KekState): Ring {
+  return { ...ring, keks: ring.keks.map((kek) => (kek.fp === fp ? { ...kek, state } : kek)) };
 }
 
 function promoted(kek: RingKek, fp: Fingerprint): RingKek {

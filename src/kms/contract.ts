@@ -35,6 +35,8 @@ export interface KekReport {
   encrypts: number;
   decrypts: number;
   lastDecryptUnixMs: number;
+  refusedDecrypts: number;
+  lastRefusedUnixMs: number;
 }
 
 export interface StateResponse {
@@ -55,6 +57,7 @@ export interface StateResponse {
   startedUnixMs: number;
   selfTestUnixMs: number;
   tokenVerifiedUnixMs: number;
+  tokenDamaged: boolean;
 }
 
 /** Put in by the bundler: the .proto files, parsed. */

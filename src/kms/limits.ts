@@ -28,6 +28,9 @@ export interface KekUse {
   readonly encrypts: number;
   readonly decrypts: number;
   readonly lastDecryptMs: number;
+  /** Because it is retired; since it was. */
+  readonly refusedDecrypts: number;
+  readonly lastRefusedMs: number;
 }
 
 // Random nonces allow 2^32 encryptions per key over all hosts (SP 800-38D,
@@ -35,12 +38,20 @@ export interface KekUse {
 const warnEncrypts = 2 ** 28;
 const maxEncrypts = 2 ** 30;
 
+const unused: KekUse = {
+  encrypts: 0,
+  decrypts: 0,
+  lastDecryptMs: 0,
+  refusedDecrypts: 0,
+  lastRefusedMs: 0,
+};
+
 /** Counts since the start of this process. */
 export class KekUses {
   readonly #uses = new Map<Fingerprint, KekUse>();
 
   of(fp: Fingerprint): KekUse {
-    return this.#uses.get(fp) ?? { encrypts: 0, decrypts: 0, lastDecryptMs: 0 };
+    return this.#uses.get(fp) ?? unused;
   }
 
   /** @throws KleidiError kek-exhausted */
@@ -57,6 +68,20 @@ export class KekUses {
   countDecrypt(fp: Fingerprint): void {
     const use = this.of(fp);
     this.#uses.set(fp, { ...use, decrypts: use.decrypts + 1, lastDecryptMs: Date.now() });
+  }
+
+  countRefusal(fp: Fingerprint): void {
+    const use = this.of(fp);
+    const refusedDecrypts = use.refusedDecrypts + 1;
+    this.#uses.set(fp, { ...use, refusedDecrypts, lastRefusedMs: Date.now() });
+  }
+
+  /** These KEKs are not retired: what was refused before does not count against them. */
+  forgetRefusals(fps: readonly Fingerprint[]): void {
+    for (const fp of fps) {
+      const use = this.#uses.get(fp);
+      if (use !== undefined) this.#uses.set(fp, { ...use, refusedDecrypts: 0, lastRefusedMs: 0 });
+    }
   }
 
   /** KEKs that should be rotated soon, or nothing. */

@@ -18,12 +18,16 @@ export class Live {
   readonly startedMs = Date.now();
   selfTestMs = 0;
   tokenVerifiedMs = 0;
+  /** The disk no longer holds what is served from memory. */
+  tokenDamaged = false;
   #keyring: Keyring | undefined;
   #failure: KleidiError | undefined;
   readonly #notices = new Map<NoticeSource, string>();
 
   serve(keyring: Keyring): void {
     this.#keyring = keyring;
+    const open = keyring.ring.keks.filter((kek) => kek.state !== 'retired');
+    this.uses.forgetRefusals(open.map((kek) => kek.fp));
     this.#failure = undefined;
   }
 

@@ -1,6 +1,8 @@
 // The three calls of KMS v2 in plain types: limits, then the keyring, then
 // the provider. gRPC stops at server.ts. Bad requests never change health.
 import { KleidiError } from '../errors.ts';
+import { parseKeyId } from '../keyring/keyid.ts';
+import type { Target } from '../keyring/keyring.ts';
 import { additionalData, maxPlaintextBytes, open, seal } from './envelope.ts';
 import { Gate } from './limits.ts';
 import type { Live } from './live.ts';
@@ -58,7 +60,7 @@ export class KmsService {
     }
     return this.#gate.run(async () => {
       requireWanted(context);
-      const { provider, fp } = this.#live.requireKeyring().readTarget(keyId);
+      const { provider, fp } = this.#readTarget(keyId);
       if (envelope.fp !== fp) {
         throw new KleidiError('key-id-mismatch', 'ciphertext and key id name different KEKs');
       }
@@ -76,6 +78,18 @@ export class KmsService {
       this.#live.uses.countDecrypt(fp);
       return plaintext;
     });
+  }
+
+  /** What asks for a retired KEK is counted: it must not be destroyed yet. */
+  #readTarget(keyId: string): Target {
+    try {
+      return this.#live.requireKeyring().readTarget(keyId);
+    } catch (error) {
+      if (KleidiError.from(error).code === 'kek-retired') {
+        this.#live.uses.countRefusal(parseKeyId(keyId).fp);
+      }
+      throw error;
+    }
   }
 }
 

@@ -26,6 +26,7 @@ export function stateOf(live: Live): StateResponse {
     startedUnixMs: live.startedMs,
     selfTestUnixMs: live.selfTestMs,
     tokenVerifiedUnixMs: live.tokenVerifiedMs,
+    tokenDamaged: live.tokenDamaged,
   };
 }
 
@@ -63,8 +64,17 @@ function ringPart(live: Live): RingPart {
 
 function kekReports(live: Live, keyring: Keyring): KekReport[] {
   return keyring.ring.keks.map(({ fp, state, provider }) => {
-    const { encrypts, decrypts, lastDecryptMs } = live.uses.of(fp);
-    const verified = keyring.isVerified(fp);
-    return { fp, state, provider, verified, encrypts, decrypts, lastDecryptUnixMs: lastDecryptMs };
+    const use = live.uses.of(fp);
+    return {
+      fp,
+      state,
+      provider,
+      verified: keyring.isVerified(fp),
+      encrypts: use.encrypts,
+      decrypts: use.decrypts,
+      lastDecryptUnixMs: use.lastDecryptMs,
+      refusedDecrypts: use.refusedDecrypts,
+      lastRefusedUnixMs: use.lastRefusedMs,
+    };
   });
 }

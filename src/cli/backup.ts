@@ -1,0 +1,83 @@
+// kleidi backup: ring, recovery bundles and configuration of this host in one
+// file. With the recovery key it is enough to build the host anew.
+import { readdir, readFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { isErrno, writeNewFile } from '../files.ts';
+import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
+import { readRing } from '../keyring/ringfile.ts';
+import { bundleFolder } from './createkek.ts';
+import { print, printJson, warn } from './terminal.ts';
+import { parse, usage, type Verb } from './verb.ts';
+
+export const backup: Verb = {
+  help: `usage: kleidi backup --out FILE [--json]
+
+Ring, recovery bundles and configuration (kleidi.yaml, softhsm2.conf) in one new
+file of mode 0600. No PIN and no token: without the recovery key nobody can open
+anything with it. Keep it apart from the recovery key. Repeat it after every
+key create, promote, retire and destroy.
+
+example: kleidi backup --out /root/kleidi-backup.json`,
+
+  async run(args) {
+    const options = parse(args, { out: 'text' });
+    const file = options.text('out');
+    if (file === undefined) throw usage('--out FILE is missing');
+    const config = loadConfig(options.configPath);
+    const ring = await readRing(config.ring);
+    const bundles = await readBundles(config);
+    const configuration = await readAll([resolve(options.configPath), config.pkcs11.softhsmConf]);
+    const created = new Date().toISOString();
+    const text = formatBackup({
+      ...{ format: 1, kind: 'kleidi-backup' },
+      ...{ created, ring, bundles, configuration },
+    });
+    await writeNewFile(file, text, 0o600);
+    const { generation, keks } = ring;
+    const counts = { generation, keks: keks.length, bundles: bundles.length };
+    if (options.json) printJson({ file, ring: ring.ring, ...counts });
+    else print(`${file}: ring '${ring.ring}', generation ${generation}, ${bundles.length} bundles`);
+    warnOfMissing(keks, bundles);
+    return 0;
+  },
+};
+
+async function readBundles(config: Config): Promise<BackupFile[]> {
+  const folder = bundleFolder(config);
+  const names = await readdir(folder).catch((cause: unknown) => {
+    if (isErrno(cause, 'ENOENT')) return [];
+    throw unreadable(folder, cause);
+  });
+  const files = await readAll(names.filter(isBundleName).map((name) => join(folder, name)));
+  return files.map(({ name, text }) => ({ name: name.slice(folder.length + 1), text }));
+}
+
+/** Files that do not exist are left out: other modules than SoftHSM have no softhsm2.conf. */
+async function readAll(paths: readonly string[]): Promise<BackupFile[]> {
+  const files: BackupFile[] = [];
+  for (const name of paths) {
+    try {
+      files.push({ name, text: await readFile(name, 'utf8') });
+    } catch (cause) {
+      if (!isErrno(cause, 'ENOENT')) throw unreadable(name, cause);
+    }
+  }
+  return files;
+}
+
+function warnOfMissing(keks: readonly { fp: string }[], bundles: readonly BackupFile[]): void {
+  const lost = keks.filter(({ fp }) => bundles.every(({ name }) => name !== `${fp}.json`));
+  if (lost.length === 0) return;
+  const fps = lost.map(({ fp }) => fp).join(', ');
+  warn(`no recovery bundle of KEK ${fps} is on this host: this backup cannot bring it back`);
+}
+
+function unreadable(path: string, cause: unknown): KleidiError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
+    hint: 'run as root',
+    cause,
+  });
+}

@@ -1,0 +1,121 @@
+// kleidi key destroy: removes a retired KEK from the ring, and then from the
+// token. In this order, so that the daemon never takes the missing key for
+// damage; a run that was killed between the two is finished by the next.
+import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { remove } from '../keyring/transitions.ts';
+import type { StateResponse } from '../kms/contract.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+import { under } from '../snapshot/judgement.ts';
+import { scanSnapshot } from '../snapshot/snapshot.ts';
+import { requireTyped } from './confirmation.ts';
+import { parseFingerprint } from './fingerprint.ts';
+import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
+import { note, print, printJson, warn } from './terminal.ts';
+import { TokenCommand } from './tokencommand.ts';
+import { parse, usage, type Verb } from './verb.ts';
+
+export const keyDestroy: Verb = {
+  help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [--yes] [--json]
+
+Removes a retired KEK from the ring and from the token of this host, for good.
+Refused while anything is known to need it: an object in the snapshot, or a
+Decrypt that the running daemon has had to refuse since the KEK was retired.
+
+  --scan FILE     an etcd snapshot taken after the last rewrite: nothing in it may
+                  be under this KEK, earlier states of objects included
+  --prefix PATH   --etcd-prefix of kube-apiserver (default /registry)
+  --no-scan       without that proof
+  --yes           without typing the fingerprint
+
+A recovery bundle of the KEK stays: delete it, and its copies, to end the KEK
+everywhere.
+
+example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
+
+  async run(args) {
+    const options = parse(
+      args,
+      { scan: 'text', 'no-scan': 'flag', prefix: 'text', yes: 'flag' },
+      { least: 1, most: 1 },
+    );
+    const fp = parseFingerprint(options.positionals[0]);
+    const file = options.text('scan');
+    if ((file === undefined) !== options.flag('no-scan')) throw usage('--scan FILE or --no-scan?');
+    const config = loadConfig(options.configPath);
+    const before = await stateIfAny(config);
+    requireWholeToken(before);
+    requireUnused(before, fp);
+    if (file !== undefined) await requireAbsent(file, fp, options.text('prefix'));
+    if (!options.flag('yes')) await requireTyped(fp, `KEK ${fp} will be destroyed on this host`);
+    const wasHeld = await withRingLock(config.ring, () => destroy(config, fp, before));
+    report(fp, wasHeld, before !== undefined, options.json);
+    return 0;
+  },
+};
+
+async function destroy(
+  config: Config,
+  fp: Fingerprint,
+  before: StateResponse | undefined,
+): Promise<boolean> {
+  const ring = await readRing(config.ring);
+  const next = await without(config, ring, fp);
+  if (next !== ring) await writeRing(config.ring, next);
+  await awaitDaemon(config, next, before);
+  return new TokenCommand(config).destroy(fp);
+}
+
+/** What an interrupted command has left in the token alone may be destroyed, too. */
+async function without(config: Config, ring: Ring, fp: Fingerprint): Promise<Ring> {
+  const kek = ring.keks.find((each) => each.fp === fp);
+  if (kek !== undefined) {
+    if (kek.provider === 'pkcs11') return remove(ring, fp);
+    throw new KleidiError('refused', `KEK ${fp} is kept by ${kek.provider}, not by a token`, {
+      hint: 'destroy it there',
+    });
+  }
+  if ((await new TokenCommand(config).list()).some((each) => each.fp === fp)) return ring;
+  throw new KleidiError('refused', `KEK ${fp} is neither in the ring nor in the token`, {
+    hint: 'kleidi key list; if it was destroyed before, all is done',
+  });
+}
+
+function requireUnused(state: StateResponse | undefined, fp: Fingerprint): void {
+  const use = state?.keks.find((kek) => kek.fp === fp);
+  if (use === undefined || use.refusedDecrypts === 0) return;
+  const last = new Date(use.lastRefusedUnixMs).toISOString();
+  throw new KleidiError(
+    'refused',
+    `since KEK ${fp} was retired the daemon has refused ${use.refusedDecrypts} Decrypts under it, the last at ${last}: something needs it`,
+    {
+      hint: `kleidi key retire ${fp} --undo, then rewrite what is under it (kleidi snapshot scan)`,
+    },
+  );
+}
+
+async function requireAbsent(
+  file: string,
+  fp: Fingerprint,
+  prefix: string | undefined,
+): Promise<void> {
+  const found = under(await scanSnapshot(file, prefix === undefined ? {} : { prefix }), fp);
+  if (found.live + found.older === 0) return;
+  const what =
+    found.live > 0 ? `${found.live} objects` : `${found.older} earlier states of objects`;
+  throw new KleidiError('refused', `${file} holds ${what} under KEK ${fp}`, {
+    hint:
+      found.live > 0
+        ? `kleidi key retire ${fp} --undo, rewrite them, and take a new snapshot`
+        : 'they disappear by compaction, every 5 minutes: take a new snapshot then',
+  });
+}
+
+function report(fp: Fingerprint, wasHeld: boolean, isServed: boolean, json: boolean): void {
+  if (json) printJson({ fp, destroyed: true, wasInToken: wasHeld });
+  else print(`KEK ${fp} is destroyed on this host`);
+  if (!wasHeld) warn('it was not in the token of this host');
+  if (isServed) note('the daemon may hold a copy in memory until: systemctl restart kleidi');
+}

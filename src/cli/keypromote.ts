@@ -1,0 +1,72 @@
+// kleidi key promote: from now on this host writes with another KEK, under a
+// generation that was never announced before. Safe to repeat: a run that was
+// killed is finished by the next.
+import { type Config, loadConfig } from '../config.ts';
+import { formatKeyId, keyIdHash } from '../keyring/keyid.ts';
+import { type Ring, writeKekOf } from '../keyring/ring.ts';
+import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { promote } from '../keyring/transitions.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+import { parseFingerprint, requireInToken } from './fingerprint.ts';
+import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
+import { note, print, printJson } from './terminal.ts';
+import { TokenCommand } from './tokencommand.ts';
+import { parse, usage, type Verb } from './verb.ts';
+
+export const keyPromote: Verb = {
+  help: `usage: kleidi key promote FP [--generation N] [--json]
+
+Makes a staged or read KEK the write KEK; the old one still decrypts. Use the
+same generation on every host: the first prints it. Rollback is the same command
+with the old KEK, and gets a new generation. Safe to repeat.
+
+With a running daemon it waits up to 10 s until that announces the new key id;
+exit code 1 where it does not, with the ring changed all the same: mend what
+kleidi status says and repeat.
+
+  --generation N   default: the current one plus 1
+
+example: kleidi key promote 00112233445566778899aabbccddeeff --generation 4`,
+
+  async run(args) {
+    const options = parse(args, { generation: 'text' }, { least: 1, most: 1 });
+    const fp = parseFingerprint(options.positionals[0]);
+    const generation = parseGeneration(options.text('generation'));
+    const config = loadConfig(options.configPath);
+    const before = await stateIfAny(config);
+    requireWholeToken(before);
+    const ring = await withRingLock(config.ring, () => change(config, fp, generation));
+    const announced = await awaitDaemon(config, ring, before);
+    report(ring, fp, announced, options.json);
+    return 0;
+  },
+};
+
+/** @throws KleidiError usage */
+export function parseGeneration(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9][0-9]{0,14}$/.test(text)) return Number(text);
+  throw usage(`'${text}' is no generation: a whole number from 1`);
+}
+
+async function change(config: Config, fp: Fingerprint, wanted: number | undefined): Promise<Ring> {
+  const ring = await readRing(config.ring);
+  const isDone = writeKekOf(ring)?.fp === fp;
+  const next = promote(ring, fp, wanted ?? ring.generation + (isDone ? 0 : 1));
+  if (next === ring) return ring;
+  await requireInToken(new TokenCommand(config), [fp]);
+  await writeRing(config.ring, next);
+  return next;
+}
+
+function report(ring: Ring, fp: Fingerprint, announced: boolean, json: boolean): void {
+  const { ring: name, generation } = ring;
+  const keyId = formatKeyId({ ring: name, generation, fp });
+  const hash = keyIdHash(keyId);
+  if (json) printJson({ fp, generation, keyId, keyIdHash: hash, announced });
+  else {
+    print(`KEK ${fp} is the write KEK, generation ${generation}`);
+    print(`key id ${keyId}\n       ${hash}`);
+  }
+  if (!announced) note('no daemon answers: it announces the key id once it starts');
+}

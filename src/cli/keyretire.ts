@@ -1,0 +1,66 @@
+// kleidi key retire: Decrypt refuses a KEK from now on, while its key stays in
+// the token; --undo takes that back. The proof, before destroy, that nothing
+// needs it any more.
+import { type Config, loadConfig } from '../config.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { retire, unretire } from '../keyring/transitions.ts';
+import type { StateResponse } from '../kms/contract.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+import { parseFingerprint, requireInToken } from './fingerprint.ts';
+import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
+import { note, print, printJson, warn } from './terminal.ts';
+import { TokenCommand } from './tokencommand.ts';
+import { parse, type Verb } from './verb.ts';
+
+export const keyRetire: Verb = {
+  help: `usage: kleidi key retire FP [--undo] [--json]
+
+Refuses Decrypt under this KEK from now on. Its key stays in the token. Not for
+the write KEK. Keep a KEK in state read for as long as any backup of etcd needs
+it. A kube-apiserver that is running has opened its old seeds already and reads
+on for up to a day: restart each in turn to see whether anything is missing.
+
+  --undo   the KEK decrypts again
+
+example: kleidi key retire 00112233445566778899aabbccddeeff`,
+
+  async run(args) {
+    const options = parse(args, { undo: 'flag' }, { least: 1, most: 1 });
+    const fp = parseFingerprint(options.positionals[0]);
+    const config = loadConfig(options.configPath);
+    const before = await stateIfAny(config);
+    requireWholeToken(before);
+    const undo = options.flag('undo');
+    const ring = await withRingLock(config.ring, () => change(config, fp, undo));
+    const followed = await awaitDaemon(config, ring, before);
+    report(fp, undo, options.json);
+    if (!undo) warnOfUse(fp, before);
+    if (!followed) note('no daemon answers: it reads the ring once it starts');
+    return 0;
+  },
+};
+
+async function change(config: Config, fp: Fingerprint, undo: boolean): Promise<Ring> {
+  const ring = await readRing(config.ring);
+  const next = undo ? unretire(ring, fp) : retire(ring, fp);
+  if (next === ring) return ring;
+  if (undo) await requireInToken(new TokenCommand(config), [fp]);
+  await writeRing(config.ring, next);
+  return next;
+}
+
+function report(fp: Fingerprint, undo: boolean, json: boolean): void {
+  const state = undo ? 'read' : 'retired';
+  if (json) printJson({ fp, state });
+  else print(`KEK ${fp} is ${state}`);
+}
+
+function warnOfUse(fp: Fingerprint, before: StateResponse | undefined): void {
+  const use = before?.keks.find((kek) => kek.fp === fp);
+  if (use === undefined || use.decrypts === 0) return;
+  const last = new Date(use.lastDecryptUnixMs).toISOString();
+  warn(
+    `since its start the daemon has opened ${use.decrypts} seeds under this KEK, the last at ${last}: something may need it still (--undo)`,
+  );
+}

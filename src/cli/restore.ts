@@ -1,0 +1,149 @@
+// kleidi restore: ring, recovery bundles and configuration from a backup. Never
+// lowers a generation, and replaces no file but the ring.
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { writeNewFile } from '../files.ts';
+import { forgotten } from '../keyring/adoption.ts';
+import { type Backup, type BackupFile, parseBackup, restoredRing } from '../keyring/backup.ts';
+import { ringDigest } from '../keyring/digest.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { bundleFolder } from './createkek.ts';
+import { awaitDaemon, stateIfAny } from './follow.ts';
+import { parseGeneration } from './keypromote.ts';
+import { note, print, printJson, warn } from './terminal.ts';
+import { parse, type Verb } from './verb.ts';
+
+export const restore: Verb = {
+  help: `usage: kleidi restore FILE [--generation N] [--config-only] [--json]
+
+Puts back what kleidi backup has saved: the ring, recovery bundles, and files of
+the configuration where they are missing. Refused over a newer ring. The KEKs
+themselves come back with the recovery key: key request, recovery rewrap, import.
+
+  --generation N   where this host has no ring any more: the generation of the
+                   other members, or one above every key id that was announced
+                   (kleidi snapshot scan prints the highest)
+  --config-only    only the configuration, before kleidi provision --token-only
+
+example: kleidi restore /root/kleidi-backup.json --generation 8`,
+
+  async run(args) {
+    const options = parse(
+      args,
+      { generation: 'text', 'config-only': 'flag' },
+      { least: 1, most: 1 },
+    );
+    const generation = parseGeneration(options.text('generation'));
+    const backup = await readBackup(options.positionals[0] ?? '');
+    const config = await configOf(options.configPath, backup);
+    const ring = options.flag('config-only')
+      ? undefined
+      : await restoreRing(config, backup, generation);
+    await putConfiguration(backup, [resolve(options.configPath), config.pkcs11.softhsmConf]);
+    report(ring, options.json);
+    return 0;
+  },
+};
+
+async function readBackup(path: string): Promise<Backup> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `backup ${path} cannot be read: ${why}`, {
+      hint: 'name a file that kleidi backup has made',
+      cause,
+    });
+  });
+  return parseBackup(text, path);
+}
+
+/** Of this host, or where it has none the one in the backup, which is not put in place yet. */
+async function configOf(path: string, { configuration }: Backup): Promise<Config> {
+  const saved = configuration.find(({ name }) => name === resolve(path));
+  if (existsSync(path) || saved === undefined) return loadConfig(path);
+  const folder = await mkdtemp(join(tmpdir(), 'kleidi-restore-'));
+  try {
+    await writeFile(join(folder, 'kleidi.yaml'), saved.text);
+    return loadConfig(join(folder, 'kleidi.yaml'));
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+async function restoreRing(
+  config: Config,
+  backup: Backup,
+  generation: number | undefined,
+): Promise<Ring> {
+  await mkdir(dirname(config.ring), { recursive: true, mode: 0o750 });
+  const state = await stateIfAny(config);
+  const ring = await withRingLock(config.ring, async () => {
+    const local = await readRingIfWhole(config.ring);
+    const served = state === undefined || state.ring === '' ? [] : [state];
+    const next = restoredRing(
+      backup.ring,
+      [...(local === undefined ? [] : [local]), ...served],
+      generation,
+    );
+    requireNothingLost(local, next);
+    await putAll(bundleFolder(config), backup.bundles);
+    if (local === undefined || ringDigest(local) !== ringDigest(next)) {
+      await writeRing(config.ring, next);
+    }
+    return next;
+  });
+  // A KEK that the token lacks is not here yet: the daemon says so, and waits for it.
+  await awaitDaemon(config, ring, state).catch((error: unknown) => {
+    warn(KleidiError.from(error).message);
+  });
+  return ring;
+}
+
+function requireNothingLost(local: Ring | undefined, next: Ring): void {
+  const [lost] = forgotten(local, next);
+  if (lost === undefined) return;
+  throw new KleidiError('refused', `KEK ${lost.fp} is in the ring here, and not in the backup`, {
+    hint: 'the ring of this host is newer: keep it',
+  });
+}
+
+async function putAll(folder: string, files: readonly BackupFile[]): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const { name, text } of files) await putMissing(join(folder, name), text, 0o600);
+}
+
+/** These two paths and no others, whatever the backup says. */
+async function putConfiguration(
+  { configuration }: Backup,
+  allowed: readonly string[],
+): Promise<void> {
+  for (const { name, text } of configuration.filter((file) => allowed.includes(file.name))) {
+    await mkdir(dirname(name), { recursive: true, mode: 0o755 });
+    await putMissing(name, text, 0o644);
+  }
+}
+
+async function putMissing(path: string, text: string, mode: number): Promise<void> {
+  if (!existsSync(path)) {
+    await writeNewFile(path, text, mode);
+    note(`restored ${path}`);
+  } else if ((await readFile(path, 'utf8')) !== text) {
+    warn(`${path} differs from the backup and is kept as it is`);
+  }
+}
+
+function report(ring: Ring | undefined, json: boolean): void {
+  if (ring === undefined) {
+    if (json) printJson({ ring: null });
+    else print('configuration restored');
+    return;
+  }
+  const digest = ringDigest(ring);
+  if (json) printJson({ ring: ring.ring, generation: ring.generation, digest });
+  else print(`ring '${ring.ring}' restored, generation ${ring.generation}\n${digest}`);
+  note('kleidi key list shows which KEKs the token of this host lacks');
+}

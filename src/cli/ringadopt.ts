@@ -1,0 +1,96 @@
+// kleidi ring adopt: takes states and generation from the ring of another
+// member, once this host's token holds every KEK that is needed. Brings a new, a
+// recovered or a lagging host to the same digest.
+import { readFile } from 'node:fs/promises';
+import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { adopt, forgotten } from '../keyring/adoption.ts';
+import { ringDigest } from '../keyring/digest.ts';
+import { parseRing, type Ring } from '../keyring/ring.ts';
+import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import type { StateResponse } from '../kms/contract.ts';
+import { requireInToken } from './fingerprint.ts';
+import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
+import { note, print, printJson, warn } from './terminal.ts';
+import { TokenCommand } from './tokencommand.ts';
+import { parse, usage, type Verb } from './verb.ts';
+
+export const ringAdopt: Verb = {
+  help: `usage: kleidi ring adopt FILE --expect DIGEST [--json]
+
+Takes the ring that another member has exported. Every KEK in it that is not
+retired must be in the token of this host already (key import). Never lowers the
+generation. Safe to repeat.
+
+  --expect DIGEST   what kleidi ring digest prints on that member
+
+example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
+
+  async run(args) {
+    const options = parse(args, { expect: 'text' }, { least: 1, most: 1 });
+    const expected = options.text('expect');
+    if (expected === undefined || !/^sha256:[0-9a-f]{64}$/.test(expected)) {
+      throw usage('--expect wants sha256: and 64 hex digits, as kleidi ring digest prints them');
+    }
+    const config = loadConfig(options.configPath);
+    const other = await readExported(options.positionals[0] ?? '', expected);
+    const before = await stateIfAny(config);
+    requireWholeToken(before);
+    requireNotBehind(other, before);
+    const ring = await withRingLock(config.ring, () => change(config, other));
+    const followed = await awaitDaemon(config, ring, before);
+    const { generation } = ring;
+    if (options.json) printJson({ ring: ring.ring, generation, digest: ringDigest(ring) });
+    else print(`ring '${ring.ring}' adopted, generation ${generation}\n${ringDigest(ring)}`);
+    if (!followed) note('no daemon answers: it reads the ring once it starts');
+    return 0;
+  },
+};
+
+async function readExported(path: string, expected: string): Promise<Ring> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `ring ${path} cannot be read: ${why}`, {
+      hint: 'name a file that kleidi ring export has made',
+      cause,
+    });
+  });
+  const ring = parseRing(text, path);
+  const digest = ringDigest(ring);
+  if (digest === expected) return ring;
+  throw new KleidiError('refused', `${path} is not the expected ring: its digest is ${digest}`, {
+    hint: 'it has changed since, or somebody has swapped it: export it again, and ask for the digest again',
+  });
+}
+
+/** The file of this host may be lost; what its daemon has announced counts even so. */
+function requireNotBehind(other: Ring, state: StateResponse | undefined): void {
+  if (state === undefined || state.ring === '') return;
+  if (state.ring === other.ring && state.generation <= other.generation) return;
+  throw new KleidiError(
+    'refused',
+    `this ring is not adopted: it is '${other.ring}' of generation ${other.generation}, the daemon of this host has '${state.ring}' of generation ${state.generation}`,
+    { hint: 'adopt it the other way round: export here, adopt there' },
+  );
+}
+
+async function change(config: Config, other: Ring): Promise<Ring> {
+  const local = await readRingIfWhole(config.ring);
+  const next = adopt(local, other);
+  if (local !== undefined && ringDigest(local) === ringDigest(next)) return local;
+  const needed = next.keks.filter((kek) => kek.state !== 'retired');
+  await requireInToken(
+    new TokenCommand(config),
+    needed.filter((kek) => kek.provider === 'pkcs11').map((kek) => kek.fp),
+  );
+  for (const kek of needed.filter(({ provider }) => provider !== 'pkcs11')) {
+    warn(`KEK ${kek.fp} is kept by ${kek.provider}: not looked for here`);
+  }
+  await writeRing(config.ring, next);
+  for (const kek of forgotten(local, next)) {
+    warn(
+      `KEK ${kek.fp} (${kek.state}) is not in this ring any more; its key is still in the token`,
+    );
+  }
+  return next;
+}
