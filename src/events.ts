@@ -7,7 +7,7 @@ import type { ErrorCode } from './errors.ts';
 export type EventLevel = 'debug' | 'info' | 'warn' | 'error';
 
 interface EventKind {
-  /** 128 bits, made once by systemd-id128(1); see sd-id128(3). */
+  /** 128 random bits, made once; see sd-id128(3). */
   readonly id: string;
   readonly level: EventLevel;
   /** Said where the caller has nothing more exact. */

@@ -1,0 +1,104 @@
+// What an operator finds in the journal of a real host: the unit's lines, their
+// fields, the catalog; and what doctor says there.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { events } from '../../src/events.ts';
+import { clientOf, installedHost } from '../support/installed.ts';
+import { onHosts } from '../support/systemhost.ts';
+
+type Entry = Readonly<Record<string, string>>;
+
+await onHosts(async () => {
+  const host = await installedHost();
+  host.sh('systemctl start kleidi');
+  await host.until('kleidi status');
+  const { keyId, keyIdHash } = JSON.parse(host.sh('kleidi status --json')) as Entry;
+
+  function entries(...matches: string[]): Entry[] {
+    const text = host.sh(`journalctl -b -o json --no-pager ${matches.join(' ')}`);
+    return text === '' ? [] : text.split('\n').map((line) => JSON.parse(line) as Entry);
+  }
+
+  test('the sandboxed daemon reaches the journal by its native protocol', () => {
+    const [serving] = entries('-u kleidi', `MESSAGE_ID=${events.serving.id}`);
+    assert.equal(serving?.['_TRANSPORT'], 'journal');
+    assert.equal(serving?.['_SYSTEMD_UNIT'], 'kleidi.service');
+    assert.equal(serving?.['SYSLOG_IDENTIFIER'], 'kleidi');
+    assert.equal(serving?.['PRIORITY'], '6');
+    assert.equal(serving?.['KLEIDI_KEY_ID'], keyId);
+    assert.equal(entries(`KLEIDI_KEY_ID_HASH=${keyIdHash}`).length, 1);
+  });
+
+  test('plain journalctl shows one line an event, and -x what to do', () => {
+    const lines = host.journal().split('\n');
+    assert.equal(lines.filter((line) => line.startsWith('serving ring=')).length, 1);
+    assert.equal(lines.filter((line) => line.startsWith('listening ')).length, 1);
+    assert.match(
+      host.sh('journalctl -u kleidi -b -x --no-pager'),
+      / Subject: kleidi serves ring kleidi, generation 1\n[\s\S]+There is nothing to do\./,
+    );
+  });
+
+  test('the last words of a process that ends are still those of the unit', async () => {
+    host.sh('systemctl restart kleidi');
+    await host.until('kleidi status');
+    const [stopping] = entries('-u kleidi', `MESSAGE_ID=${events.stopping.id}`);
+    assert.equal(stopping?.['KLEIDI_REASON'], 'SIGTERM');
+    assert.equal(stopping?.['_SYSTEMD_UNIT'], 'kleidi.service');
+  });
+
+  test('with journald stopped, and then gone, calls are answered as before', async () => {
+    const client = clientOf(host);
+    const sealed = await client.encrypt(Buffer.alloc(32, 1));
+    const foreign = `k1.other.1.${'0'.repeat(32)}`;
+    const journald = host.sh('systemctl show -p MainPID --value systemd-journald');
+    host.sh(`kill -STOP ${journald}`);
+    try {
+      const startMs = performance.now();
+      for (let i = 0; i < 50; i += 1) {
+        await assert.rejects(client.decrypt(sealed.ciphertext, foreign), /ring 'other'/);
+        assert.equal((await client.status()).healthz, 'ok');
+      }
+      assert.ok(performance.now() - startMs < 5_000);
+    } finally {
+      host.sh(`kill -CONT ${journald}`);
+    }
+    host.sh('systemctl restart systemd-journald');
+    host.sh('systemctl restart kleidi');
+    await host.until('kleidi status');
+    await host.until(
+      `journalctl -b -u kleidi MESSAGE_ID=${events['call-failed'].id} | grep -q Decrypt`,
+    );
+    client.close();
+  });
+
+  test('a damaged host: the journal says what to do, and doctor finds it', async () => {
+    const tokens = '/var/lib/kleidi/tokens';
+    host.sh(`chown -R root:root ${tokens} && systemctl restart kleidi`);
+    await host.until(`journalctl -b -u kleidi MESSAGE_ID=${events['not-serving'].id} | grep -q .`);
+    const [failed] = entries('-u kleidi', `MESSAGE_ID=${events['not-serving'].id}`);
+    assert.equal(failed?.['PRIORITY'], '3');
+    assert.ok((failed['KLEIDI_HINT'] ?? '').length > 10);
+    const { exitCode, stdout } = host.try('kleidi doctor');
+    assert.equal(exitCode, 1);
+    assert.match(stdout, /FAIL/);
+    host.sh(`chown -R kleidi:kleidi ${tokens}`);
+    await host.until('kleidi status', 40_000);
+    assert.equal(host.try('kleidi doctor').exitCode, 0);
+  });
+
+  test('doctor sees what systemd knows of the units', () => {
+    host.sh('systemctl disable kleidi.socket && systemctl mask --runtime --now kleidi.service');
+    const { exitCode, stdout } = host.try('kleidi doctor --only unit');
+    assert.equal(exitCode, 1);
+    assert.match(
+      stdout,
+      /FAIL {2}kleidi\.socket is disabled.*\n +do: systemctl enable kleidi\.socket/,
+    );
+    assert.match(stdout, /FAIL {2}kleidi\.service is masked\n +do: systemctl unmask/);
+    host.sh('systemctl unmask --runtime kleidi.service && systemctl enable kleidi.socket');
+    host.sh('systemctl start kleidi.socket kleidi.service');
+    host.sh('touch -d "+1 day" /usr/lib/systemd/system/kleidi.service');
+    assert.match(host.try('kleidi doctor --only unit').stdout, /older file of kleidi\.service/);
+  });
+});
