@@ -32,7 +32,8 @@ Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
   config check|print   the configuration
   key ACTION           KEKs: create, list, promote, retire, destroy
   ring ACTION          show, digest to compare hosts by, export, adopt
-  backup, restore      ring, bundles and configuration in one file
+  backup               ring, bundles and configuration in one file
+  restore              ring, bundles and configuration from a backup
   snapshot scan        what an etcd snapshot is sealed with, and can this ring open it
   version              kleidi, Node, OpenSSL, module
 
