@@ -22,12 +22,34 @@ export interface Config {
     readonly soPin: string;
     readonly softhsmConf: string;
   };
+  readonly vault: VaultConfig;
   readonly selfTest: { readonly intervalMs: number };
   readonly verifier: { readonly intervalMs: number };
   readonly limits: {
     readonly queue: number;
     readonly connections: number;
     readonly callTimeoutMs: number;
+  };
+}
+
+export interface VaultConfig {
+  /** Empty: Vault is not used. */
+  readonly address: readonly string[];
+  readonly namespace: string;
+  readonly mount: string;
+  readonly key: string;
+  readonly caFile: string;
+  readonly auth: {
+    readonly method: 'approle' | 'cert' | 'jwt' | 'token';
+    readonly mount: string;
+    readonly role: string;
+    readonly roleId: string;
+    readonly secretId: string;
+    readonly wrapped: boolean;
+    readonly certFile: string;
+    readonly key: string;
+    readonly jwtFile: string;
+    readonly token: string;
   };
 }
 
@@ -66,6 +88,18 @@ const wholeNumber = (least: number, most: number): Rule =>
     `a whole number from ${least} to ${most}`,
     (v) => Number.isInteger(v) && Number(v) >= least && Number(v) <= most,
   );
+
+const httpsAddresses = rule(
+  'a list of https://HOST[:PORT]',
+  (v) => Array.isArray(v) && v.every((each) => isText(each) && isHttps(each)),
+);
+const pathOrNothing = rule(
+  'an absolute path or nothing',
+  (v) => isText(v) && /^(\/[^\0]*)?$/.test(v),
+);
+const urlPath = rule('letters, digits and -_./', (v) => isText(v) && /^[\w./-]*$/.test(v));
+const word = rule('text', (v) => isText(v) && v.length <= 256);
+const yesOrNo = rule('true or false', (v) => typeof v === 'boolean');
 
 interface Field {
   readonly doc: string;
@@ -126,6 +160,37 @@ const schema = {
       '/etc/kleidi/softhsm2.conf',
       absolutePath,
     ),
+  },
+  vault: {
+    address: field(
+      'Vault or OpenBao servers; the next is asked where one cannot be reached. Empty: not used.',
+      [] as string[],
+      httpsAddresses,
+    ),
+    namespace: field('Namespace, where the server has them.', '', urlPath),
+    mount: field('Where the Transit engine is mounted.', 'transit', urlPath),
+    key: field('Name of the Transit key, of type aes256-gcm96.', 'kleidi', urlPath),
+    caFile: field(
+      "CA that signs the servers' certificates; nothing: the system's.",
+      '',
+      pathOrNothing,
+    ),
+    auth: {
+      method: field(
+        'How kleidi logs in: approle, cert, jwt, or token (for trials).',
+        'approle',
+        oneOf('approle', 'cert', 'jwt', 'token'),
+      ),
+      mount: field('Where that auth method is mounted; nothing: its own name.', '', urlPath),
+      role: field('Role, for cert and jwt.', '', word),
+      roleId: field('Role id, for approle.', '', word),
+      secretId: field('Secret id, for approle.', 'credential:vault-secret-id', secretReference),
+      wrapped: field('The secret id is response-wrapped, to be opened once.', false, yesOrNo),
+      certFile: field('Client certificate (PEM), for cert.', '', pathOrNothing),
+      key: field('Private key of the certificate (PEM).', 'credential:vault-key', secretReference),
+      jwtFile: field('File with the JWT, for jwt; read at each login.', '', pathOrNothing),
+      token: field('Token, for token.', 'credential:vault-token', secretReference),
+    },
   },
   selfTest: {
     intervalMs: field('Between two self-tests of the token.', 10_000, wholeNumber(100, 3_600_000)),
@@ -204,6 +269,11 @@ export function describeFields(): FieldDescription[] {
       return [{ name: prefix + name, doc, default: fallback, allowed }];
     });
   return walk(schema, '');
+}
+
+function isHttps(text: string): boolean {
+  // Plain HTTP only to this host itself: a server on trial, or an agent beside kleidi.
+  return /^https:\/\/[^/\s]+$|^http:\/\/(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(text);
 }
 
 function readText(path: string): string {

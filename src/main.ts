@@ -16,6 +16,7 @@ const verbs: Actions = {
   backup: async () => (await import('./cli/backup.ts')).backup,
   restore: async () => (await import('./cli/restore.ts')).restore,
   snapshot: async () => (await import('./cli/snapshot.ts')).snapshot,
+  vault: async () => (await import('./cli/vault.ts')).vault,
   version: async () => (await import('./cli/version.ts')).version,
   'token-work': async () => (await import('./cli/tokenwork.ts')).tokenWork,
   'verify-token': async () => (await import('./cli/verifytoken.ts')).verifyToken,
@@ -35,6 +36,7 @@ Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
   backup               ring, bundles and configuration in one file
   restore              ring, bundles and configuration from a backup
   snapshot scan        what an etcd snapshot is sealed with, and can this ring open it
+  vault policy         the least policy for Vault or OpenBao
   version              kleidi, Node, OpenSSL, module
 
 Every verb has --help with an example, --json where it prints data, and

@@ -46,7 +46,14 @@ example: kleidi config check --config ./kleidi.yaml`,
 function maskSecrets(shown: Config): Config {
   const mask = (reference: string): string => reference.replace(/:.*/, ':***');
   const { pin, soPin } = shown.pkcs11;
-  return { ...shown, pkcs11: { ...shown.pkcs11, pin: mask(pin), soPin: mask(soPin) } };
+  const { auth } = shown.vault;
+  const { secretId, key, token } = auth;
+  const masked = { secretId: mask(secretId), key: mask(key), token: mask(token) };
+  return {
+    ...shown,
+    pkcs11: { ...shown.pkcs11, pin: mask(pin), soPin: mask(soPin) },
+    vault: { ...shown.vault, auth: { ...auth, ...masked } },
+  };
 }
 
 function fieldTable(): string {

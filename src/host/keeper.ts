@@ -8,8 +8,8 @@ import type { Ring } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { requireSuccessor } from '../keyring/transitions.ts';
 import type { Live } from '../kms/live.ts';
-import type { Provider } from '../providers/provider.ts';
 import { Opening } from './opening.ts';
+import { Providers } from './providers.ts';
 import type { Report } from './report.ts';
 import { RetryTimer } from './retry.ts';
 import type { StartMarks } from './startmarks.ts';
@@ -35,7 +35,7 @@ export class Keeper {
   readonly #opening: Opening;
   readonly #retry = new RetryTimer(() => void this.#enqueue(() => this.#tryAgain()));
   readonly #timers: NodeJS.Timeout[] = [];
-  #provider: Provider | undefined;
+  readonly #providers = new Providers();
   #queue: Promise<void> = Promise.resolve();
   #stopped = false;
 
@@ -89,43 +89,46 @@ export class Keeper {
     const { config, marks, report } = this.#parts;
     try {
       const ring = await readRing(config.ring);
-      this.#provider ??= await this.#opening.open(ring, (error) => this.#broken(error));
-      const keyring = await this.#keyringOf(ring, this.#provider);
+      await this.#openFor(ring);
+      const keyring = await this.#keyringOf(ring);
       this.#retry.reset();
       this.#serve('serving', keyring);
     } catch (thrown) {
       marks.enter('ready');
       const error = KleidiError.from(thrown);
       report.failed(error);
-      await this.#closeProvider();
+      await this.#providers.close();
       if (error.code === 'module-crashed') this.#retry.scheduleIn(crashedRetryMs);
       else this.#retry.schedule();
     }
   }
 
-  async #keyringOf(ring: Ring, provider: Provider): Promise<Keyring> {
+  async #keyringOf(ring: Ring): Promise<Keyring> {
     // What is in use stays loaded until the new keyring has taken its place.
     const inUse = this.#parts.live.keyring?.ring.keks ?? [];
-    const wanted = new Set([...inUse, ...ring.keks].map((kek) => kek.fp));
-    return new Keyring(ring, [{ provider, verified: await provider.load([...wanted]) }]);
+    const loaded = await this.#providers.load([...inUse, ...ring.keks]);
+    return new Keyring(ring, loaded, this.#providers.failed);
   }
 
   /** Runs after a failure, and while this host lacks a KEK of the ring. */
   async #tryAgain(): Promise<void> {
     const { keyring } = this.#parts.live;
-    if (this.#provider === undefined || keyring === undefined) return this.#open();
+    const whole = this.#providers.isOpen && this.#providers.failed.size === 0;
+    if (!whole || keyring === undefined) return this.#open();
     if (await this.#appearsAfresh(keyring)) return this.#reopen('KEKs that were missing are there');
-    this.#retry.schedule();
+    const next = await this.#keyringOf(keyring.ring);
+    if (next.lacking().length < keyring.lacking().length) this.#serve('serving', next);
+    else this.#retry.schedule();
   }
 
   async #followRing(): Promise<void> {
     const { config, live, report } = this.#parts;
     const inUse = live.keyring?.ring;
-    if (inUse === undefined || this.#provider === undefined) return this.#open();
+    if (inUse === undefined || !this.#providers.isOpen) return this.#open();
     try {
       const ring = await readRing(config.ring);
       requireSuccessor(ring, inUse);
-      await this.#adopt(ring, this.#provider);
+      await this.#adopt(ring);
       report.ringTaken();
     } catch (error) {
       report.ringRefused(KleidiError.from(error), inUse.generation);
@@ -133,9 +136,10 @@ export class Keeper {
   }
 
   /** Swaps the new ring in, or restarts for a KEK that only a new process can see. */
-  async #adopt(ring: Ring, provider: Provider): Promise<void> {
+  async #adopt(ring: Ring): Promise<void> {
     const { config, live } = this.#parts;
-    const next = await this.#keyringOf(ring, provider);
+    await this.#openFor(ring);
+    const next = await this.#keyringOf(ring);
     if (await this.#appearsAfresh(next)) return this.#reopen('the ring names a new KEK');
     if (!next.canWrite && live.keyring?.canWrite === true) {
       throw new KleidiError(
@@ -151,7 +155,7 @@ export class Keeper {
 
   /** Whether a new process would see what this one lacks. */
   async #appearsAfresh(keyring: Keyring): Promise<boolean> {
-    const lacking = keyring.lacking().map((kek) => kek.fp);
+    const lacking = keyring.lacking('pkcs11').map((kek) => kek.fp);
     if (lacking.length === 0) return false;
     return (await this.#opening.verify(lacking)).kind === 'whole';
   }
@@ -161,21 +165,29 @@ export class Keeper {
     if (report.disk.damaged) return;
     if (supervised) return this.#parts.restart(reason);
     report.reopens(reason);
-    await this.#closeProvider();
+    await this.#providers.close();
     return this.#open();
+  }
+
+  /** A ring may name a provider that none before it has named. */
+  async #openFor(ring: Ring): Promise<void> {
+    await this.#providers.open(ring, this.#opening.usual, (kind) =>
+      this.#opening.open(kind, ring, (error) => this.#broken(error)),
+    );
   }
 
   async #selfTest(): Promise<void> {
     const { live, report } = this.#parts;
-    if (this.#provider === undefined || live.keyring === undefined) return;
-    await this.#provider.selfTest();
+    if (!this.#providers.isOpen || live.keyring === undefined) return;
+    await this.#providers.selfTest(live.keyring.ring);
     report.tested(live.keyring);
   }
 
   async #verify(): Promise<void> {
     const { keyring } = this.#parts.live;
-    if (this.#provider === undefined || keyring === undefined) return;
-    const held = [...keyring.verified()];
+    if (!this.#providers.isOpen || keyring === undefined) return;
+    const held = [...keyring.verified('pkcs11')];
+    if (held.length === 0) return;
     this.#parts.report.disk.judge(await this.#opening.verify(held));
   }
 
@@ -189,23 +201,14 @@ export class Keeper {
       // process.exit would wait for a stuck call; this does not.
       process.kill(process.pid, 'SIGKILL');
     }
-    const broken = this.#provider;
     void this.#enqueue(async () => {
-      // A job before this one may have opened the token again already.
-      if (this.#provider !== broken) return;
-      await this.#closeProvider();
+      await this.#providers.close();
       this.#retry.schedule();
     });
   }
 
-  async #closeProvider(): Promise<void> {
-    const provider = this.#provider;
-    this.#provider = undefined;
-    await provider?.close();
-  }
-
   #serve(event: 'serving' | 'ring-changed', keyring: Keyring): void {
     this.#parts.report.serves(event, keyring);
-    if (keyring.lacking().length > 0) this.#retry.schedule();
+    if (keyring.lacking().length > 0 || this.#providers.failed.size > 0) this.#retry.schedule();
   }
 }

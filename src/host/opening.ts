@@ -1,11 +1,11 @@
-// Opening the token at start and after a failure. Each dangerous step is marked
+// Opening providers at start and after a failure. For the token each dangerous step is marked
 // before it is taken; after three crashes within a minute a child process is
 // asked first, so that the daemon stays up and Status can say why.
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
-import { openProvider } from '../providers/open.ts';
-import type { Fingerprint, Provider } from '../providers/provider.ts';
+import { openProvider, openVault } from '../providers/open.ts';
+import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
 import { readSecret } from './credentials.ts';
 import type { StartMarks } from './startmarks.ts';
 import { type Verdict, verifyToken } from './verifier.ts';
@@ -22,8 +22,22 @@ export class Opening {
     this.#marks = marks;
   }
 
-  /** @throws KleidiError pin-missing, and what the provider or the child reports */
-  async open(ring: Ring, onBroken: (error: KleidiError) => void): Promise<Provider> {
+  /** What a host has that is not told by its ring yet. */
+  get usual(): ProviderKind {
+    return this.#config.vault.address.length > 0 ? 'vault' : 'pkcs11';
+  }
+
+  /** @throws KleidiError pin-missing, vault-*, and what the provider or the child reports */
+  async open(
+    kind: ProviderKind,
+    ring: Ring,
+    onBroken: (error: KleidiError) => void,
+  ): Promise<Provider> {
+    if (kind === 'pkcs11') return this.#openToken(ring, onBroken);
+    return openVault(this.#config, (reference) => readSecret(reference, this.#env));
+  }
+
+  async #openToken(ring: Ring, onBroken: (error: KleidiError) => void): Promise<Provider> {
     this.#pin = await readSecret(this.#config.pkcs11.pin, this.#env);
     if (this.#marks.tooMany) await this.#askChildFirst(ring);
     const onStage = (stage: string): void => this.#marks.enter(stage);
@@ -42,12 +56,16 @@ export class Opening {
 
   /** Not by opening the token alone: the module may fail only where a KEK is used. */
   async #askChildFirst(ring: Ring): Promise<void> {
-    const verdict = await this.verify(ring.keks.map((kek) => kek.fp));
+    const verdict = await this.verify(pkcs11Fps(ring));
     if (verdict.kind !== 'unusable') return this.#marks.clear();
     this.#marks.renew();
     const { error } = verdict;
     throw error.code === 'module-crashed' ? crashedAtStart(this.#marks.diedIn) : error;
   }
+}
+
+function pkcs11Fps(ring: Ring): Fingerprint[] {
+  return ring.keks.filter((kek) => kek.provider === 'pkcs11').map((kek) => kek.fp);
 }
 
 function crashedAtStart(stage: string | undefined): KleidiError {

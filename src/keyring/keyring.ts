@@ -22,12 +22,19 @@ export class Keyring {
   readonly keyId: string | undefined;
   readonly #providers: ReadonlyMap<ProviderKind, LoadedProvider>;
   readonly #keks: ReadonlyMap<Fingerprint, RingKek>;
+  readonly #failed: ReadonlyMap<ProviderKind, KleidiError>;
 
-  constructor(ring: Ring, loaded: readonly LoadedProvider[]) {
+  /** @param failed providers that the ring needs and that are not there, and why */
+  constructor(
+    ring: Ring,
+    loaded: readonly LoadedProvider[],
+    failed: ReadonlyMap<ProviderKind, KleidiError> = new Map(),
+  ) {
     const fp = writeKekOf(ring)?.fp;
     this.ring = ring;
     this.keyId = fp && formatKeyId({ ring: ring.ring, generation: ring.generation, fp });
     this.#providers = new Map(loaded.map((each) => [each.provider.kind, each]));
+    this.#failed = failed;
     this.#keks = new Map(ring.keks.map((kek) => [kek.fp, kek]));
   }
 
@@ -64,8 +71,9 @@ export class Keyring {
     return kek !== undefined && this.#providers.get(kek.provider)?.verified.has(fp) === true;
   }
 
-  verified(): ReadonlySet<Fingerprint> {
-    return new Set([...this.#keks.keys()].filter((fp) => this.isVerified(fp)));
+  verified(kind?: ProviderKind): ReadonlySet<Fingerprint> {
+    const keks = [...this.#keks.values()].filter((kek) => isOf(kek, kind));
+    return new Set(keks.map((kek) => kek.fp).filter((fp) => this.isVerified(fp)));
   }
 
   get canWrite(): boolean {
@@ -73,9 +81,23 @@ export class Keyring {
     return kek !== undefined && this.isVerified(kek.fp);
   }
 
-  /** What this host should hold and does not; retired KEKs do not count. */
-  lacking(): readonly RingKek[] {
-    return this.ring.keks.filter((kek) => kek.state !== 'retired' && !this.isVerified(kek.fp));
+  /**
+   * What this host should hold and does not; retired KEKs do not count, nor those
+   * of a provider that is away: nobody knows about them.
+   */
+  lacking(kind?: ProviderKind): readonly RingKek[] {
+    const live = this.ring.keks.filter((kek) => kek.state !== 'retired' && isOf(kek, kind));
+    return live.filter((kek) => !this.isVerified(kek.fp) && !this.#failed.has(kek.provider));
+  }
+
+  /** Providers that are away, each with the reason. */
+  failures(): readonly KleidiError[] {
+    const own = [...this.#providers.values()].flatMap(({ provider }) => provider.failure ?? []);
+    return [...this.#failed.values(), ...own.map((error) => KleidiError.from(error))];
+  }
+
+  notices(): readonly string[] {
+    return [...this.#providers.values()].flatMap(({ provider }) => provider.notices ?? []);
   }
 
   providerDescriptions(): string[] {
@@ -85,6 +107,8 @@ export class Keyring {
   #target(kek: RingKek): Target {
     const loaded = this.#providers.get(kek.provider);
     if (loaded === undefined) {
+      const failure = this.#failed.get(kek.provider);
+      if (failure !== undefined) throw failure;
       throw new KleidiError(
         'provider-missing',
         `provider ${kek.provider} of KEK ${kek.fp} is not available`,
@@ -95,4 +119,8 @@ export class Keyring {
     }
     return { provider: loaded.provider, fp: kek.fp };
   }
+}
+
+function isOf(kek: RingKek, kind: ProviderKind | undefined): boolean {
+  return kind === undefined || kek.provider === kind;
 }

@@ -1,6 +1,6 @@
 // The ciphertext: "kl" | version 1 | alg 1 | fingerprint 16 | body. For
 // AES-256-GCM the body is nonce 12 | ciphertext | tag 16, so a 32-byte seed
-// becomes 80 bytes. Everything that can be refused is refused here, before
+// becomes 80 bytes. alg 2 is Vault Transit's text: 109 bytes from its version 1. Everything that can be refused is refused here, before
 // any call to a token. test/vectors/ holds ciphertexts that must open for ever.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
@@ -13,8 +13,11 @@ export const headerBytes = 20;
 export const maxCiphertextBytes = 1024;
 export const maxPlaintextBytes = 900;
 
-/** Shortest body by `alg`: 0x01 is nonce, one byte and tag. */
-const minBodyBytes: Readonly<Record<number, number>> = { 1: 12 + 1 + 16 };
+/**
+ * Shortest body by `alg`: 0x01 is nonce, one byte and tag; 0x02 is Transit's
+ * text, `vault:v1:` and the base64 of the same.
+ */
+const minBodyBytes: Readonly<Record<number, number>> = { 1: 12 + 1 + 16, 2: 9 + 40 };
 
 export interface Envelope {
   readonly alg: number;

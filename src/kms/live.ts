@@ -56,13 +56,16 @@ export class Live {
 
   notices(): readonly string[] {
     const worn = this.uses.worn().map((fp) => `KEK ${fp} has sealed over 2^28 times, rotate it`);
-    return [...this.#notices.values(), ...worn];
+    const away = (this.#keyring?.failures() ?? []).map((error) => error.message);
+    const told = this.#keyring?.notices() ?? [];
+    return [...this.#notices.values(), ...worn, ...away, ...told];
   }
 
   health(): Health {
     try {
       const keyring = this.requireKeyring();
-      const { keyId } = keyring.writeTarget();
+      const { keyId, provider } = keyring.writeTarget();
+      if (provider.failure !== undefined) throw provider.failure;
       return { kind: 'serving', healthz: healthz(keyring), keyId };
     } catch (error) {
       return { kind: 'failed', error: KleidiError.from(error) };

@@ -13,6 +13,10 @@ export interface Provider {
   readonly alg: number;
   /** One line for people: module, version, token. */
   readonly description: string;
+  /** Why it cannot be used right now, where it knows by itself: a KleidiError. */
+  readonly failure?: Error | undefined;
+  /** What people should know, whole sentences. */
+  readonly notices?: readonly string[];
 
   /**
    * Looks for these KEKs again, recomputes each fingerprint from the key

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { Document } from 'yaml';
 import { type Config, describeFields, loadConfig } from '../../src/config.ts';
 import { KleidiError } from '../../src/errors.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -31,15 +32,10 @@ function faultsOf(text: string): string[] {
 const nameOf = (fault: string): string => fault.replace(/: .*/, '');
 
 test('every field refuses a wrong value and is named, all at once', () => {
-  const wrong: Record<string, Record<string, unknown>> = {};
-  const top: Record<string, unknown> = {};
-  for (const { name } of describeFields()) {
-    const [section = '', field] = name.split('.');
-    // A list is right for no field.
-    if (field === undefined) top[section] = ['x'];
-    else wrong[section] = { ...wrong[section], [field]: ['x'] };
-  }
-  const faults = faultsOf(JSON.stringify({ ...top, ...wrong, more: 1 }));
+  // A list of one letter is right for no field.
+  const wrong = new Document({ more: 1 });
+  for (const { name } of describeFields()) wrong.setIn(name.split('.'), ['x']);
+  const faults = faultsOf(wrong.toString());
   const due = [...describeFields().map(({ name }) => name), 'more'];
   assert.deepEqual(faults.map(nameOf).sort(), due.sort());
 });

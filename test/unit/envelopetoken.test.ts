@@ -88,6 +88,8 @@ test('the header has its four fields at their places, and any other version or a
   for (let byte = 0; byte < 256; byte += 1) {
     if (byte === 0x01) continue;
     for (const at of [2, 3]) {
+      // Algorithm 2 is Transit's: known here, and refused by the service for a token's KEK.
+      if (at === 3 && byte === 0x02) continue;
       const changed = Buffer.from(ciphertext);
       changed.writeUInt8(byte, at);
       assert.throws(() => open(changed), { code: 'ciphertext-invalid' }, `byte ${at}: ${byte}`);

@@ -53,6 +53,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   pkcs11js: /^src\/providers\/pkcs11\//,
   '@grpc/grpc-js': /^src\/(kms\/|cli\/askstate\.ts)/,
   '@grpc/proto-loader': /^src\/kms\//,
+  undici: /^src\/providers\/vault\/http\.ts/,
   pino: /^src\/log\.ts/,
   convict: /^src\/config\.ts/,
   'sd-notify': /^src\/host\/notify\.ts/,

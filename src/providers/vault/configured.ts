@@ -1,0 +1,87 @@
+// From the `vault` section of the configuration to settings: files are read here,
+// secrets only when a login needs them.
+import { readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import type { Config, VaultConfig } from '../../config.ts';
+import { KleidiError } from '../../errors.ts';
+import type { VaultAuth, VaultSettings } from './settings.ts';
+
+/**
+ * @param secret reads `credential:NAME` or `file:/PATH`
+ * @throws KleidiError config-invalid where a field is missing or a file cannot be read
+ */
+export function vaultSettings(
+  { vault, limits, selfTest }: Config,
+  secret: (reference: string) => Promise<string>,
+): VaultSettings {
+  const { address, namespace, mount, key, caFile } = vault;
+  const ca = caFile === '' ? undefined : readPem('vault.caFile', caFile);
+  const auth = authOf(vault, secret);
+  return {
+    ...{ addresses: address, namespace, mount, key, ca, auth },
+    callTimeoutMs: limits.callTimeoutMs,
+    testEveryMs: selfTest.intervalMs * 3,
+  };
+}
+
+function authOf({ auth }: VaultConfig, secret: (reference: string) => Promise<string>): VaultAuth {
+  const { method, role, roleId, wrapped } = auth;
+  const mount = auth.mount === '' ? method : auth.mount;
+  switch (method) {
+    case 'approle':
+      return {
+        method,
+        mount,
+        wrapped,
+        roleId: needed('vault.auth.roleId', roleId),
+        secretId: () => secret(auth.secretId),
+      };
+    case 'cert':
+      return {
+        method,
+        mount,
+        role,
+        certificate: readPem('vault.auth.certFile', needed('vault.auth.certFile', auth.certFile)),
+        key: () => secret(auth.key),
+      };
+    case 'jwt': {
+      const path = needed('vault.auth.jwtFile', auth.jwtFile);
+      return { method, mount, role, jwt: () => readJwt(path) };
+    }
+    case 'token':
+      return { method, token: () => secret(auth.token) };
+  }
+}
+
+function needed(field: string, value: string): string {
+  if (value !== '') return value;
+  throw new KleidiError('config-invalid', `${field} is missing, and vault.auth.method needs it`, {
+    hint: 'set it in kleidi.yaml, then run: kleidi config check',
+  });
+}
+
+function readPem(field: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw new KleidiError('config-invalid', `${field}: ${path} cannot be read: ${reason(cause)}`, {
+      hint: 'check the path, and that user kleidi may read it',
+      cause,
+    });
+  }
+}
+
+/** Whoever issues it replaces the file, so it is read at each login. */
+async function readJwt(path: string): Promise<string> {
+  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
+    throw new KleidiError('pin-missing', `JWT ${path} cannot be read: ${reason(cause)}`, {
+      hint: 'check vault.auth.jwtFile, and that what issues the JWT runs on this host',
+      cause,
+    });
+  });
+  return text.trim();
+}
+
+function reason(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
+}

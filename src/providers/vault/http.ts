@@ -1,0 +1,141 @@
+// HTTP to Vault: one pool of connections an address, the address that answered
+// last first, the next where one cannot be reached. The owner of undici. TLS is
+// always checked: there is no switch to leave that out.
+import { Agent, type Dispatcher, request } from 'undici';
+import { KleidiError } from '../../errors.ts';
+import { refusal } from './refusals.ts';
+
+export interface HttpSettings {
+  readonly addresses: readonly string[];
+  readonly namespace: string;
+  readonly ca: string | undefined;
+  readonly certificate?: string;
+  readonly key?: string;
+}
+
+export interface Ask {
+  readonly method: 'GET' | 'POST';
+  /** Below /v1/. */
+  readonly path: string;
+  readonly body?: object;
+  readonly token?: string;
+  readonly timeoutMs: number;
+}
+
+export type Answer = Readonly<Record<string, unknown>>;
+
+/** Above what 8 callers and the background need; more would only queue at the server. */
+const connectionsPerAddress = 16;
+const connectTimeoutMs = 1_000;
+
+export class VaultHttp {
+  readonly #settings: HttpSettings;
+  readonly #agent: Agent;
+  #preferred = 0;
+
+  constructor(settings: HttpSettings) {
+    const { ca, certificate, key } = settings;
+    this.#settings = settings;
+    this.#agent = new Agent({
+      connections: connectionsPerAddress,
+      pipelining: 1,
+      connect: {
+        timeout: connectTimeoutMs,
+        minVersion: 'TLSv1.2',
+        ...(ca === undefined ? {} : { ca }),
+        ...(certificate === undefined ? {} : { cert: certificate, key }),
+      },
+    });
+  }
+
+  /**
+   * Asks the address that answered last; the others where it cannot be reached,
+   * is sealed or in standby.
+   * @throws KleidiError vault-*
+   */
+  async ask(ask: Ask): Promise<Answer> {
+    const deadlineMs = Date.now() + ask.timeoutMs;
+    const { addresses } = this.#settings;
+    let last: KleidiError | undefined;
+    for (let tried = 0; tried < addresses.length; tried += 1) {
+      const index = (this.#preferred + tried) % addresses.length;
+      const leftMs = deadlineMs - Date.now();
+      if (leftMs <= 0) break;
+      try {
+        const answer = await this.#askOne(addresses[index] ?? '', { ...ask, timeoutMs: leftMs });
+        this.#preferred = index;
+        return answer;
+      } catch (thrown) {
+        last = KleidiError.from(thrown);
+        if (last.code !== 'vault-unreachable' && last.code !== 'vault-sealed') throw last;
+      }
+    }
+    throw last ?? unreachable(addresses.join(', '), new Error('no time left'));
+  }
+
+  async close(): Promise<void> {
+    await this.#agent.destroy();
+  }
+
+  async #askOne(address: string, ask: Ask): Promise<Answer> {
+    const { statusCode, body } = await this.#send(address, ask);
+    const text = await body.text().catch((cause: unknown) => {
+      throw unreachable(address, cause);
+    });
+    if (statusCode === 204) return {};
+    const answer = parse(text);
+    if (statusCode === 200 && answer !== undefined) return answer;
+    throw refusal(`${address}/v1/${ask.path}`, statusCode, answer);
+  }
+
+  async #send(address: string, ask: Ask): Promise<Dispatcher.ResponseData> {
+    const { method, path, body, token, timeoutMs } = ask;
+    const { namespace } = this.#settings;
+    try {
+      return await request(`${address}/v1/${path}`, {
+        dispatcher: this.#agent,
+        method,
+        headers: {
+          'x-vault-request': 'true',
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(token === undefined ? {} : { 'x-vault-token': token }),
+          ...(namespace === '' ? {} : { 'x-vault-namespace': namespace }),
+        },
+        body: body === undefined ? null : JSON.stringify(body),
+        headersTimeout: timeoutMs,
+        bodyTimeout: timeoutMs,
+        signal: AbortSignal.timeout(timeoutMs),
+      });
+    } catch (cause) {
+      throw unreachable(address, cause);
+    }
+  }
+}
+
+function parse(text: string): Answer | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? (value as Answer) : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Names the address, never the request: its body may hold a secret. */
+function unreachable(address: string, cause: unknown): KleidiError {
+  const why = reasonOf(cause);
+  const certificate = /certificate|CERT_|self.signed|altname/i.test(why);
+  return new KleidiError('vault-unreachable', `Vault at ${address} cannot be reached: ${why}`, {
+    hint: certificate
+      ? "check vault.caFile and the validity and names of the server certificate (and this host's clock)"
+      : 'check that the server runs, vault.address, the network, and IPAddressAllow= of the vault drop-in',
+    cause: new Error(why),
+  });
+}
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  if (cause.name === 'TimeoutError' || cause.name === 'AbortError') return 'no answer in time';
+  const code = 'code' in cause ? `${cause.code}: ` : '';
+  return `${code}${cause.message}`;
+}

@@ -1,0 +1,77 @@
+// What Vault's refusals mean: HTTP status and error texts, translated once, here.
+// Sources: the HTTP API's page on status codes, and the error texts of the Transit
+// engine (sdk/helper/keysutil/policy.go, builtin/logical/transit), tested on a
+// real server.
+import { KleidiError } from '../../errors.ts';
+
+const texts = {
+  tooOld: /version is disallowed by policy|too old/i,
+  tooNew: /version is too new|no such key version|invalid key version/i,
+  keyMissing: /encryption key not found|no existing key named/i,
+  badCiphertext: /invalid ciphertext|message authentication failed|unable to decrypt/i,
+} as const;
+
+/**
+ * @param where address and path, for people
+ * @param answer the JSON body, if it was one; only its `errors` are shown
+ */
+export function refusal(where: string, status: number, answer: object | undefined): KleidiError {
+  const why = errorsOf(answer);
+  const said = why === '' ? `HTTP ${status}` : `HTTP ${status}: ${why}`;
+  if (status === 503 || status === 472 || status === 473) return sealed(where, said);
+  if (status === 429) return throttled(where, said);
+  if (status === 403) return denied(where, said);
+  if (status === 404) return missing(where, said);
+  if (status === 400 || status === 422) return badRequest(where, said, why);
+  return new KleidiError('vault-failed', `${where} fails: ${said}`, {
+    hint: 'see the log of the Vault server',
+  });
+}
+
+function errorsOf(answer: object | undefined): string {
+  const errors = (answer as { errors?: unknown } | undefined)?.errors;
+  return Array.isArray(errors) ? errors.map(String).join('; ').replace(/\s+/g, ' ').trim() : '';
+}
+
+function sealed(where: string, said: string): KleidiError {
+  return new KleidiError('vault-sealed', `${where} is sealed or in standby: ${said}`, {
+    hint: 'unseal it (vault operator unseal), or name an active node in vault.address',
+  });
+}
+
+function throttled(where: string, said: string): KleidiError {
+  return new KleidiError('vault-throttled', `${where} refuses more requests: ${said}`, {
+    hint: 'raise the rate limit quota of this mount, or look for who uses it up',
+  });
+}
+
+function denied(where: string, said: string): KleidiError {
+  return new KleidiError('vault-denied', `${where} is not allowed to this host: ${said}`, {
+    hint: 'the token was revoked, or its policy lacks this path: compare with kleidi vault policy',
+  });
+}
+
+function missing(where: string, said: string): KleidiError {
+  return new KleidiError('vault-key-missing', `${where} does not exist: ${said}`, {
+    hint: 'check vault.mount, vault.key and vault.namespace; a key that was deleted comes back only from a backup of Vault',
+  });
+}
+
+function badRequest(where: string, said: string, why: string): KleidiError {
+  if (texts.tooOld.test(why)) {
+    return new KleidiError(
+      'vault-version-disallowed',
+      `${where} no longer allows this key version: ${said}`,
+      {
+        hint: 'lower min_decryption_version and min_encryption_version of the Transit key to the oldest version in the ring',
+      },
+    );
+  }
+  if (texts.keyMissing.test(why) || texts.tooNew.test(why)) return missing(where, said);
+  if (texts.badCiphertext.test(why)) {
+    return new KleidiError('ciphertext-invalid', 'the ciphertext does not open under its KEK');
+  }
+  return new KleidiError('vault-failed', `${where} refuses: ${said}`, {
+    hint: 'check vault.mount and vault.key, and that the key is of type aes256-gcm96, not derived',
+  });
+}

@@ -1,0 +1,156 @@
+// The daemon over a real Vault: rotation by promotion alone, outages, and a ring
+// that holds a PKCS#11 and a Vault KEK at once.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseRing, type Ring } from '../../src/keyring/ring.ts';
+import { readRing, writeRing } from '../../src/keyring/ringfile.ts';
+import { promote, stage } from '../../src/keyring/transitions.ts';
+import type { VaultAuth } from '../../src/providers/vault/settings.ts';
+import { VaultProvider } from '../../src/providers/vault/vault.ts';
+import { KmsClient } from '../support/client.ts';
+import { Daemon } from '../support/daemon.ts';
+import { TestHost } from '../support/host.ts';
+import { onVault } from '../support/vaultserver.ts';
+
+const seed = randomBytes(32);
+
+await onVault(async (server) => {
+  const host = await TestHost.provisioned({ selfTest: { intervalMs: 500 } });
+  const tokenPath = join(host.folder, 'vault-token');
+  writeFileSync(tokenPath, server.rootToken);
+  chmodSync(tokenPath, 0o400);
+  host.configure({
+    selfTest: { intervalMs: 500 },
+    vault: { address: [server.address], auth: { method: 'token', token: `file:${tokenPath}` } },
+  });
+  const [tokenFp = ''] = host.ring.keks.map((kek) => kek.fp);
+  const vaultFp = await firstFingerprint(server.address, server.rootToken);
+  let daemon = await Daemon.start(host.configPath, host.socket);
+  after(() => daemon.stop());
+  const client = new KmsClient(host.socket);
+
+  async function change(step: (ring: Ring) => Ring): Promise<void> {
+    await writeRing(host.ringPath, step(await readRing(host.ringPath)));
+  }
+
+  async function until(good: () => Promise<boolean>): Promise<void> {
+    for (let tries = 0; tries < 300; tries += 1) {
+      if (await good().catch(() => false)) return;
+      await sleep(50);
+    }
+    assert.fail('not within 15 s');
+  }
+
+  const writes = (fp: string) => async () => (await client.status()).keyId.endsWith(fp);
+
+  test('a KEK moves from the token to Vault and back by promotion alone, under load', async () => {
+    const old = await client.encrypt(seed);
+    let calls = 0;
+    let running = true;
+    const load = (async () => {
+      while (running) {
+        const { ciphertext, keyId } = await client.encrypt(seed);
+        assert.deepEqual(await client.decrypt(ciphertext, keyId), seed);
+        assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);
+        calls += 1;
+      }
+    })();
+    await change((ring) =>
+      stage(ring, {
+        fp: vaultFp,
+        provider: 'vault',
+        recovery: null,
+        created: new Date().toISOString(),
+      }),
+    );
+    await until(async () => (await host.run('status', '--json')).stdout.includes('Vault Transit'));
+    await change((ring) => promote(ring, vaultFp, 2));
+    await until(writes(vaultFp));
+    const inVault = await client.encrypt(seed);
+    assert.equal(inVault.ciphertext.readUInt8(3), 2);
+    assert.ok(inVault.ciphertext.length <= 1024);
+    await change((ring) => promote(ring, tokenFp, 3));
+    await until(writes(tokenFp));
+    assert.deepEqual(await client.decrypt(inVault.ciphertext, inVault.keyId), seed);
+    running = false;
+    await load;
+    assert.ok(calls > 10);
+  });
+
+  test('while Vault holds only an old KEK, its outage is told and costs nothing else', async () => {
+    await server.seal();
+    await until(async () => (await host.run('status', '--json')).stdout.includes('sealed'));
+    const { healthz, keyId } = await client.status();
+    assert.equal(healthz, 'ok');
+    const sealed = await client.encrypt(seed);
+    assert.equal(sealed.keyId, keyId);
+    assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
+    await server.unseal();
+    await until(async () => !(await host.run('status', '--json')).stdout.includes('sealed'));
+  });
+
+  test('while Vault holds the write KEK, its outage makes Status an error, and it heals', async (t) => {
+    await change((ring) => promote(ring, vaultFp, 4));
+    await until(writes(vaultFp));
+    const sealed = await client.encrypt(seed);
+    await server.kill();
+    await until(() =>
+      client.status().then(
+        () => false,
+        () => true,
+      ),
+    );
+    await assert.rejects(client.encrypt(seed), /Vault cannot be reached/);
+    await server.run();
+    await server.unseal();
+    const mendedMs = Date.now();
+    await until(writes(vaultFp));
+    t.diagnostic(`serves ${Date.now() - mendedMs} ms after it was mended`);
+    assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
+  });
+
+  test('a daemon that starts while Vault is away answers at once, and serves when it is back', async () => {
+    await server.kill();
+    await daemon.stop();
+    const lines = [...daemon.lines];
+    daemon = await Daemon.start(host.configPath, host.socket);
+    await assert.rejects(client.status(), /Vault cannot be reached/);
+    await server.run();
+    await server.unseal();
+    await until(writes(vaultFp));
+    assert.ok(!JSON.stringify([...lines, ...daemon.lines]).includes(server.rootToken));
+  });
+
+  test('a version that was rotated in Vault is told of, and not written with', async () => {
+    await server.ask('POST', 'transit/keys/kleidi/rotate');
+    await sleep(100);
+    await change((ring) =>
+      parseRing(JSON.stringify({ ...ring, generation: ring.generation + 1 }), ''),
+    );
+    await until(async () =>
+      (await host.run('status', '--json')).stdout.includes('--vault-version 2'),
+    );
+    assert.match((await client.encrypt(seed)).ciphertext.subarray(20).toString(), /^vault:v1:/);
+  });
+});
+
+async function firstFingerprint(address: string, token: string): Promise<string> {
+  const auth: VaultAuth = { method: 'token', token: async () => token };
+  const vault = await VaultProvider.open({
+    addresses: [address],
+    namespace: '',
+    mount: 'transit',
+    key: 'kleidi',
+    ca: undefined,
+    callTimeoutMs: 1_000,
+    testEveryMs: 0,
+    auth,
+  });
+  const [kek] = vault.keks();
+  await vault.close();
+  return kek?.fp ?? '';
+}
