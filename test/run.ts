@@ -28,6 +28,11 @@ const stages: readonly Stage[] =
     : [
         { name: 'unit', budgetMinutes: 1, files: globSync('test/unit/*.test.ts') },
         { name: 'core', budgetMinutes: 4, files: globSync('test/integration/*.test.ts') },
+        { name: 'packages', budgetMinutes: 4, files: globSync('test/packages/*.test.ts') },
+        { name: 'host', budgetMinutes: 8, files: globSync('test/system/*.test.ts') },
+        { name: 'ansible', budgetMinutes: 10, files: globSync('test/ansible/*.test.ts') },
+        { name: 'kube', budgetMinutes: 12, files: globSync('test/kube/*.test.ts') },
+        { name: 'vault', budgetMinutes: 10, files: globSync('test/vault/*.test.ts') },
       ];
 
 function say(text: string): void {
@@ -42,7 +47,7 @@ function check(): boolean {
 async function runStage({ name, budgetMinutes, files }: Stage, total: Counts): Promise<void> {
   const startMs = Date.now();
   say(`== ${name}: ${files.length} files`);
-  const stream = run({ files: [...files].sort(), concurrency: 2, timeout: 120_000 });
+  const stream = run({ files: [...files].sort(), concurrency: 2, timeout: budgetMinutes * 60_000 });
   stream.on('test:pass', ({ skip, details }) => {
     if (details.type === 'suite') return;
     if (skip === undefined) total.passed += 1;
@@ -58,7 +63,7 @@ async function runStage({ name, budgetMinutes, files }: Stage, total: Counts): P
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 if (named.length === 0 && !check()) total.failed += 1;
-for (const stage of stages) await runStage(stage, total);
+for (const stage of stages.filter(({ files }) => files.length > 0)) await runStage(stage, total);
 say(`tests: ${total.passed} passed, ${total.failed} failed, ${total.skipped} skipped`);
 const good = total.failed === 0 && total.passed > 0 && !(strict && total.skipped > 0);
 say(good ? 'verdict: good' : 'verdict: NOT good');
