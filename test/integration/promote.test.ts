@@ -1,7 +1,9 @@
 // kleidi key promote, retire and destroy with a running daemon: what is refused,
 // what the daemon takes up, and what a kill at any step leaves behind.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
@@ -9,7 +11,7 @@ import type { StateResponse } from '../../src/kms/contract.ts';
 import { KmsClient } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
 import { KillAtStep } from '../support/killatstep.ts';
-import type { Result } from '../support/kleidi.ts';
+import { program, type Result } from '../support/kleidi.ts';
 
 const seed = randomBytes(32);
 
@@ -48,6 +50,22 @@ async function fpsInToken(host: TestHost): Promise<string[]> {
     inToken: boolean;
   }[];
   return listed.filter((kek) => kek.inToken).map((kek) => kek.fp);
+}
+
+/** At a terminal, which script(1) makes: what is shown there. */
+async function typed(host: TestHost, answer: string, ...args: string[]): Promise<string> {
+  const command = [process.execPath, program, ...args, '--config', host.configPath].join(' ');
+  const child = spawn('script', ['-qec', command, '/dev/null'], {
+    stdio: ['pipe', 'pipe', 'ignore'],
+  });
+  let shown = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    const wasAsked = shown.includes('Type ');
+    shown += chunk.toString();
+    if (!wasAsked && shown.includes('Type ')) child.stdin.write(`${answer}\n`);
+  });
+  await once(child, 'close');
+  return shown;
 }
 
 test('promote announces the new id before it returns, is safe to repeat, and rolls back by promoting', async () => {
@@ -149,12 +167,15 @@ test('destroy wants a retired KEK that nothing has asked for, and removes it for
   await good(host, 'key', 'retire', first);
   assert.equal((await host.run('key', 'destroy', first, '--no-scan')).exitCode, 2, 'no terminal');
 
+  assert.match(await typed(host, 'yes', ...destroy.slice(0, -1)), /not confirmed/);
+  assert.equal(stateOfKek(host, first), 'retired');
+
   await client.decrypt(old.ciphertext, old.keyId).catch(() => undefined);
   await refused(host, /refused 1 Decrypts under it/, ...destroy);
   // What was asked for before it was retired again does not count.
   await good(host, 'key', 'retire', first, '--undo');
   await good(host, 'key', 'retire', first);
-  await good(host, ...destroy);
+  assert.match(await typed(host, first, ...destroy.slice(0, -1)), /is destroyed on this host/);
   assert.equal(stateOfKek(host, first), undefined);
   assert.deepEqual(await fpsInToken(host), [second]);
   await assert.rejects(client.decrypt(old.ciphertext, old.keyId), { code: 5 });

@@ -232,6 +232,42 @@ test('a damaged, foreign or cut file is a clear error, wherever it is damaged', 
   await daemon.stop();
 });
 
+test('key destroy --scan refuses for an object and for its earlier states', { skip }, async () => {
+  const own = await TestHost.provisioned();
+  const serving = await own.serve();
+  const writer = new KmsClient(own.socket);
+  const run = async (...args: string[]): Promise<string> => {
+    const { exitCode, stdout, stderr } = await own.run(...args);
+    assert.equal(exitCode, 0, `${args.join(' ')}: ${stderr}`);
+    return stdout;
+  };
+  const fp = own.ring.keks[0]?.fp ?? '';
+  const etcd = await Etcd.start(join(folder, 'e'));
+  const key = '/registry/secrets/ns/a';
+  await etcd.put(sealObject(key, content, await newSeed(writer)));
+  const next = JSON.parse(await run('key', 'create', '--json')) as { fp: string };
+  await run('key', 'promote', next.fp);
+  await run('key', 'retire', fp);
+  const destroy = (name: string) =>
+    own.run('key', 'destroy', fp, '--yes', '--scan', etcd.snapshot(join(folder, name)));
+  const live = await destroy('e1.db');
+  assert.equal(live.exitCode, 1);
+  assert.match(live.stderr, /holds 1 objects under KEK/);
+  await etcd.put(sealObject(key, content, await newSeed(writer)));
+  const older = await destroy('e2.db');
+  assert.equal(older.exitCode, 1);
+  assert.match(older.stderr, /1 earlier states of objects[\s\S]*compaction/);
+  assert.equal(own.ring.keks.length, 2);
+  await etcd.compact();
+  const gone = await destroy('e3.db');
+  assert.equal(gone.exitCode, 0, gone.stderr);
+  assert.deepEqual(
+    own.ring.keks.map((kek) => kek.fp),
+    [next.fp],
+  );
+  await serving.stop();
+});
+
 test('whatever bytes are wrong, the scan ends, with its result or as damage', {
   skip,
 }, async () => {
