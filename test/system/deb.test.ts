@@ -1,0 +1,87 @@
+// The deb's life on a host after its installation: upgrade, removal, purge, and
+// what an operator may ask for by a file or a variable.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { bareHost, clientOf, packageFile } from '../support/installed.ts';
+import { onHosts } from '../support/systemhost.ts';
+
+const seed = Buffer.alloc(32, 6);
+const apiserver = `[Service]
+ExecStart=/usr/local/bin/kube-apiserver --encryption-provider-config=/etc/kubernetes/kleidi/encryption-config.yaml
+`;
+
+await onHosts(async () => {
+  const host = await bareHost();
+  const deb = packageFile('deb');
+  let sealed: { ciphertext: Buffer; keyId: string } = { ciphertext: Buffer.alloc(0), keyId: '' };
+
+  test('with /etc/kleidi/no-first-kek it makes a token and leaves the KEK to a roll-out', () => {
+    host.sh('mkdir -p /etc/kleidi; touch /etc/kleidi/no-first-kek');
+    host.sh(`dpkg -i ${deb}`);
+    assert.match(host.sh('kleidi ring show --json'), /"generation": *0/);
+    assert.match(
+      host.try('systemctl status kleidi').stdout,
+      /Status: "Not serving: .*no write KEK/,
+    );
+    host.sh('KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi');
+    assert.equal(host.try('test -e /var/lib/kleidi').exitCode, 1);
+    assert.equal(host.try('test -e /etc/kleidi').exitCode, 1);
+  });
+
+  test('installs again on what a purge leaves', async () => {
+    host.sh(`dpkg -i ${deb}`);
+    const client = clientOf(host);
+    sealed = await client.encrypt(seed);
+    client.close();
+    assert.match(
+      host.sh('cat /etc/kubernetes/kleidi/encryption-config.yaml'),
+      /unix:\/\/\/run\/kleidi\/kms\.sock/,
+    );
+    assert.equal(
+      host.sh('stat -c "%U %a" /etc/kubernetes/kleidi/encryption-config.yaml'),
+      'root 600',
+    );
+  });
+
+  test('reinstalling changes no key, no PIN and no configuration', () => {
+    const state =
+      'cat /var/lib/kleidi/ring.json; sha256sum /etc/kleidi/credentials/* /etc/kleidi/*.yaml /etc/kubernetes/kleidi/*';
+    host.sh('echo "# mine" >> /etc/kleidi/kleidi.yaml');
+    const before = host.sh(state);
+    host.sh(`DEBIAN_FRONTEND=noninteractive dpkg -i ${deb} </dev/null`);
+    assert.equal(host.sh(state), before);
+  });
+
+  test('is not removed while an API server of this host uses it', () => {
+    host.write('/etc/systemd/system/kube-apiserver.service', apiserver);
+    const refused = host.try('dpkg -r kleidi');
+    assert.notEqual(refused.exitCode, 0);
+    assert.match(refused.stderr, /kube-apiserver\.service/);
+    assert.match(refused.stderr, /kleidi apiserver disable/);
+    assert.match(refused.stderr, /KLEIDI_FORCE_REMOVE=yes/);
+    assert.equal(host.sh('systemctl is-active kleidi.service kleidi.socket'), 'active\nactive');
+    assert.equal(host.sh('dpkg-query -W kleidi').startsWith('kleidi'), true);
+  });
+
+  test('unless that is forced; the token stays', () => {
+    host.sh('KLEIDI_FORCE_REMOVE=yes dpkg -r kleidi');
+    assert.equal(host.try('systemctl is-active kleidi.socket').stdout.trim(), 'inactive');
+    assert.match(host.sh('cat /var/lib/kleidi/ring.json'), /"write"/);
+    host.sh('rm /etc/systemd/system/kube-apiserver.service');
+  });
+
+  test('a purge keeps a token that holds a KEK, and says so', () => {
+    const purged = host.try('dpkg --purge kleidi');
+    assert.equal(purged.exitCode, 0, purged.stderr);
+    assert.match(purged.stdout + purged.stderr, /KLEIDI_PURGE_KEYS=yes/);
+    assert.notEqual(host.sh('ls /var/lib/kleidi/tokens; ls /etc/kleidi/credentials'), '');
+  });
+
+  test('installed again after that, it opens the old data', async () => {
+    host.sh(`dpkg -i ${deb}`);
+    await host.until('kleidi status');
+    const client = clientOf(host);
+    assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
+    client.close();
+  });
+});
