@@ -46,7 +46,8 @@ function section(help: string, command: string): string {
 
 function fieldText({ name, doc, allowed, ...field }: FieldDescription): string {
   // The schema's default of the module depends on the machine that builds.
-  const fallback = name === 'pkcs11.module' ? 'the first SoftHSM found' : String(field.default);
+  const fallback =
+    name === 'pkcs11.module' ? 'the first SoftHSM found' : String(field.default) || 'none';
   return [
     '.TP',
     `.B ${roff(name)}`,

@@ -10,9 +10,9 @@ import { softHsmPaths } from '../../src/modules.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 const sample = readFileSync('docs/kleidi.yaml', 'utf8');
-/** As an operator does it: settings have no space behind the #, or two in a group. */
-const inUse = sample.replace(/^#(?=\S|(?: {2}){1,2}\S)/gm, '');
-const prose = sample.replace(/^#(?:\S.*|(?: {2}){1,2}\S.*)?$/gm, '').replace(/\n# /g, ' ');
+/** As an operator does it: settings have no space behind the #, or two for each group. */
+const inUse = sample.replace(/^#(?=(?: {2})*\S)/gm, '');
+const prose = sample.replace(/^#(?:(?: {2})*\S.*)?$/gm, '').replace(/\n# /g, ' ');
 
 function flat(value: object, prefix = ''): Record<string, unknown> {
   const pairs = Object.entries(value).map(([name, inner]: [string, unknown]) =>
