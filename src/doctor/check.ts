@@ -52,3 +52,13 @@ export function failure(thrown: unknown): Finding {
 export function notAsUser(what: string): Finding {
   return warn(`${what}: not checked`, 'run kleidi doctor as root');
 }
+
+/** Whether this host keeps KEKs in a token, as the daemon decides it: by the ring. */
+export async function tokenInUse(subject: Subject): Promise<boolean> {
+  const ring = await subject.ring().catch(() => undefined);
+  const keks = (ring?.keks ?? []).filter(({ state }) => state !== 'retired');
+  if (keks.length > 0) return keks.some(({ provider }) => provider === 'pkcs11');
+  return subject.config().vault.address.length === 0;
+}
+
+export const noToken: Finding = ok('not in use: no KEK of this ring is kept in a token');

@@ -8,15 +8,27 @@ import {
 } from '../host/credentials.ts';
 import { tokenOwner } from '../providers/pkcs11/child.ts';
 import { RefusedPin } from '../providers/pkcs11/pin.ts';
-import { type Check, type Finding, fail, failure, notAsUser, ok, warn } from './check.ts';
+import {
+  type Check,
+  type Finding,
+  fail,
+  failure,
+  noToken,
+  notAsUser,
+  ok,
+  tokenInUse,
+  warn,
+} from './check.ts';
 import { statOf } from './filemode.ts';
 
 export const credential: Check = {
   group: 'credential',
   needsConfig: true,
 
-  async run({ config, isRoot }) {
-    const { pkcs11, runtimeDir } = config();
+  async run(subject) {
+    if (!(await tokenInUse(subject))) return [noToken];
+    const { isRoot } = subject;
+    const { pkcs11, runtimeDir } = subject.config();
     const pin = await secretFindings('PIN', pkcs11.pin, isRoot);
     const soPin = await secretFindings('SO PIN', pkcs11.soPin, isRoot);
     return [

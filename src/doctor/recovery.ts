@@ -1,7 +1,8 @@
-// Doctor's group recovery: no KEK without a way back.
+// Doctor's group recovery: no KEK of a token without a way back. Vault's KEKs
+// never leave it: their way back is Vault's own backup.
 import { dirname, join } from 'node:path';
 import type { RingKek } from '../keyring/ring.ts';
-import { type Check, type Finding, notAsUser, ok, warn } from './check.ts';
+import { type Check, type Finding, noToken, notAsUser, ok, warn } from './check.ts';
 import { statOf } from './filemode.ts';
 
 export const recovery: Check = {
@@ -12,9 +13,12 @@ export const recovery: Check = {
     const folder = join(dirname(subject.config().ring), 'bundles');
     const ring = await subject.ring().catch(() => undefined);
     if (ring === undefined) return [warn('not checked: the ring cannot be read', 'see group ring')];
-    const keks = ring.keks.filter(({ state }) => state !== 'retired');
+    const keks = ring.keks.filter(
+      ({ state, provider }) => state !== 'retired' && provider === 'pkcs11',
+    );
     const without = keks.filter((kek) => kek.recovery === null).map(withoutRecovery);
     const covered = keks.filter((kek) => kek.recovery !== null);
+    if (keks.length === 0) return [noToken];
     return [...without, ...bundleFindings(folder, covered, subject.isRoot)];
   },
 };

@@ -3,7 +3,16 @@
 import type { Ring } from '../keyring/ring.ts';
 import { writeKekOf } from '../keyring/ring.ts';
 import { tokenOwner } from '../providers/pkcs11/child.ts';
-import { type Check, type Finding, fail, failure, ok, type Subject, warn } from './check.ts';
+import {
+  type Check,
+  type Finding,
+  fail,
+  failure,
+  ok,
+  type Subject,
+  tokenInUse,
+  warn,
+} from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
 
 export const ring: Check = {
@@ -59,7 +68,9 @@ function writeFindings(found: Ring): Finding[] {
 
 /** The token's own group says it where the token cannot be opened. */
 async function tokenFindings(subject: Subject, found: Ring): Promise<Finding[]> {
-  const held = await subject.keks().catch(() => undefined);
+  const held = (await tokenInUse(subject))
+    ? await subject.keks().catch(() => undefined)
+    : undefined;
   if (held === undefined) return [];
   const inToken = new Set(held.map(({ fp }) => fp));
   const inRing = new Set(found.keks.map(({ fp }) => fp));

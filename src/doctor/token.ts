@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { tokenFolder } from '../providers/pkcs11/child.ts';
 import type { KekDescription } from '../providers/provider.ts';
-import { type Check, type Finding, fail, failure, ok, warn } from './check.ts';
+import { type Check, type Finding, fail, failure, noToken, ok, tokenInUse, warn } from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
 
 export const token: Check = {
@@ -13,6 +13,7 @@ export const token: Check = {
   needsConfig: true,
 
   async run(subject) {
+    if (!(await tokenInUse(subject))) return [noToken];
     const { pkcs11 } = subject.config();
     if (statOf(pkcs11.module) === undefined) return [moduleMissing(pkcs11.module)];
     const findings = [ok(`module ${pkcs11.module}`), ...softHsmFindings(pkcs11)];

@@ -7,13 +7,16 @@ import {
   cpSync,
   globSync,
   lstatSync,
+  mkdirSync,
   readFileSync,
   renameSync,
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { emptyRing, formatRing } from '../../src/keyring/ring.ts';
+import { promote, stage } from '../../src/keyring/transitions.ts';
 import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
 import { TestHost } from '../support/host.ts';
 import { skipReason } from '../support/skip.ts';
@@ -336,4 +339,24 @@ test('without systemd the other groups are still looked at', async () => {
   const { findings } = JSON.parse(stdout) as { findings: Finding[] };
   found(findings, 'warn', /systemd does not run here/, /./);
   found(findings, 'warn', /systemd is not installed/, /serve --socket/);
+});
+
+test('a host whose KEKs are in Vault needs neither token nor PIN', async () => {
+  const host = new TestHost({ vault: { address: ['https://vault.example:8200'] } });
+  mkdirSync(dirname(host.ringPath));
+  const kek = {
+    fp: 'ab'.repeat(16),
+    provider: 'vault',
+    recovery: null,
+    created: new Date().toISOString(),
+  };
+  const ring = promote(stage(emptyRing('test'), { ...kek, provider: 'vault' }), kek.fp, 1);
+  writeFileSync(host.ringPath, formatRing(ring), { mode: 0o640 });
+  const { exitCode, findings } = await diagnose(host, 'credential', 'token', 'ring', 'recovery');
+  assert.equal(exitCode, 0);
+  const notInUse = findings.filter(({ what }) => what.startsWith('not in use'));
+  assert.deepEqual(
+    notInUse.map(({ group }) => group),
+    ['credential', 'token', 'recovery'],
+  );
 });
