@@ -4,6 +4,7 @@
 
 # paths_in <TEXT: the values of the flag, in YAML, JSON, a unit or /proc/PID/cmdline.
 paths_in() {
+  # shellcheck disable=SC1003
   sed '/^[[:space:]]*#/d' | tr -s '\000 \t"'\'',=[]{}\\' '\n' | {
     previous=
     while IFS= read -r word; do

@@ -2,6 +2,7 @@
 # Rules: plain POSIX sh, no step may leave the package half installed (only a
 # refused removal fails), nothing of a running API server is touched.
 root=
+# shellcheck disable=SC2034
 marker=$root/run/kleidi.install
 
 say() { printf 'kleidi: %s\n' "$*" >&2; }

@@ -1,0 +1,139 @@
+// The package scripts on a made-up host: what they call at each step of dpkg
+// and rpm, and what they leave alone.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ScriptHost } from '../support/scripthost.ts';
+
+const provision = /^kleidi provision/;
+const firstInstall = [
+  'systemd-sysusers kleidi.conf',
+  'systemd-tmpfiles --create kleidi.conf',
+  'journalctl --update-catalog',
+  'systemctl --no-reload preset kleidi.socket kleidi.service',
+  'systemctl daemon-reload',
+  'kleidi provision',
+  'kleidi apiserver config --help',
+  'kleidi apiserver config --write',
+  'systemctl start kleidi.socket',
+  'systemctl start kleidi.service',
+];
+const upgrade = [
+  'systemd-sysusers kleidi.conf',
+  'systemd-tmpfiles --create kleidi.conf',
+  'journalctl --update-catalog',
+  'systemctl daemon-reload',
+  'systemctl try-restart kleidi.service',
+];
+
+for (const shell of ['sh', 'bash']) {
+  for (const [manager, first, next] of [
+    ['dpkg', ['configure', ''], ['configure', '0.0.9']],
+    ['rpm', ['1'], ['2']],
+  ] as const) {
+    test(`${manager}, ${shell}: a first installation provisions, enables and starts, in this order`, () => {
+      const host = new ScriptHost(shell);
+      const { exitCode, calls, stderr } = host.run('after-install', first);
+      assert.equal(exitCode, 0, stderr);
+      assert.deepEqual(calls, firstInstall);
+    });
+
+    test(`${manager}, ${shell}: an upgrade restarts the service once, never the socket, and makes no key`, () => {
+      const { exitCode, calls } = new ScriptHost(shell).run('after-install', next);
+      assert.equal(exitCode, 0);
+      assert.deepEqual(calls, upgrade);
+    });
+  }
+}
+
+test('dpkg: an installation after a removal is a first one again, though dpkg names the old version', () => {
+  const host = new ScriptHost();
+  assert.equal(host.run('before-install', ['install', '0.1.0']).exitCode, 0);
+  assert.deepEqual(host.run('after-install', ['configure', '0.1.0']).calls, firstInstall);
+  assert.deepEqual(host.run('before-install', ['upgrade', '0.1.0']).calls, []);
+  assert.deepEqual(host.run('after-install', ['configure', '0.1.0']).calls, upgrade);
+});
+
+test('what dpkg calls when it goes back changes nothing', () => {
+  const host = new ScriptHost();
+  for (const [script, word] of [
+    ['after-install', 'abort-upgrade'],
+    ['after-install', 'abort-remove'],
+    ['after-install', 'abort-deconfigure'],
+    ['after-install', 'triggered'],
+    ['before-remove', 'failed-upgrade'],
+    ['before-remove', 'deconfigure'],
+    ['after-remove', 'abort-install'],
+    ['after-remove', 'disappear'],
+  ] as const) {
+    const { exitCode, calls } = host.run(script, [word, '0.1.0']);
+    assert.equal(exitCode, 0, `${script} ${word}`);
+    assert.deepEqual(calls, [], `${script} ${word}`);
+  }
+});
+
+test('with /etc/kleidi/no-first-kek it makes no KEK', () => {
+  const host = new ScriptHost();
+  host.write('etc/kleidi/no-first-kek');
+  assert.ok(host.run('after-install', ['1']).calls.includes('kleidi provision --token-only'));
+});
+
+test('a provision that fails leaves the package installed, and says what to do', () => {
+  const host = new ScriptHost();
+  host.tool('kleidi', 1, 'echo "kleidi: error: no module" >&2');
+  const { exitCode, calls, stderr } = host.run('after-install', ['configure', '']);
+  assert.equal(exitCode, 0);
+  assert.match(
+    stderr,
+    /no module[\s\S]*not provisioned[\s\S]*hint: .*kleidi provision && kleidi apiserver config --write/,
+  );
+  // Written now, the file would make a later provision believe that keys were lost.
+  assert.ok(!calls.includes('kleidi apiserver config --write'));
+  assert.deepEqual(
+    calls.slice(-2),
+    firstInstall.slice(-2),
+    'it runs, and serves once it is mended',
+  );
+});
+
+test('a service that does not start does not fail the installation', () => {
+  const host = new ScriptHost();
+  host.tool('systemctl', 1);
+  const { exitCode, stderr } = host.run('after-install', ['1']);
+  assert.equal(exitCode, 0);
+  assert.match(stderr, /hint: journalctl -u kleidi/);
+});
+
+test('without a running systemd it only enables, and says what is left to do', () => {
+  const host = new ScriptHost();
+  host.delete('run/systemd');
+  const { exitCode, calls, stderr } = host.run('after-install', ['configure', '']);
+  assert.equal(exitCode, 0);
+  assert.deepEqual(calls, firstInstall.slice(0, 4));
+  assert.match(stderr, /kleidi provision/);
+});
+
+test('policy-rc.d forbids starts and restarts', () => {
+  const host = new ScriptHost();
+  host.write('usr/sbin/policy-rc.d', '#!/bin/sh\nexit 101\n');
+  host.allow('usr/sbin/policy-rc.d', 0o755);
+  assert.deepEqual(host.run('after-install', ['configure', '']).calls, firstInstall.slice(0, -2));
+  assert.deepEqual(host.run('after-install', ['configure', '1']).calls, upgrade.slice(0, -1));
+});
+
+test('tools that a host lacks are not missed', () => {
+  const host = new ScriptHost();
+  host.forget('journalctl', 'systemd-sysusers', 'systemd-tmpfiles');
+  const { exitCode, calls } = host.run('after-install', ['1']);
+  assert.equal(exitCode, 0);
+  assert.ok(calls.some((call) => provision.test(call)));
+});
+
+test('the SELinux module is loaded where SELinux is, and unloaded', () => {
+  const host = new ScriptHost();
+  for (const tool of ['selinuxenabled', 'load_policy', 'restorecon']) host.tool(tool, 0);
+  host.tool('semodule', 0, '[ "$1" != -l ] || echo kleidi');
+  host.write('usr/share/selinux/packages/kleidi.pp');
+  const module = `${host.root}/usr/share/selinux/packages/kleidi.pp`;
+  assert.ok(host.run('after-install', ['2']).calls.includes(`semodule -n -X 200 -i ${module}`));
+  assert.ok(host.run('after-remove', ['0']).calls.includes('semodule -n -X 200 -r kleidi'));
+});
