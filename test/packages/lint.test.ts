@@ -31,8 +31,10 @@ test('lintian has nothing to say, down to its pedantic tags', { skip: lintian },
 });
 
 test('rpmlint has nothing to say', { skip: rpmlint }, () => {
-  const rules = join(root, 'packaging/rpm/kleidi.rpmlintrc');
-  const said = output('rpmlint', '-r', rules, builtPackage('rpm'));
+  const rules = ['-c', 'rpmlint.toml', '-r', 'kleidi.rpmlintrc'].map((each) =>
+    each.startsWith('-') ? each : join(root, 'packaging/rpm', each),
+  );
+  const said = output('rpmlint', ...rules, builtPackage('rpm'));
   assert.match(said, / 0 errors, 0 warnings, 0 badness/);
 });
 
