@@ -19,10 +19,7 @@ const root = fileURLToPath(new URL('../..', import.meta.url));
 const onlyDeb = [
   '/usr/share/doc/kleidi/changelog.gz',
   '/usr/share/doc/kleidi/copyright',
-  '/usr/share/bash-completion/completions/kleidi',
   '/usr/share/lintian/overrides/kleidi',
-  '/usr/share/man/man5/kleidi.yaml.5.gz',
-  '/usr/share/man/man8/kleidi.8.gz',
 ];
 const onlyRpm = ['/usr/share/doc/kleidi/CHANGELOG.md', '/usr/share/selinux/packages/kleidi.pp'];
 const executable = ['/usr/bin/kleidi', '/usr/lib/kleidi/after-stop', '/usr/lib/kleidi/bin/node'];
