@@ -2,7 +2,7 @@
 // folder. A reader sees the old file or the new one, never a part.
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { KleidiError } from './errors.ts';
 
 export interface Owner {
@@ -20,7 +20,7 @@ export async function writeFileAtomically(
   mode: number,
   owner?: Owner,
 ): Promise<void> {
-  const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  const temporary = temporaryName(path);
   try {
     await writeNew(temporary, contents, mode, owner);
     await rename(temporary, path);
@@ -38,7 +38,7 @@ export async function writeNewFile(
   mode: number,
   owner?: Owner,
 ): Promise<void> {
-  const temporary = `${path}.${randomBytes(4).toString('hex')}.tmp`;
+  const temporary = temporaryName(path);
   try {
     await writeNew(temporary, contents, mode, owner);
     // Unlike rename(2), link(2) fails where the name is taken.
@@ -66,6 +66,11 @@ export async function syncFolder(folder: string): Promise<void> {
 
 export function isErrno(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
+}
+
+/** Hidden, because programs that read whole folders (a kubelet's static pods) skip such names. */
+function temporaryName(path: string): string {
+  return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.tmp`);
 }
 
 async function writeNew(

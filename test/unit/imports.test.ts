@@ -25,12 +25,13 @@ function roomOf(file: string): string {
 
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   providers: ['', 'providers'],
+  apiserver: ['', 'apiserver'],
   keyring: ['', 'keyring', 'providers'],
   kms: ['', 'kms', 'keyring', 'providers'],
   host: ['', 'host', 'kms', 'keyring', 'providers'],
   snapshot: ['', 'snapshot', 'kms', 'keyring', 'providers'],
   doctor: ['', 'doctor', 'host', 'kms', 'keyring', 'providers'],
-  cli: ['', 'cli', 'doctor', 'host', 'kms', 'keyring', 'providers', 'snapshot'],
+  cli: ['', 'apiserver', 'cli', 'doctor', 'host', 'kms', 'keyring', 'providers', 'snapshot'],
   '': [''],
 };
 
@@ -58,7 +59,8 @@ const owners: Readonly<Record<string, RegExp>> = {
   convict: /^src\/config\.ts/,
   'sd-notify': /^src\/host\/notify\.ts/,
   'unix-dgram': /^src\/journal\.ts/,
-  yaml: /^src\/(config|cli\/config|doctor\/apiserver)\.ts/,
+  yaml: /^src\/(config|cli\/config|doctor\/apiserver|apiserver\/\w+)\.ts/,
+  diff: /^src\/apiserver\/difference\.ts/,
 };
 
 test('each dependency has one owner', () => {

@@ -1,0 +1,22 @@
+// A plan as people read it: unified diffs. What is secret in an
+// EncryptionConfiguration is masked. The owner of diff.
+import { createTwoFilesPatch } from 'diff';
+import type { FileChange } from './plan.ts';
+
+export function differenceOf({ path, before, after }: FileChange): string {
+  const patch = createTwoFilesPatch(
+    before === undefined ? '/dev/null' : path,
+    after === undefined ? '/dev/null' : path,
+    masked(before ?? ''),
+    masked(after ?? ''),
+    '',
+    '',
+    { context: 3 },
+  );
+  return patch.replace(/^=+\n/, '').replace(/\t\n/g, '\n').trimEnd();
+}
+
+/** The keys of aescbc, aesgcm and secretbox stand in clear in these files. */
+function masked(text: string): string {
+  return text.replace(/((?:^|[\s{,"'])secret["']?\s*:\s*)["']?[A-Za-z0-9+/=_-]+["']?/g, '$1***');
+}

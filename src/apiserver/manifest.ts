@@ -1,0 +1,102 @@
+// kubeadm's static pod of kube-apiserver: flags, and the folders of socket and
+// configuration mounted read-only. Folders, not files: a file mount would keep
+// the inode of a socket or a configuration that has been replaced since.
+import { dirname } from 'node:path';
+import { isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
+import { KleidiError } from '../errors.ts';
+import { configFlag, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
+import { parseDocument, printDocument } from './yamlfile.ts';
+
+export const manifestPath = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+
+export interface Mount {
+  readonly name: string;
+  readonly path: string;
+}
+
+export function mountsOf({ socket, config }: Paths): readonly Mount[] {
+  return [
+    { name: 'kleidi-config', path: dirname(config) },
+    { name: 'kleidi-socket', path: dirname(socket) },
+  ];
+}
+
+/** @throws KleidiError refused */
+export function enabledManifest(text: string, path: string, paths: Paths): string {
+  const document = parseDocument(text, path);
+  const { command, spec, container } = partsOf(document.contents, path);
+  requireOwnFlag(argumentsOf(command), path, paths);
+  for (const flag of [`${configFlag}=${paths.config}`, `${reloadFlag}=true`]) {
+    if (!argumentsOf(command).includes(flag)) command.add(document.createNode(flag));
+  }
+  const volumes = listIn(spec, 'volumes', document);
+  const volumeMounts = listIn(container, 'volumeMounts', document);
+  for (const { name, path: folder } of mountsOf(paths)) {
+    if (isMounted(volumeMounts, folder)) continue;
+    volumeMounts.add(document.createNode({ mountPath: folder, name, readOnly: true }));
+    volumes.add(document.createNode({ hostPath: { path: folder, type: 'Directory' }, name }));
+  }
+  return printDocument(document, text);
+}
+
+/** Takes away what `enabledManifest` adds, for a file that was changed since. */
+export function disabledManifest(text: string, path: string, paths: Paths): string {
+  const document = parseDocument(text, path);
+  const { command, spec, container } = partsOf(document.contents, path);
+  const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`];
+  command.items = command.items.filter(
+    (item) => !(isScalar(item) && flags.includes(String(item.value))),
+  );
+  for (const list of [spec.get('volumes'), container.get('volumeMounts')]) {
+    if (!isSeq(list)) continue;
+    const ours = mountsOf(paths).map(({ name }) => name);
+    list.items = list.items.filter(
+      (item) => !(isMap(item) && ours.includes(String(item.get('name')))),
+    );
+  }
+  return printDocument(document, text);
+}
+
+/** The value of --encryption-provider-config, if it is set. */
+export function manifestFlag(text: string, path: string): string | undefined {
+  const { command } = partsOf(parseDocument(text, path).contents, path);
+  const flag = argumentsOf(command).find((each) => each.startsWith(`${configFlag}=`));
+  return flag?.slice(configFlag.length + 1);
+}
+
+interface Parts {
+  readonly spec: YAMLMap;
+  readonly container: YAMLMap;
+  readonly command: YAMLSeq;
+}
+
+function partsOf(contents: unknown, path: string): Parts {
+  const spec = isMap(contents) ? contents.get('spec') : undefined;
+  const containers = isMap(spec) ? spec.get('containers') : undefined;
+  const container = isSeq(containers)
+    ? containers.items.find((item) => isMap(item) && item.get('name') === 'kube-apiserver')
+    : undefined;
+  const command = isMap(container) ? container.get('command') : undefined;
+  if (isMap(spec) && isMap(container) && isSeq(command)) return { spec, container, command };
+  throw new KleidiError('refused', `${path} is not the static pod of a kube-apiserver`, {
+    hint: 'it needs spec.containers[].name kube-apiserver with a command; nothing was changed',
+  });
+}
+
+function argumentsOf(command: YAMLSeq): string[] {
+  return command.items.map((item) => (isScalar(item) ? String(item.value) : ''));
+}
+
+function listIn(
+  map: YAMLMap,
+  name: string,
+  document: { createNode(value: unknown): unknown },
+): YAMLSeq {
+  if (!isSeq(map.get(name))) map.set(name, document.createNode([]));
+  return map.get(name) as YAMLSeq;
+}
+
+/** By us, or by a mount of the same folder under another name. */
+function isMounted(volumeMounts: YAMLSeq, folder: string): boolean {
+  return volumeMounts.items.some((item) => isMap(item) && item.get('mountPath') === folder);
+}

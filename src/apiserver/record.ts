@@ -1,0 +1,91 @@
+// What the files were before kleidi changed them first, and what it has made of
+// them: beside the ring, for root alone, outside of any folder that a kubelet
+// reads. With it a change is undone byte for byte, also one that was cut short.
+import { createHash } from 'node:crypto';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { KleidiError } from '../errors.ts';
+import { isErrno, writeFileAtomically } from '../files.ts';
+import type { FileChange } from './plan.ts';
+
+interface RecordedFile {
+  readonly path: string;
+  /** base64; null where there was no file. */
+  readonly original: string | null;
+  /** SHA-256 of what kleidi has written; null where it has removed the file. */
+  readonly written: string | null;
+}
+
+interface RecordText {
+  readonly format: 1;
+  readonly files: readonly RecordedFile[];
+}
+
+export class ChangeRecord {
+  readonly #files: readonly RecordedFile[];
+
+  private constructor(files: readonly RecordedFile[]) {
+    this.#files = files;
+  }
+
+  /** @throws KleidiError file-failed */
+  static async read(path: string): Promise<ChangeRecord | undefined> {
+    try {
+      const { files } = JSON.parse(await readFile(path, 'utf8')) as RecordText;
+      return new ChangeRecord(files);
+    } catch (cause) {
+      if (isErrno(cause, 'ENOENT')) return undefined;
+      throw new KleidiError(
+        'file-failed',
+        `${path} cannot be read, so it is not known what was changed`,
+        {
+          hint: 'mend or move the file; without it, apiserver disable takes out only what kleidi adds',
+          cause,
+        },
+      );
+    }
+  }
+
+  /** Written before the files are: the first original of each is kept for ever. */
+  static async write(
+    path: string,
+    before: ChangeRecord | undefined,
+    changes: readonly FileChange[],
+  ): Promise<void> {
+    const kept = new Map(
+      (before === undefined ? [] : before.#files).map((file) => [file.path, file]),
+    );
+    for (const { path: file, before: text, after } of changes) {
+      const first = kept.get(file);
+      const now = text === undefined ? null : Buffer.from(text).toString('base64');
+      const original = first === undefined ? now : first.original;
+      kept.set(file, { path: file, original, written: digest(after) });
+    }
+    const record: RecordText = { format: 1, files: [...kept.values()] };
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    await writeFileAtomically(path, `${JSON.stringify(record, null, 2)}\n`, 0o600);
+  }
+
+  /** The original, where the file is still what kleidi has made of it. */
+  originalOf(
+    path: string,
+    text: string | undefined,
+  ): { readonly contents: string | undefined } | undefined {
+    const file = this.#files.find((each) => each.path === path);
+    if (file === undefined || file.written !== digest(text)) return undefined;
+    const { original } = file;
+    return { contents: original === null ? undefined : Buffer.from(original, 'base64').toString() };
+  }
+}
+
+export function recordPath(ringPath: string): string {
+  return join(dirname(ringPath), 'apiserver', 'record.json');
+}
+
+export async function removeRecord(path: string): Promise<void> {
+  await rm(path, { force: true });
+}
+
+function digest(text: string | undefined): string | null {
+  return text === undefined ? null : createHash('sha256').update(text).digest('hex');
+}

@@ -1,0 +1,116 @@
+// The guards of a phase: two masters must never write with keys that the other
+// lacks, and nothing may be sealed under a key that cannot be recovered.
+import type { Phase } from '../apiserver/encryptionconfig.ts';
+import type { Config } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { writeKekOf } from '../keyring/ring.ts';
+import { readRing } from '../keyring/ringfile.ts';
+import { type Snapshot, scanSnapshot } from '../snapshot/snapshot.ts';
+import { askState } from './askstate.ts';
+import { usage } from './verb.ts';
+
+export function parsePhase(text: string | undefined): Phase {
+  if (text === 'read' || text === 'write' || text === 'only') return text;
+  throw usage(
+    text === undefined
+      ? '--phase read, write or only?'
+      : `'${text}' is no phase: read, write or only`,
+  );
+}
+
+export interface Assurances {
+  readonly ringDigest: string | undefined;
+  readonly singleMaster: boolean;
+  readonly acceptNoRecovery: boolean;
+}
+
+/** @throws KleidiError usage, refused, not-running */
+export async function requireSafeToWrite(config: Config, given: Assurances): Promise<void> {
+  const expected = parseDigest(given);
+  const state = await askState(config.socket);
+  if (state.failure !== '' || state.healthz !== 'ok') {
+    throw new KleidiError('refused', `kleidi is not well here: ${state.failure || state.healthz}`, {
+      hint: 'mend that first: kleidi status, kleidi doctor',
+    });
+  }
+  if (expected !== undefined && state.digest !== expected) {
+    throw new KleidiError(
+      'refused',
+      `the ring of this host is another: ${state.digest}, expected is ${expected}`,
+      {
+        hint: 'kleidi ring digest --live must be the same on every host before any of them writes; see kleidi ring adopt',
+      },
+    );
+  }
+  await requireRecovery(config, given);
+}
+
+function parseDigest({ ringDigest, singleMaster }: Assurances): string | undefined {
+  if (singleMaster && ringDigest === undefined) return undefined;
+  if (singleMaster || ringDigest === undefined) {
+    throw usage(
+      '--ring-digest DIGEST of another member (there: kleidi ring digest --live), or --single-master?',
+    );
+  }
+  const [, hex] = /^(?:sha256:)?([0-9a-f]{64})$/.exec(ringDigest) ?? [];
+  if (hex === undefined)
+    throw usage(`'${ringDigest}' is no digest: 64 hex digits, as kleidi ring digest prints them`);
+  return `sha256:${hex}`;
+}
+
+async function requireRecovery(config: Config, { acceptNoRecovery }: Assurances): Promise<void> {
+  const kek = writeKekOf(await readRing(config.ring));
+  if (acceptNoRecovery || kek?.recovery !== null) return;
+  throw new KleidiError(
+    'refused',
+    `the write KEK ${kek.fp} has no recovery: if the tokens are lost, so is everything sealed under it`,
+    {
+      hint: 'make one with a recovery key (kleidi recovery create; key create --recovery) and promote it, or say --accept-no-recovery',
+    },
+  );
+}
+
+/** @returns undefined for --no-scan. @throws KleidiError usage, snapshot-invalid */
+export async function readScan(
+  file: string | undefined,
+  noScan: boolean,
+): Promise<Snapshot | undefined> {
+  if ((file === undefined) !== noScan) throw usage('--scan FILE (an etcd snapshot) or --no-scan?');
+  return file === undefined ? undefined : scanSnapshot(file);
+}
+
+/** Before phase only: whatever is in clear or under another key would be unreadable. */
+export function requireAllSealed(snapshot: Snapshot): void {
+  const left = snapshot.counts.filter(
+    ({ resource, seal, live }) => resource === 'secrets' && seal.kind !== 'kms-v2' && live > 0,
+  );
+  requireNone(
+    left,
+    `${snapshot.path} holds Secrets that kleidi has not sealed`,
+    'rewrite them (kubectl get secrets -A -o json | kubectl replace -f -), then take a new snapshot',
+  );
+}
+
+/** Before disable: whatever kleidi has sealed would be unreadable. */
+export function requireNoneSealed(snapshot: Snapshot, provider: string): void {
+  const left = snapshot.counts.filter(
+    ({ seal, live }) => live > 0 && 'provider' in seal && seal.provider === provider,
+  );
+  requireNone(
+    left,
+    `${snapshot.path} holds objects that kleidi has sealed`,
+    'with phase read on every API server, rewrite them, then take a new snapshot',
+  );
+}
+
+function requireNone(
+  left: readonly { resource: string; live: number; example: string }[],
+  what: string,
+  hint: string,
+): void {
+  if (left.length === 0) return;
+  const counts = left
+    .map(({ resource, live, example }) => `${live} ${resource} (${example})`)
+    .join(', ');
+  throw new KleidiError('refused', `${what}: ${counts}`, { hint });
+}
