@@ -12,6 +12,7 @@ const verbs: Actions = {
   doctor: async () => (await import('./cli/doctor.ts')).doctor,
   config: async () => (await import('./cli/config.ts')).config,
   key: async () => (await import('./cli/key.ts')).key,
+  recovery: async () => (await import('./cli/recovery.ts')).recovery,
   ring: async () => (await import('./cli/ring.ts')).ring,
   backup: async () => (await import('./cli/backup.ts')).backup,
   restore: async () => (await import('./cli/restore.ts')).restore,
@@ -32,7 +33,8 @@ Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
   status               what the running daemon knows of itself
   doctor               what is wrong on this host, and what to do
   config check|print   the configuration
-  key ACTION           KEKs: create, list, promote, retire, destroy
+  key ACTION           KEKs: request, create, import, list, promote, retire, destroy
+  recovery ACTION      the offline recovery key: create, test, rewrap
   ring ACTION          show, digest to compare hosts by, export, adopt
   backup               ring, bundles and configuration in one file
   restore              ring, bundles and configuration from a backup

@@ -1,47 +1,68 @@
-// The way every KEK is made: wrapped for the recovery key and stored so, then
-// kept in the token, then entered in the ring. Whatever is interrupted leaves at
-// most a bundle or a key that nothing uses.
+// The way every KEK is made: wrapped for its recipients and the recovery part
+// stored, then kept in the token, then entered in the ring. Whatever is
+// interrupted leaves at most a bundle or a key that nothing uses.
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { writeFileAtomically } from '../files.ts';
-import { formatBundle } from '../keyring/bundle.ts';
-import type { RecoveryKey } from '../keyring/recipient.ts';
+import { type BundleKek, formatRecoveryBundle, recoveryPart } from '../keyring/bundle.ts';
+import type { PublicKey } from '../keyring/publickey.ts';
 import type { RingKek } from '../keyring/ring.ts';
-import { TokenCommand, type WrappedForRecipients } from './tokencommand.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+import { TokenCommand } from './tokencommand.ts';
+import type { NewKekRecipient } from './tokencreate.ts';
+
+export interface KekRecipients {
+  readonly recovery: PublicKey | undefined;
+  readonly hosts: readonly PublicKey[];
+}
 
 export function bundleFolder(config: Config): string {
   return join(dirname(config.ring), 'bundles');
 }
 
-/** @returns what belongs in the ring */
+export function recoveryBundlePath(config: Config, fp: Fingerprint): string {
+  return join(bundleFolder(config), `${fp}.json`);
+}
+
+/** @param record runs first, before anything of the KEK persists */
 export async function createKek(
   config: Config,
   ring: string,
-  recovery: RecoveryKey | undefined,
-): Promise<Omit<RingKek, 'state'>> {
-  const created = new Date().toISOString();
-  const spkis = recovery === undefined ? [] : [recovery.spki];
-  const fp = await new TokenCommand(config).create(`kleidi ${ring}`, spkis, async (kek) => {
-    if (recovery !== undefined) await storeBundle(config, ring, created, recovery, kek);
+  { recovery, hosts }: KekRecipients,
+  record: (kek: BundleKek) => Promise<void> = async () => undefined,
+): Promise<BundleKek> {
+  const recipients: NewKekRecipient[] = [
+    ...(recovery === undefined ? [] : [named(recovery, 'recovery')]),
+    ...hosts.map((host) => named(host, 'host')),
+  ];
+  const wish = { ring, created: new Date().toISOString(), recipients };
+  return new TokenCommand(config).create(wish, async (kek) => {
+    await record(kek);
+    await storeRecoveryBundle(config, ring, kek);
   });
-  return { fp, provider: 'pkcs11', recovery: recovery?.fingerprint ?? null, created };
 }
 
-async function storeBundle(
+/** Where the KEK has a recovery part, and none is stored yet. */
+export async function storeRecoveryBundle(
   config: Config,
   ring: string,
-  created: string,
-  recovery: RecoveryKey,
-  { fp, oaepHash, wrapped }: WrappedForRecipients,
+  kek: BundleKek,
 ): Promise<void> {
-  const folder = bundleFolder(config);
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  const recipients = wrapped.map((part) => ({
-    recipient: recovery.fingerprint,
-    role: 'recovery' as const,
-    wrapped: part,
-  }));
-  const text = formatBundle(ring, [{ fp, created, oaepHash, recipients }]);
-  await writeFileAtomically(join(folder, `${fp}.json`), text, 0o600);
+  const text = formatRecoveryBundle(ring, kek);
+  const path = recoveryBundlePath(config, kek.fp);
+  if (text === undefined || existsSync(path)) return;
+  await mkdir(bundleFolder(config), { recursive: true, mode: 0o700 });
+  await writeFileAtomically(path, text, 0o600);
+}
+
+/** What belongs in the ring. */
+export function ringEntry(kek: BundleKek): Omit<RingKek, 'state'> {
+  const { fp, created } = kek;
+  return { fp, provider: 'pkcs11', recovery: recoveryPart(kek)?.recipient ?? null, created };
+}
+
+function named({ spki }: PublicKey, role: 'recovery' | 'host'): NewKekRecipient {
+  return { spki: spki.toString('base64'), role };
 }

@@ -1,63 +1,117 @@
-// kleidi key create: a new KEK, kept in the token of this host as staged.
+// kleidi key create: a new KEK, kept in the token of this host as staged, and
+// wrapped for the hosts and the recovery key that are named.
+import { existsSync } from 'node:fs';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { type RecoveryKey, readRecoveryKey } from '../keyring/recipient.ts';
-import type { Ring } from '../keyring/ring.ts';
+import type { BundleKek } from '../keyring/bundle.ts';
+import {
+  pinnedRecovery,
+  type RecoveryKey,
+  readRecoveryKey,
+  requirePinned,
+} from '../keyring/recipient.ts';
+import { type RequestFile, readRequest } from '../keyring/request.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { stage } from '../keyring/transitions.ts';
-import { createKek } from './createkek.ts';
+import { confirmKeys, recoveryClaims, requestClaims } from './confirm.ts';
+import { createKek, ringEntry } from './createkek.ts';
+import { handOut, removeCreateRecord, resumeCreate, writeCreateRecord } from './createrecord.ts';
+import { requireRequests } from './requests.ts';
 import { print, printJson, warn } from './terminal.ts';
-import { parse, type Verb } from './verb.ts';
+import { parse, usage, type Verb } from './verb.ts';
 
 export const keyCreate: Verb = {
-  help: `usage: kleidi key create [--recovery PUB[=SHA256]] [--json]
+  help: `usage: kleidi key create [--for REQUEST[=SHA256]]... [--recovery PUB[=SHA256]]
+                         [--out BUNDLE] [--json]
 
 A new KEK, kept in the token of this host as staged: it decrypts, and is not
-written with before it is promoted.
+written with before it is promoted. Killed, it goes on when run again.
 
-  --recovery PUB   also wrap the KEK for this offline public key (PEM). With
-                   =SHA256 a key with another fingerprint is refused.
+  --for REQUEST    also wrap it for the host that made this request, which then
+                   runs key import; once for each host. With =SHA256 a request
+                   with another fingerprint is refused.
+  --recovery PUB   also wrap it for this offline public key. The first one is
+                   pinned: every later KEK needs the same.
+  --out BUNDLE     write the wrapped KEK there, for the other hosts
 
-example: kleidi key create --recovery recovery.pub`,
+example: kleidi key create --for cp2.request=SHA256 --recovery recovery.pub --out kek.bundle`,
   run: create,
 };
 
+interface Wish {
+  readonly recovery: RecoveryKey | undefined;
+  readonly hosts: readonly RequestFile[];
+  readonly out: string | undefined;
+}
+
 async function create(args: readonly string[]): Promise<number> {
-  const options = parse(args, { recovery: 'text' });
+  const options = parse(args, { for: 'texts', recovery: 'text', out: 'text' });
   const config = loadConfig(options.configPath);
   const file = options.text('recovery');
-  const recovery = file === undefined ? undefined : await readRecoveryKey(file);
-  const kek = await withRingLock(config.ring, () => createStaged(config, recovery));
-  if (options.json) printJson({ fp: kek.fp, state: 'staged', recovery: kek.recovery });
-  else print(`KEK ${kek.fp} is staged`);
-  if (recovery === undefined) {
-    warn('this KEK has no recovery: if the token is lost, so is everything sealed under it');
-  } else if (file === undefined || !file.includes('=')) {
-    warn(
-      `wrapped for recovery key sha256:${recovery.fingerprint}: compare it with the one on paper`,
-    );
-  }
+  const wish: Wish = {
+    recovery: file === undefined ? undefined : await readRecoveryKey(file),
+    hosts: await Promise.all(options.texts('for').map(readRequest)),
+    out: options.text('out'),
+  };
+  requireOut(wish);
+  const ring = await readRing(config.ring);
+  requireRequests(ring.ring, wish.hosts);
+  requirePinned(ring, wish.recovery?.fingerprint ?? null);
+  const pinned = pinnedRecovery(ring);
+  await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
+  const kek = await withRingLock(config.ring, () => createStaged(config, wish));
+  report(kek, wish, options.json);
   return 0;
 }
 
-async function createStaged(config: Config, recovery: RecoveryKey | undefined) {
+function requireOut({ recovery, hosts, out }: Wish): void {
+  if (hosts.length > 0 && out === undefined) {
+    throw usage('--for without --out: the host could not get its KEK');
+  }
+  if (out !== undefined && hosts.length === 0 && recovery === undefined) {
+    throw usage('--out without --for or --recovery: the bundle would be for nobody');
+  }
+}
+
+async function createStaged(config: Config, wish: Wish): Promise<BundleKek> {
   const ring = await readRing(config.ring);
-  requirePinned(ring, recovery);
-  const kek = await createKek(config, ring.ring, recovery);
-  await writeRing(config.ring, stage(ring, kek));
+  requirePinned(ring, wish.recovery?.fingerprint ?? null);
+  const kek = (await resumeCreate(config, ring, wish)) ?? (await createNew(config, wish));
+  await handOut(wish.out, ring.ring, kek);
+  await removeCreateRecord(config);
   return kek;
 }
 
-/** The first recovery key is pinned: another one could be an attacker's. */
-function requirePinned(ring: Ring, recovery: RecoveryKey | undefined): void {
-  const pinned = ring.keks.find((kek) => kek.recovery !== null)?.recovery;
-  if (pinned === undefined || pinned === null) return;
-  if (recovery?.fingerprint === pinned) return;
-  throw new KleidiError(
-    'refused',
-    recovery === undefined
-      ? 'this ring has a recovery key, and the new KEK would have none'
-      : `this is not the recovery key of the ring: it is sha256:${recovery.fingerprint}`,
-    { hint: `name the recovery key with fingerprint sha256:${pinned} by --recovery` },
-  );
+/** Each step is on disk before the next: record, recovery part, token, ring; then the bundle. */
+async function createNew(config: Config, wish: Wish): Promise<BundleKek> {
+  if (wish.out !== undefined && existsSync(wish.out)) {
+    throw new KleidiError('already-exists', `${wish.out} exists already`, {
+      hint: 'choose another name, or move the old file away',
+    });
+  }
+  const ring = await readRing(config.ring);
+  const record = (kek: BundleKek): Promise<void> => writeCreateRecord(config, ring.ring, kek);
+  const kek = await createKek(config, ring.ring, wish, record);
+  await writeRing(config.ring, stage(ring, ringEntry(kek)));
+  return kek;
+}
+
+function report(kek: BundleKek, { recovery, hosts, out }: Wish, json: boolean): void {
+  const { fp } = kek;
+  if (json) {
+    printJson({
+      fp,
+      state: 'staged',
+      recovery: recovery?.fingerprint ?? null,
+      hosts: hosts.map(({ host, fingerprint }) => ({ host, sha256: fingerprint })),
+      bundle: out ?? null,
+    });
+  } else {
+    print(`KEK ${fp} is staged`);
+    if (hosts.length > 0)
+      print(`on each of the other hosts: kleidi key import ${out} --expect ${fp}`);
+  }
+  if (recovery === undefined) {
+    warn('this KEK has no recovery: if the token is lost, so is everything sealed under it');
+  }
 }

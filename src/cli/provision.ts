@@ -12,7 +12,7 @@ import { emptyRing, type Ring, type RingKek, writeKekOf } from '../keyring/ring.
 import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { promote, stage } from '../keyring/transitions.ts';
 import { tokenFolder, tokenOwner } from '../providers/pkcs11/child.ts';
-import { bundleFolder, createKek } from './createkek.ts';
+import { createKek, recoveryBundlePath, ringEntry } from './createkek.ts';
 import { ensurePin } from './pins.ts';
 import { planProvision, type Wish } from './provisionplan.ts';
 import {
@@ -124,7 +124,8 @@ async function makeRing(
   if (!existsSync(config.ring)) await writeFirstRing(config, ring);
   if (record.tokenOnly || ring.generation > 0) return;
   const kek =
-    (await leftBehind(config, recovery)) ?? (await createKek(config, record.ring, recovery));
+    (await leftBehind(config, recovery)) ??
+    ringEntry(await createKek(config, record.ring, { recovery, hosts: [] }));
   await writeRing(config.ring, promote(stage(ring, kek), kek.fp, 1));
   note(`KEK ${kek.fp} is the write KEK, generation 1`);
 }
@@ -143,7 +144,7 @@ async function leftBehind(
 ): Promise<Omit<RingKek, 'state'> | undefined> {
   const [kek] = await new TokenCommand(config).list();
   if (kek === undefined) return undefined;
-  const hasBundle = existsSync(join(bundleFolder(config), `${kek.fp}.json`));
+  const hasBundle = existsSync(recoveryBundlePath(config, kek.fp));
   if (recovery !== undefined && !hasBundle) return undefined;
   return {
     fp: kek.fp,

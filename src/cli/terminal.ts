@@ -22,6 +22,11 @@ export function note(text: string): void {
   process.stderr.write(`kleidi: ${text}\n`);
 }
 
+/** A question; the answer stands on the same line. */
+export function prompt(text: string): void {
+  process.stderr.write(text);
+}
+
 export function warn(text: string): void {
   process.stderr.write(`kleidi: ${paint('warning', 'yellow', process.stderr)}: ${text}\n`);
 }

@@ -2,10 +2,12 @@
 // PIN over a pipe.
 import type { Config } from '../config.ts';
 import { readSecret } from '../host/credentials.ts';
+import type { Bundle, BundleKek } from '../keyring/bundle.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild, tokenOwner } from '../providers/pkcs11/child.ts';
 import type { Fingerprint, KekDescription } from '../providers/provider.ts';
 import type { SealedSeed, SeedAnswer } from './openseeds.ts';
+import type { CreateJob } from './tokencreate.ts';
 import type { TokenJob, TokenRequest } from './tokenwork.ts';
 
 /** Making an RSA-4096 key in SoftHSM takes seconds; a hung module must end. */
@@ -13,11 +15,12 @@ const timeoutMs = 120_000;
 /** A snapshot may hold a sealed seed for each object. */
 const openTimeoutMs = 1_800_000;
 
-export interface WrappedForRecipients {
-  readonly fp: Fingerprint;
-  readonly oaepHash: 'sha1' | 'sha256';
-  /** base64, in the order of the recipients */
-  readonly wrapped: readonly string[];
+/** What the parent does while the child waits. */
+export interface ImportHooks {
+  /** All is checked, nothing is in the token yet. */
+  beforeKeeping(missing: readonly Fingerprint[]): Promise<void>;
+  /** All is in the token; the transport key still lives. */
+  beforeClosing(): Promise<void>;
 }
 
 export class TokenCommand {
@@ -38,22 +41,36 @@ export class TokenCommand {
   }
 
   /** `store` runs before anything persists in the token. */
-  async create(
-    label: string,
-    spkis: readonly Buffer[],
-    store: (kek: WrappedForRecipients) => Promise<void>,
-  ): Promise<Fingerprint> {
-    const job = {
-      kind: 'create',
-      label,
-      spkis: spkis.map((spki) => spki.toString('base64')),
-    } as const;
-    const { kept } = await this.#run(job, async (child) => {
-      await store((await child.receive()) as unknown as WrappedForRecipients);
+  create(
+    wish: Omit<CreateJob, 'kind'>,
+    store: (kek: BundleKek) => Promise<void>,
+  ): Promise<BundleKek> {
+    return this.#run({ kind: 'create', ...wish }, async (child) => {
+      const kek = (await child.receive()) as unknown as BundleKek;
+      await store(kek);
       child.send({ keep: true });
-      return child.receive();
+      await child.receive();
+      return kek;
     });
-    return String(kept);
+  }
+
+  /** @returns the SPKI of this token's transport key */
+  async request(renew: boolean): Promise<Buffer> {
+    const { spki } = await this.#run({ kind: 'request', renew }, (child) => child.receive());
+    return Buffer.from(String(spki), 'base64');
+  }
+
+  /** @throws KleidiError refused; nothing is changed then */
+  async importKeks({ ring, keks }: Bundle, hooks: ImportHooks): Promise<void> {
+    await this.#run({ kind: 'import', ring, keks }, async (child) => {
+      const { missing } = await child.receive();
+      await hooks.beforeKeeping(missing as readonly Fingerprint[]);
+      child.send({ keep: true });
+      await child.receive();
+      await hooks.beforeClosing();
+      child.send({ close: true });
+      await child.receive();
+    });
   }
 
   /** Whether the KEK was in the token until now. */

@@ -2,6 +2,7 @@
 // that runs as the owner of the token folder. Not for people: one job as a JSON
 // line on standard input, answers on standard output.
 import { KleidiError } from '../errors.ts';
+import type { BundleKek } from '../keyring/bundle.ts';
 import { failureLine } from '../providers/pkcs11/child.ts';
 import { Pkcs11KekCreator } from '../providers/pkcs11/creation.ts';
 import { Pkcs11TokenInitializer } from '../providers/pkcs11/initialization.ts';
@@ -9,16 +10,21 @@ import { Pkcs11Module } from '../providers/pkcs11/module.ts';
 import { RefusedPin } from '../providers/pkcs11/pin.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/pkcs11.ts';
 import { Token } from '../providers/pkcs11/token.ts';
+import { Pkcs11KekTransfer } from '../providers/pkcs11/transfer.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { openSeeds } from './openseeds.ts';
 import { print } from './terminal.ts';
+import { type CreateJob, createInToken } from './tokencreate.ts';
+import { importIntoToken } from './tokenimport.ts';
 import { readJob } from './tokenjob.ts';
 import type { Verb } from './verb.ts';
 
 export type TokenJob =
   | { readonly kind: 'initialize'; readonly soPin: string }
   | { readonly kind: 'list' }
-  | { readonly kind: 'create'; readonly label: string; readonly spkis: readonly string[] }
+  | CreateJob
+  | { readonly kind: 'request'; readonly renew: boolean }
+  | { readonly kind: 'import'; readonly ring: string; readonly keks: readonly BundleKek[] }
   | { readonly kind: 'destroy'; readonly fp: Fingerprint }
   /** The seeds follow, one a line. */
   | { readonly kind: 'open'; readonly fps: readonly Fingerprint[] };
@@ -30,6 +36,8 @@ export interface TokenRequest {
 }
 
 type Lines = AsyncGenerator<Record<string, unknown>>;
+/** Tells the parent, and waits until it agrees. */
+export type Agree = (message: object) => Promise<void>;
 
 export const tokenWork: Verb = {
   hidden: true,
@@ -48,8 +56,7 @@ export const tokenWork: Verb = {
   },
 };
 
-async function perform(request: TokenRequest, lines: Lines): Promise<object> {
-  const { settings, pin, job } = request;
+async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Promise<object> {
   if (job.kind === 'open') {
     await openSeeds(settings, pin, job.fps, lines, answer);
     return { done: true };
@@ -61,38 +68,41 @@ async function perform(request: TokenRequest, lines: Lines): Promise<object> {
       return { done: true };
     }
     const refusedPin = new RefusedPin(settings.runtimeDir);
-    const token = await Token.open(module, {
-      label: settings.token,
-      pin,
-      refusedPin,
-      writable: true,
-    });
-    const creator = new Pkcs11KekCreator(token);
-    if (job.kind === 'list') return { keks: await creator.describeKeks() };
-    if (job.kind === 'destroy') return { destroyed: await creator.destroyKek(job.fp) };
-    return await create(creator, job, () => parentAgrees(lines));
+    const access = { label: settings.token, pin, refusedPin, writable: true };
+    return await performOn(await Token.open(module, access), job, (message) =>
+      agree(lines, message),
+    );
   } finally {
     module.close();
   }
 }
 
-/** Reports the wrapped KEK, and keeps it only once the parent has stored that. */
-async function create(
-  creator: Pkcs11KekCreator,
-  job: Extract<TokenJob, { kind: 'create' }>,
-  goOn: () => Promise<void>,
+async function performOn(
+  token: Token,
+  job: Exclude<TokenJob, { kind: 'initialize' | 'open' }>,
+  agree: Agree,
 ): Promise<object> {
-  const recipients = job.spkis.map((spki) => ({ spki: Buffer.from(spki, 'base64') }));
-  const { fp } = await creator.createKek(recipients, job.label, async (kek) => {
-    const wrapped = kek.wrapped.map((part) => part.toString('base64'));
-    answer({ fp: kek.fp, wrapped, oaepHash: kek.oaepHash });
-    await goOn();
-  });
-  return { kept: fp };
+  const creator = new Pkcs11KekCreator(token);
+  const transfer = new Pkcs11KekTransfer(token);
+  switch (job.kind) {
+    case 'list':
+      return { keks: await creator.describeKeks() };
+    case 'create':
+      return createInToken(creator, job, agree);
+    case 'request': {
+      const { spki } = await transfer.requestTransport(job.renew);
+      return { spki: spki.toString('base64') };
+    }
+    case 'import':
+      return importIntoToken(transfer, job.ring, job.keks, agree);
+    case 'destroy':
+      return { destroyed: await creator.destroyKek(job.fp) };
+  }
 }
 
 /** A parent that has died must not leave a KEK behind that nothing knows of. */
-async function parentAgrees(lines: AsyncIterator<unknown>): Promise<void> {
+async function agree(lines: Lines, message: object): Promise<void> {
+  answer(message);
   if ((await lines.next()).done === true) {
     throw new KleidiError('refused', 'the command ended before the KEK was kept');
   }

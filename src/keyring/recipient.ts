@@ -1,68 +1,61 @@
 // The offline recovery key, as far as a host knows it: its public half. A file
-// with a PEM public key, or kleidi's own JSON form of the same. Known by the
-// SHA-256 of its SPKI, which a person compares with the one on paper.
-import { createHash, createPublicKey } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
+// with a PEM public key, or kleidi's own JSON form of the same. The first one
+// that a ring has is pinned: another one could be an attacker's.
 import { KleidiError } from '../errors.ts';
+import { type NamedKey, type PublicKey, publicKeyOf, readNamedKey, spkiPem } from './publickey.ts';
+import type { Ring } from './ring.ts';
 
-export interface RecoveryKey {
-  readonly spki: Buffer;
-  /** SHA-256 of the SPKI, 64 hex digits. */
-  readonly fingerprint: string;
-}
+export type RecoveryKey = NamedKey;
 
 /**
  * @param argument `FILE` or `FILE=SHA256`
  * @throws KleidiError file-failed, refused (not a public RSA key of 3072 bits or more, or another one than named)
  */
-export async function readRecoveryKey(argument: string): Promise<RecoveryKey> {
-  const [, path = argument, expected] = /^(.*)=([0-9a-fA-F]{64})$/.exec(argument) ?? [];
-  const key = parseRecoveryKey(await readText(path), path);
-  if (expected !== undefined && expected.toLowerCase() !== key.fingerprint) {
-    throw new KleidiError(
-      'refused',
-      `${path} is not the expected recovery key: its fingerprint is ${key.fingerprint}`,
-      {
-        hint: 'somebody may have swapped the file: fetch it again from its source',
-      },
-    );
+export function readRecoveryKey(argument: string): Promise<RecoveryKey> {
+  return readNamedKey(argument, 'recovery key', parseRecoveryKey);
+}
+
+export function formatRecoveryKey({ spki, fingerprint }: PublicKey): string {
+  const file = {
+    format: 1,
+    kind: 'kleidi-recovery-public',
+    sha256: fingerprint,
+    publicKey: spkiPem(spki),
+  };
+  return `${JSON.stringify(file, null, 2)}\n`;
+}
+
+function parseRecoveryKey(text: string): PublicKey {
+  if (!text.trimStart().startsWith('{')) return publicKeyOf(text);
+  const file = JSON.parse(text) as Record<string, unknown>;
+  const { format, publicKey, privateKey, sha256 } = file;
+  if (format !== 1) throw new Error('it is not of format 1');
+  if (privateKey !== undefined) throw new Error('it is a private key, which must stay offline');
+  if (typeof publicKey !== 'string') throw new Error('it holds no public key');
+  const key = publicKeyOf(publicKey);
+  if (sha256 !== undefined && sha256 !== key.fingerprint) {
+    throw new Error('it is damaged: its sha256 is not the one of the key');
   }
   return key;
 }
 
-function parseRecoveryKey(text: string, path: string): RecoveryKey {
-  try {
-    const key = createPublicKey(pemOf(text));
-    if (key.asymmetricKeyType !== 'rsa' || (key.asymmetricKeyDetails?.modulusLength ?? 0) < 3072) {
-      throw new Error('it is not RSA of 3072 bits or more');
-    }
-    if (/PRIVATE KEY/.test(text)) throw new Error('it is a private key, which must stay offline');
-    const spki = key.export({ format: 'der', type: 'spki' });
-    return { spki, fingerprint: createHash('sha256').update(spki).digest('hex') };
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('refused', `${path} is not a recovery public key: ${why}`, {
-      hint: 'make one offline: openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:4096 -aes256 -out recovery.key; openssl pkey -in recovery.key -pubout -out recovery.pub',
-      cause,
-    });
-  }
+/** The fingerprint of the recovery key that this ring has from its first one on. */
+export function pinnedRecovery(ring: Ring): string | undefined {
+  return ring.keks.find((kek) => kek.recovery !== null)?.recovery ?? undefined;
 }
 
-function pemOf(text: string): string {
-  if (!text.trimStart().startsWith('{')) return text;
-  const { format, publicKey } = JSON.parse(text) as Record<string, unknown>;
-  if (format !== 1 || typeof publicKey !== 'string') throw new Error('it is not of format 1');
-  return publicKey;
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('file-failed', `recovery key ${path} cannot be read: ${why}`, {
-      hint: 'name the file with the recovery public key',
-      cause,
-    });
-  }
+/**
+ * @param recovery the fingerprint that a new KEK has, or null
+ * @throws KleidiError refused
+ */
+export function requirePinned(ring: Ring, recovery: string | null): void {
+  const pinned = pinnedRecovery(ring);
+  if (pinned === undefined || recovery === pinned) return;
+  throw new KleidiError(
+    'refused',
+    recovery === null
+      ? 'this ring has a recovery key, and the new KEK would have none'
+      : `this is not the recovery key of the ring: it is sha256:${recovery}`,
+    { hint: `the recovery key of the ring has the fingerprint sha256:${pinned}` },
+  );
 }

@@ -55,12 +55,26 @@ export interface Recipient {
   readonly spki: Buffer;
 }
 
-export interface CreatedKek {
+export type OaepHash = 'sha1' | 'sha256';
+
+export interface WrappedNewKek {
   readonly fp: Fingerprint;
   /** OAEP-wrapped KEK for each recipient, in their order. */
   readonly wrapped: readonly Buffer[];
   /** Hash inside OAEP; bundles name it. */
-  readonly oaepHash: 'sha1' | 'sha256';
+  readonly oaepHash: OaepHash;
+}
+
+export interface CreatedKek extends WrappedNewKek {
+  /** AES-CMAC under the KEK over what the wish says of it, in hex. */
+  readonly mac: string;
+}
+
+export interface KekWish {
+  readonly label: string;
+  readonly recipients: readonly Recipient[];
+  /** What to vouch for with the KEK itself. */
+  macText(kek: WrappedNewKek): string;
 }
 
 /** Makes KEKs. Only the command line uses this. */
@@ -71,14 +85,45 @@ export interface KekCreator {
    * throws leaves the token unchanged. Then the KEK is kept, not extractable, by
    * the same unwrap path that other hosts use.
    */
-  createKek(
-    recipients: readonly Recipient[],
-    label: string,
-    beforeKeeping: (kek: CreatedKek) => Promise<void>,
-  ): Promise<CreatedKek>;
+  createKek(wish: KekWish, beforeKeeping: (kek: CreatedKek) => Promise<void>): Promise<CreatedKek>;
   describeKeks(): Promise<readonly KekDescription[]>;
-  /** Removes every object with this key; false where there is none. */
+  /** Removes every object with this key, half-made ones too; false where there is none. */
   destroyKek(fp: Fingerprint): Promise<boolean>;
+}
+
+/** A KEK as it arrives from another host, or from the recovery key. */
+export interface ArrivingKek {
+  readonly fp: Fingerprint;
+  readonly oaepHash: OaepHash;
+  /** By SHA-256 of the recipient's SPKI, in hex. */
+  readonly wrapped: ReadonlyMap<string, Buffer>;
+  readonly macText: string;
+  readonly mac: string;
+}
+
+export interface ImportSteps {
+  readonly label: string;
+  /** All is checked, nothing is kept yet: what this throws leaves the token unchanged. */
+  beforeKeeping(missing: readonly Fingerprint[]): Promise<void>;
+  /** All is kept; the transport key still lives, so that a killed command can go on. */
+  beforeClosing(): Promise<void>;
+}
+
+/** Takes KEKs in. Only the command line uses this. */
+export interface KekTransfer {
+  /**
+   * The one-shot transport key of this token: the open one, or a new one. Its
+   * private half never leaves the token and unwraps, nothing else.
+   * @param renew destroys an open one first: bundles for it are void then
+   */
+  requestTransport(renew: boolean): Promise<Recipient>;
+
+  /**
+   * Unwraps the KEKs that the token lacks. Every fingerprint and every CMAC is
+   * checked before anything persists. Last the transport key that the KEKs came
+   * for is destroyed. KEKs that are held already are checked, and left alone.
+   */
+  importKeks(keks: readonly ArrivingKek[], steps: ImportSteps): Promise<void>;
 }
 
 /** Turns an empty slot into a token. Only `kleidi provision` uses this. */

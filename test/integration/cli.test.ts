@@ -8,7 +8,17 @@ import { fingerprintOfKey } from '../support/cmac.ts';
 import { TestHost } from '../support/host.ts';
 import { kleidi } from '../support/kleidi.ts';
 
-const verbs = ['serve', 'provision', 'status', 'config', 'key', 'ring', 'snapshot', 'version'];
+const verbs = [
+  'serve',
+  'provision',
+  'status',
+  'config',
+  'key',
+  'recovery',
+  'ring',
+  'snapshot',
+  'version',
+];
 
 test('every verb explains itself with an example', async () => {
   for (const verb of verbs) {

@@ -9,15 +9,19 @@ import type {
   Fingerprint,
   KekCreator,
   KekDescription,
-  Recipient,
+  KekWish,
+  OaepHash,
+  WrappedNewKek,
 } from '../provider.ts';
 import { ckrText } from './ckr.ts';
-import { fingerprintOf } from './fingerprint.ts';
+import { cmacOf, fingerprintOf } from './fingerprint.ts';
 import { findKeks } from './kek.ts';
 import type { Handle } from './module.ts';
-import { importRecipient, type OaepHash, unwrapKey, wrapKey } from './oaep.ts';
-import { kekTemplate, newbornKekTemplate, transportTemplates } from './template.ts';
+import { importRecipient, wrapKey } from './oaep.ts';
+import { destroyHalfMade } from './remains.ts';
+import { newbornKekTemplate, transportTemplates } from './template.ts';
 import type { Token } from './token.ts';
+import { unwrapIntoMemory, unwrapIntoToken, type WrappedPart } from './unwrapping.ts';
 
 /** All SoftHSM can do; modules that can do more are asked for it by issue of a bundle. */
 const oaepHash: OaepHash = 'sha1';
@@ -31,18 +35,18 @@ export class Pkcs11KekCreator implements KekCreator {
   }
 
   async createKek(
-    recipients: readonly Recipient[],
-    label: string,
+    wish: KekWish,
     beforeKeeping: (kek: CreatedKek) => Promise<void>,
   ): Promise<CreatedKek> {
     const session = this.#openSession();
     try {
-      const { created, own, privateKey } = this.#make(session, recipients);
+      const { created, own } = this.#make(session, wish);
+      unwrapIntoMemory(this.#token, session, own);
       await beforeKeeping(created);
-      this.#keep(session, privateKey, own, created.fp, label);
+      unwrapIntoToken(this.#token, session, own);
       return created;
     } catch (error) {
-      throw translate(error, 'the KEK cannot be created');
+      throw toWriteError(error, 'the KEK cannot be created');
     } finally {
       // Takes the newborn KEK and the transport key with it: both live in this session.
       this.#token.closeSession(session);
@@ -53,19 +57,21 @@ export class Pkcs11KekCreator implements KekCreator {
     try {
       return findKeks(this.#token).keks.map(({ fp, handle }) => this.#describe(fp, handle));
     } catch (error) {
-      throw translate(error, 'the KEKs cannot be listed');
+      throw toWriteError(error, 'the KEKs cannot be listed');
     }
   }
 
   async destroyKek(fp: Fingerprint): Promise<boolean> {
     try {
-      const found = findKeks(this.#token).keks.filter((kek) => kek.fp === fp);
+      const findings = findKeks(this.#token);
+      const found = findings.keks.filter((kek) => kek.fp === fp);
       for (const { handle } of found) {
         this.#token.module.api.C_DestroyObject(this.#token.anchor, handle);
       }
+      destroyHalfMade(this.#token, findings, new Set([fp]));
       return found.length > 0;
     } catch (error) {
-      throw translate(error, `KEK ${fp} cannot be destroyed`);
+      throw toWriteError(error, `KEK ${fp} cannot be destroyed`);
     }
   }
 
@@ -73,46 +79,37 @@ export class Pkcs11KekCreator implements KekCreator {
     try {
       return this.#token.newSession();
     } catch (error) {
-      throw translate(error, 'no session could be opened');
+      throw toWriteError(error, 'no session could be opened');
     }
   }
 
-  #make(session: Handle, recipients: readonly Recipient[]) {
+  #make(session: Handle, wish: KekWish): { created: CreatedKek; own: WrappedPart } {
     const { api } = this.#token.module;
     const kek = api.C_GenerateKey(
       session,
       { mechanism: pkcs11js.CKM_AES_KEY_GEN },
       newbornKekTemplate,
     );
-    const fp = fingerprintOf(api, session, kek);
-    const transport = api.C_GenerateKeyPair(
-      session,
-      { mechanism: pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN },
-      transportTemplates.public,
-      transportTemplates.private,
-    );
-    const wrapped = recipients.map((recipient) =>
+    const { publicKey, privateKey } = this.#makeTransportKey(session);
+    const wrapped = wish.recipients.map((recipient) =>
       wrapKey(api, session, oaepHash, importRecipient(api, session, recipient), kek),
     );
-    const own = wrapKey(api, session, oaepHash, transport.publicKey, kek);
+    const made: WrappedNewKek = { fp: fingerprintOf(api, session, kek), wrapped, oaepHash };
+    const mac = cmacOf(api, session, kek, Buffer.from(wish.macText(made)));
+    const own = wrapKey(api, session, oaepHash, publicKey, kek);
     api.C_DestroyObject(session, kek);
-    const created: CreatedKek = { fp, wrapped, oaepHash };
-    return { created, own, privateKey: transport.privateKey };
+    const part = { fp: made.fp, oaepHash, privateKey, wrapped: own, label: wish.label };
+    return { created: { ...made, mac }, own: part };
   }
 
-  /** First into memory, to compare the fingerprint before anything persists. */
-  #keep(session: Handle, privateKey: Handle, own: Buffer, fp: Fingerprint, label: string): void {
-    const { api } = this.#token.module;
-    const id = Buffer.from(fp, 'hex');
-    for (const place of ['memory', 'token'] as const) {
-      const template = kekTemplate(place, label, id);
-      const kek = unwrapKey(api, session, oaepHash, privateKey, own, template);
-      if (fingerprintOf(api, session, kek) === fp) continue;
-      api.C_DestroyObject(session, kek);
-      throw new KleidiError('module-failed', 'the unwrapped KEK is not the one that was wrapped', {
-        hint: 'the PKCS#11 module does not do RSA-OAEP as the standard says: do not use it',
-      });
-    }
+  #makeTransportKey(session: Handle): { publicKey: Handle; privateKey: Handle } {
+    const templates = transportTemplates('memory');
+    return this.#token.module.api.C_GenerateKeyPair(
+      session,
+      { mechanism: pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN },
+      templates.public,
+      templates.private,
+    );
   }
 
   #describe(fp: Fingerprint, handle: Handle): KekDescription {
@@ -132,7 +129,8 @@ export class Pkcs11KekCreator implements KekCreator {
   }
 }
 
-function translate(error: unknown, what: string): KleidiError {
+/** For whatever writes to the token. */
+export function toWriteError(error: unknown, what: string): KleidiError {
   if (error instanceof KleidiError) return error;
   return new KleidiError('module-failed', `${what}: ${ckrText(error)}`, {
     hint: 'check free space, the owner of the token folder, and that the token is not read-only',

@@ -2,20 +2,31 @@
 // the token. Never CKA_CHECK_VALUE (24 bits, absent on unwrapped keys), never
 // ECB of zeros, which is GCM's hash key: publishing it allows forgeries.
 import pkcs11js from 'pkcs11js';
+import { fingerprintText } from '../mactexts.ts';
 import type { Fingerprint } from '../provider.ts';
 import type { GcmCall } from './gcm.ts';
 import type { Handle } from './module.ts';
 
-const text = Buffer.from('kleidi/v1 key-fingerprint', 'ascii');
+const text = Buffer.from(fingerprintText, 'ascii');
 const macBytes = 16;
 
 /** Throws what pkcs11js threw; the caller drops the session then. */
 export function fingerprintOf(api: pkcs11js.PKCS11, session: Handle, key: Handle): Fingerprint {
-  api.C_SignInit(session, { mechanism: pkcs11js.CKM_AES_CMAC }, key);
-  return api.C_Sign(session, text, Buffer.alloc(macBytes)).toString('hex');
+  return cmacOf(api, session, key, text);
 }
 
-/** The same for a daemon at work: a slow module does not stop the event loop. */
+/** In hex. Throws what pkcs11js threw. */
+export function cmacOf(
+  api: pkcs11js.PKCS11,
+  session: Handle,
+  key: Handle,
+  message: Buffer,
+): string {
+  api.C_SignInit(session, { mechanism: pkcs11js.CKM_AES_CMAC }, key);
+  return api.C_Sign(session, message, Buffer.alloc(macBytes)).toString('hex');
+}
+
+/** The fingerprint for a daemon at work: a slow module does not stop the event loop. */
 export async function fingerprintBy(call: GcmCall): Promise<Fingerprint> {
   const { api, mode, session, key } = call;
   if (mode === 'synchronous') return fingerprintOf(api, session, key);

@@ -3,10 +3,11 @@
 // by class does not, so each object is looked at for itself.
 import pkcs11js from 'pkcs11js';
 import type { Fingerprint } from '../provider.ts';
-import { ckrOf, ckrText } from './ckr.ts';
+import { ckrOf } from './ckr.ts';
 import { fingerprintOf } from './fingerprint.ts';
 import { isTokenLost } from './ladder.ts';
 import type { Handle } from './module.ts';
+import { findInToken } from './objects.ts';
 import type { Token } from './token.ts';
 
 export interface FoundKek {
@@ -16,15 +17,9 @@ export interface FoundKek {
 
 export interface Findings {
   readonly keks: readonly FoundKek[];
-  /** Objects that could not be used, each with its reason; for logs. */
-  readonly unreadable: readonly string[];
+  /** AES keys whose fingerprint cannot be computed: damaged, or left half made. */
+  readonly unusable: readonly Handle[];
 }
-
-const aesKeysInToken = [
-  { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
-  { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_AES },
-  { type: pkcs11js.CKA_TOKEN, value: true },
-];
 
 /**
  * Every AES key in the token whose fingerprint can be computed. Throws what
@@ -32,16 +27,16 @@ const aesKeysInToken = [
  */
 export function findKeks(token: Token): Findings {
   const keks: FoundKek[] = [];
-  const unreadable: string[] = [];
-  for (const handle of findHandles(token)) {
+  const unusable: Handle[] = [];
+  for (const handle of findInToken(token, pkcs11js.CKO_SECRET_KEY, pkcs11js.CKK_AES)) {
     try {
       keks.push({ fp: fingerprintAlone(token, handle), handle });
     } catch (error) {
       if (isTokenLost(ckrOf(error))) throw error;
-      unreadable.push(ckrText(error));
+      unusable.push(handle);
     }
   }
-  return { keks, unreadable };
+  return { keks, unusable };
 }
 
 /**
@@ -77,24 +72,6 @@ function fingerprintAlone(token: Token, handle: Handle): Fingerprint {
   const session = token.newSession();
   try {
     return fingerprintOf(token.module.api, session, handle);
-  } finally {
-    token.closeSession(session);
-  }
-}
-
-function findHandles(token: Token): Handle[] {
-  const { api } = token.module;
-  const session = token.newSession();
-  try {
-    api.C_FindObjectsInit(session, aesKeysInToken);
-    const handles: Handle[] = [];
-    for (;;) {
-      const some = api.C_FindObjects(session, 100);
-      if (some.length === 0) break;
-      handles.push(...some);
-    }
-    api.C_FindObjectsFinal(session);
-    return handles;
   } finally {
     token.closeSession(session);
   }

@@ -4,11 +4,9 @@
 import { createPublicKey } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
-import type { Recipient } from '../provider.ts';
+import type { OaepHash, Recipient } from '../provider.ts';
 import type { Handle } from './module.ts';
 import { recipientTemplate, type Template } from './template.ts';
-
-export type OaepHash = 'sha1' | 'sha256';
 
 /** CKZ_DATA_SPECIFIED, which pkcs11js does not name: the label is given, and empty. */
 const dataSpecified = 1;

@@ -76,22 +76,42 @@ export function recipientTemplate(modulus: Buffer, exponent: Buffer): Template {
   ];
 }
 
-/** The transport key pair of this very run: in memory only, it unwraps and nothing else. */
-export const transportTemplates: { readonly public: Template; readonly private: Template } = {
-  public: [
-    ...publicKey,
-    { type: pkcs11js.CKA_MODULUS_BITS, value: 3072 },
-    { type: pkcs11js.CKA_PUBLIC_EXPONENT, value: Buffer.from([1, 0, 1]) },
-  ],
-  private: [
-    { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
-    { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_RSA },
-    { type: pkcs11js.CKA_TOKEN, value: false },
-    { type: pkcs11js.CKA_PRIVATE, value: true },
-    { type: pkcs11js.CKA_SENSITIVE, value: true },
-    { type: pkcs11js.CKA_EXTRACTABLE, value: false },
-    { type: pkcs11js.CKA_UNWRAP, value: true },
-    { type: pkcs11js.CKA_DECRYPT, value: false },
-    { type: pkcs11js.CKA_SIGN, value: false },
-  ],
-};
+/** By this CKA_ID the transport key of an open request is known. */
+export const requestId = Buffer.from('kleidi/v1 request', 'ascii');
+
+/**
+ * A transport key pair: it unwraps by RSA-OAEP and nothing else. In memory for
+ * the one run that makes a KEK, in the token for a request. The public half is
+ * never kept: the private object holds modulus and exponent as well.
+ */
+export function transportTemplates(place: 'token' | 'memory'): {
+  readonly public: Template;
+  readonly private: Template;
+} {
+  return {
+    public: [
+      ...publicKey,
+      { type: pkcs11js.CKA_MODULUS_BITS, value: 3072 },
+      { type: pkcs11js.CKA_PUBLIC_EXPONENT, value: Buffer.from([1, 0, 1]) },
+    ],
+    private: [
+      { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
+      { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_RSA },
+      { type: pkcs11js.CKA_TOKEN, value: place === 'token' },
+      { type: pkcs11js.CKA_PRIVATE, value: true },
+      { type: pkcs11js.CKA_SENSITIVE, value: true },
+      { type: pkcs11js.CKA_EXTRACTABLE, value: false },
+      { type: pkcs11js.CKA_UNWRAP, value: true },
+      { type: pkcs11js.CKA_DECRYPT, value: false },
+      { type: pkcs11js.CKA_SIGN, value: false },
+      { type: pkcs11js.CKA_SIGN_RECOVER, value: false },
+      { type: pkcs11js.CKA_DERIVE, value: false },
+      {
+        type: pkcs11js.CKA_ALLOWED_MECHANISMS,
+        value: mechanisms(pkcs11js.CKM_RSA_PKCS_OAEP),
+      },
+      { type: pkcs11js.CKA_LABEL, value: 'kleidi request' },
+      { type: pkcs11js.CKA_ID, value: requestId },
+    ],
+  };
+}

@@ -1,0 +1,105 @@
+// key-create.json beside the ring: the KEK that a `kleidi key create` is at, so
+// that after a kill the next run can finish or undo it. Gone once the command is
+// done. Holds what the bundle holds, so nothing secret in clear.
+import { existsSync } from 'node:fs';
+import { readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { Config } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { syncFolder, writeFileAtomically, writeNewFile } from '../files.ts';
+import { type BundleKek, formatBundle, recoveryPart } from '../keyring/bundle.ts';
+import { parseBundle } from '../keyring/bundlefile.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { writeRing } from '../keyring/ringfile.ts';
+import { stage } from '../keyring/transitions.ts';
+import {
+  type KekRecipients,
+  recoveryBundlePath,
+  ringEntry,
+  storeRecoveryBundle,
+} from './createkek.ts';
+import { note } from './terminal.ts';
+import { TokenCommand } from './tokencommand.ts';
+
+export function createRecordPath(config: Config): string {
+  return join(dirname(config.ring), 'key-create.json');
+}
+
+export async function writeCreateRecord(
+  config: Config,
+  ring: string,
+  kek: BundleKek,
+): Promise<void> {
+  await writeFileAtomically(createRecordPath(config), formatBundle(ring, [kek]), 0o600);
+}
+
+export async function removeCreateRecord(config: Config): Promise<void> {
+  await rm(createRecordPath(config), { force: true });
+  await syncFolder(dirname(config.ring));
+}
+
+/** The bundle for others, as the last step before the record goes. */
+export async function handOut(
+  out: string | undefined,
+  ring: string,
+  kek: BundleKek,
+): Promise<void> {
+  if (out === undefined) return;
+  const text = formatBundle(ring, [kek]);
+  if (existsSync(out) && (await readFile(out, 'utf8')) === text) return;
+  await writeNewFile(out, text, 0o600);
+}
+
+/**
+ * Deals with what a killed `key create` has left: finishes it where the same
+ * recipients are wanted again, undoes it where nothing of it can be in use.
+ * @returns the finished KEK, staged in the ring, or undefined
+ */
+export async function resumeCreate(
+  config: Config,
+  ring: Ring,
+  wish: KekRecipients,
+): Promise<BundleKek | undefined> {
+  const kek = await readCreateRecord(config, ring);
+  if (kek === undefined) return undefined;
+  const entry = ring.keks.find(({ fp }) => fp === kek.fp);
+  const isWanted = sameRecipients(kek, wish) && (entry?.state ?? 'staged') === 'staged';
+  const isHeld = (await new TokenCommand(config).list()).some(({ fp }) => fp === kek.fp);
+  if (isWanted && isHeld) {
+    note(`KEK ${kek.fp} of an interrupted key create is taken up again`);
+    await storeRecoveryBundle(config, ring.ring, kek);
+    if (entry === undefined) await writeRing(config.ring, stage(ring, ringEntry(kek)));
+    return kek;
+  }
+  if (entry === undefined) await undo(config, kek);
+  else note(`KEK ${kek.fp} of an interrupted key create stays ${entry.state} in the ring`);
+  await removeCreateRecord(config);
+  return undefined;
+}
+
+/** Its bundle is handed out after the ring has it: nobody else can know this KEK. */
+async function undo(config: Config, kek: BundleKek): Promise<void> {
+  await new TokenCommand(config).destroy(kek.fp);
+  await rm(recoveryBundlePath(config, kek.fp), { force: true });
+  note(`KEK ${kek.fp} of an interrupted key create was removed: nothing used it`);
+}
+
+async function readCreateRecord(config: Config, ring: Ring): Promise<BundleKek | undefined> {
+  const path = createRecordPath(config);
+  if (!existsSync(path)) return undefined;
+  const bundle = parseBundle(await readFile(path, 'utf8'), path);
+  const [kek] = bundle.keks;
+  if (bundle.ring === ring.ring) return kek;
+  throw new KleidiError('refused', `${path} is of ring '${bundle.ring}', not '${ring.ring}'`, {
+    hint: 'it was copied here from elsewhere: move it away',
+  });
+}
+
+function sameRecipients(kek: BundleKek, { recovery, hosts }: KekRecipients): boolean {
+  const wanted = hosts.map(({ fingerprint }) => fingerprint).sort();
+  const had = kek.recipients.filter(({ role }) => role === 'host').map((part) => part.recipient);
+  return (
+    recoveryPart(kek)?.recipient === recovery?.fingerprint &&
+    JSON.stringify(had.sort()) === JSON.stringify(wanted)
+  );
+}

@@ -1,0 +1,107 @@
+// kleidi key import: KEKs out of a bundle into the token, then into the ring as
+// staged; then the transport key dies. Run again it goes on, or changes nothing.
+import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import type { Bundle } from '../keyring/bundle.ts';
+import { readBundle } from '../keyring/bundlefile.ts';
+import { requirePinned } from '../keyring/recipient.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { stage } from '../keyring/transitions.ts';
+import { ringEntry, storeRecoveryBundle } from './createkek.ts';
+import { parseFingerprint } from './fingerprint.ts';
+import { print, printJson, warn } from './terminal.ts';
+import { TokenCommand } from './tokencommand.ts';
+import { parse, usage, type Verb } from './verb.ts';
+
+export const keyImport: Verb = {
+  help: `usage: kleidi key import BUNDLE --expect FP[,FP]... [--json]
+
+Takes the KEKs of a bundle that was made for the open request of this host.
+Nothing is kept unless every KEK is what it should be. Then the request is
+closed: another import needs another request.
+
+  --expect FP   the fingerprint of each KEK in the bundle, from the host that
+                made it (key create, ring show), by a way that nobody can change
+
+example: kleidi key import kek.bundle --expect 0123456789abcdef0123456789abcdef`,
+  run: importBundle,
+};
+
+async function importBundle(args: readonly string[]): Promise<number> {
+  const options = parse(args, { expect: 'texts' }, { least: 1, most: 1 });
+  const expected = readExpected(options.texts('expect'));
+  const config = loadConfig(options.configPath);
+  const bundle = await readBundle(options.positionals[0] ?? '');
+  requireExpected(bundle, expected);
+  const imported = await withRingLock(config.ring, () => takeIn(config, bundle));
+  report(await readRing(config.ring), bundle, imported, options.json);
+  return 0;
+}
+
+function readExpected(texts: readonly string[]): ReadonlySet<string> {
+  const fps = texts.flatMap((text) => text.split(/[\s,]+/)).filter((fp) => fp !== '');
+  if (fps.length > 0) return new Set(fps.map(parseFingerprint));
+  throw usage('--expect is missing: the host that made the KEK shows its fingerprint');
+}
+
+/** Else whoever can change the bundle could give this host a KEK of their own. */
+function requireExpected({ keks }: Bundle, expected: ReadonlySet<string>): void {
+  const strange = keks.find(({ fp }) => !expected.has(fp));
+  const lacking = [...expected].find((fp) => !keks.some((kek) => kek.fp === fp));
+  if (strange === undefined && lacking === undefined) return;
+  throw new KleidiError(
+    'refused',
+    strange === undefined
+      ? `the expected KEK ${lacking} is not in the bundle; nothing was changed`
+      : `the bundle holds KEK ${strange.fp}, which is not expected; nothing was changed`,
+    { hint: 'compare with key create or ring show of the host that made the bundle' },
+  );
+}
+
+/** @returns the fingerprints that the token did not hold before */
+async function takeIn(config: Config, bundle: Bundle): Promise<readonly string[]> {
+  const ring = await readRing(config.ring);
+  const next = withKeks(ring, bundle);
+  let imported: readonly string[] = [];
+  await new TokenCommand(config).importKeks(bundle, {
+    beforeKeeping: async (missing) => {
+      imported = missing;
+      for (const kek of bundle.keks) await storeRecoveryBundle(config, bundle.ring, kek);
+    },
+    beforeClosing: async () => {
+      if (next.keks.length > ring.keks.length) await writeRing(config.ring, next);
+    },
+  });
+  return imported;
+}
+
+function withKeks(ring: Ring, bundle: Bundle): Ring {
+  if (bundle.ring !== ring.ring) {
+    throw new KleidiError(
+      'refused',
+      `the bundle is of ring '${bundle.ring}', this host has ring '${ring.ring}'; nothing was changed`,
+      { hint: 'a KEK belongs to one ring: name the bundle of this ring' },
+    );
+  }
+  return bundle.keks.reduce((so, kek) => {
+    if (so.keks.some(({ fp }) => fp === kek.fp)) return so;
+    const entry = ringEntry(kek);
+    requirePinned(so, entry.recovery);
+    return stage(so, entry);
+  }, ring);
+}
+
+function report(ring: Ring, bundle: Bundle, imported: readonly string[], json: boolean): void {
+  const keks = bundle.keks.map(({ fp }) => {
+    const entry = ring.keks.find((kek) => kek.fp === fp);
+    return { fp, state: entry?.state ?? null, imported: imported.includes(fp) };
+  });
+  if (json) printJson({ keks });
+  for (const { fp, state, imported: isNew } of json ? [] : keks) {
+    print(isNew ? `KEK ${fp} is ${state}` : `KEK ${fp} was here already, as ${state}`);
+  }
+  if (bundle.keks.some((kek) => ringEntry(kek).recovery === null)) {
+    warn('a KEK of this bundle has no recovery: if all tokens are lost, so is what it seals');
+  }
+}

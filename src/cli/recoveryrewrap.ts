@@ -1,0 +1,90 @@
+// kleidi recovery rewrap: the KEKs of bundles for a host that was not there
+// when they were made. On the offline machine, with node:crypto alone.
+import { existsSync } from 'node:fs';
+import { KleidiError } from '../errors.ts';
+import { writeNewFile } from '../files.ts';
+import { type Bundle, type BundleKek, formatBundle } from '../keyring/bundle.ts';
+import { readBundle } from '../keyring/bundlefile.ts';
+import { rewrapKek } from '../keyring/recovery.ts';
+import { openRecoveryKey } from '../keyring/recoverykey.ts';
+import { type RequestFile, readRequest } from '../keyring/request.ts';
+import { confirmKeys, requestClaims } from './confirm.ts';
+import { readPassphrase } from './passphrase.ts';
+import { requireRequests } from './requests.ts';
+import { print, printJson } from './terminal.ts';
+import { parse, usage, type Verb } from './verb.ts';
+
+export const recoveryRewrap: Verb = {
+  help: `usage: kleidi recovery rewrap BUNDLE... --key FILE --for REQUEST[=SHA256]...
+                              --out FILE [--passphrase-fd N] [--json]
+
+Opens every KEK of the bundles with the recovery key and wraps it for the host
+of the request. The new bundle goes there: kleidi key import. Bundles are in the
+folder bundles/ beside the ring of every host.
+
+  --key FILE          the private file of the recovery key
+  --for REQUEST       from kleidi key request on the new host. With =SHA256 a
+                      request with another fingerprint is refused.
+  --out FILE          the new bundle
+  --passphrase-fd N   read the passphrase from file descriptor N
+
+example: kleidi recovery rewrap bundles/*.json --key recovery.key --for cp4.request=SHA256 --out cp4.bundle`,
+  run: rewrap,
+};
+
+async function rewrap(args: readonly string[]): Promise<number> {
+  const options = parse(
+    args,
+    { key: 'text', for: 'texts', out: 'text', 'passphrase-fd': 'text' },
+    { least: 1, most: 1e6 },
+  );
+  const [file, out] = [options.text('key'), options.text('out')];
+  if (file === undefined || out === undefined) throw usage('--key and --out are needed');
+  if (options.texts('for').length === 0) throw usage('--for is missing');
+  requireFree(out);
+  const hosts = await Promise.all(options.texts('for').map(readRequest));
+  const { ring, keks } = merge(await Promise.all(options.positionals.map(readBundle)));
+  requireRequests(ring, hosts);
+  await confirmKeys(requestClaims(hosts));
+  const passphrase = await readPassphrase(options.text('passphrase-fd'));
+  const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
+  const rewrapped = keks.map((kek) => rewrapKek(ring, kek, key, hosts));
+  await writeNewFile(out, formatBundle(ring, rewrapped), 0o600);
+  report(rewrapped, hosts, out, options.json);
+  return 0;
+}
+
+function requireFree(out: string): void {
+  if (!existsSync(out)) return;
+  throw new KleidiError('already-exists', `${out} exists already`, {
+    hint: 'choose another name, or move the old file away',
+  });
+}
+
+function merge(bundles: readonly Bundle[]): Pick<Bundle, 'ring' | 'keks'> {
+  const [first, ...others] = bundles;
+  const stranger = others.find(({ ring }) => ring !== first?.ring);
+  if (first === undefined || stranger !== undefined) {
+    throw new KleidiError(
+      'refused',
+      `the bundles are of two rings, '${first?.ring}' and '${stranger?.ring}'`,
+      { hint: 'rewrap the KEKs of one ring at a time' },
+    );
+  }
+  const byFp = new Map(bundles.flatMap(({ keks }) => keks).map((kek) => [kek.fp, kek]));
+  return { ring: first.ring, keks: [...byFp.values()] };
+}
+
+function report(
+  keks: readonly BundleKek[],
+  hosts: readonly RequestFile[],
+  out: string,
+  json: boolean,
+): void {
+  const fps = keks.map(({ fp }) => fp);
+  if (json) printJson({ fps, hosts: hosts.map(({ host }) => host), bundle: out });
+  else {
+    print(`${out}: ${fps.length} KEKs for ${hosts.map(({ host }) => host).join(', ')}`);
+    print(`there: kleidi key import ${out} --expect ${fps.join(',')}`);
+  }
+}

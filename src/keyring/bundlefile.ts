@@ -1,0 +1,91 @@
+// Reads bundles from disk: anything but exactly what kleidi writes is refused,
+// one flipped bit included.
+import { readFile } from 'node:fs/promises';
+import { KleidiError } from '../errors.ts';
+import { type Bundle, bundleSha256 } from './bundle.ts';
+import { isRingName } from './keyid.ts';
+
+/** @throws KleidiError file-failed, refused */
+export async function readBundle(path: string): Promise<Bundle> {
+  return parseBundle(await readText(path), path);
+}
+
+/** @throws KleidiError refused */
+export function parseBundle(text: string, path: string): Bundle {
+  const fault = bundleFault(parseJson(text));
+  if (fault !== undefined) {
+    throw new KleidiError('refused', `${path} is not a whole kleidi bundle: ${fault}`, {
+      hint: 'it was damaged or changed on its way: fetch it again from where it was made',
+    });
+  }
+  const { format, kind, ring, keks } = parseJson(text) as Bundle;
+  return { format, kind, ring, keks };
+}
+
+function bundleFault(value: unknown): string | undefined {
+  if (!isRecord(value)) return 'it is not a JSON object';
+  const { format, kind, ring, keks, sha256, ...rest } = value;
+  if (kind !== 'kleidi-bundle') return 'its kind is not kleidi-bundle';
+  if (format !== 1) return 'this kleidi reads format 1';
+  if (typeof ring !== 'string' || !isRingName(ring)) return 'its ring is not a name';
+  if (!Array.isArray(keks) || keks.length === 0) return 'it holds no KEK';
+  if (Object.keys(rest).length > 0) return 'it has fields that are unknown';
+  const bad = keks.findIndex((kek: unknown) => !isKek(kek));
+  if (bad !== -1) return `keks[${bad}] is not as it must be`;
+  const bundle = value as unknown as Bundle;
+  if (!isDistinct(bundle.keks.map(({ fp }) => fp))) return 'a KEK is in it twice';
+  if (sha256 !== bundleSha256(bundle)) return 'its sha256 is not the one of its contents';
+  return undefined;
+}
+
+function isKek(value: unknown): boolean {
+  if (!isRecord(value)) return false;
+  const { fp, created, oaepHash, recipients, mac, ...rest } = value;
+  if (!isHex(fp, 32) || !isHex(mac, 32) || Object.keys(rest).length > 0) return false;
+  if (typeof created !== 'string' || Number.isNaN(Date.parse(created))) return false;
+  if (oaepHash !== 'sha1' && oaepHash !== 'sha256') return false;
+  if (!Array.isArray(recipients) || !recipients.every(isPart)) return false;
+  const names = recipients.map(({ recipient }) => recipient as string);
+  const recoveries = recipients.filter(({ role }) => role === 'recovery').length;
+  return isDistinct(names) && recoveries <= 1;
+}
+
+function isPart(value: unknown): value is Record<string, unknown> {
+  if (!isRecord(value)) return false;
+  const { recipient, role, wrapped, ...rest } = value;
+  if (!isHex(recipient, 64) || Object.keys(rest).length > 0) return false;
+  if (role !== 'recovery' && role !== 'host') return false;
+  return typeof wrapped === 'string' && /^[A-Za-z0-9+/]{512,1366}={0,2}$/.test(wrapped);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function isHex(value: unknown, digits: number): boolean {
+  return typeof value === 'string' && value.length === digits && /^[0-9a-f]+$/.test(value);
+}
+
+function isDistinct(names: readonly string[]): boolean {
+  return new Set(names).size === names.length;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `bundle ${path} cannot be read: ${why}`, {
+      hint: 'name a file that was made by kleidi key create --out or recovery rewrap',
+      cause,
+    });
+  }
+}

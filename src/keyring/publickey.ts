@@ -1,0 +1,99 @@
+// RSA public keys that KEKs are wrapped for: known by the SHA-256 of the SPKI,
+// which a person compares with what the owner of the key shows.
+import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { KleidiError } from '../errors.ts';
+
+export interface PublicKey {
+  readonly spki: Buffer;
+  /** SHA-256 of the SPKI, 64 hex digits. */
+  readonly fingerprint: string;
+}
+
+/** A key out of a file that was named as `FILE` or `FILE=SHA256`. */
+export type NamedKey<T extends PublicKey = PublicKey> = T & {
+  readonly path: string;
+  /** The fingerprint was named with it, and is the right one. */
+  readonly confirmed: boolean;
+};
+
+export const leastRsaBits = 3072;
+
+/** @param key PEM, or an RSA key as JWK. Throws an Error that says why it is not fit. */
+export function publicKeyOf(key: string | JsonWebKey): PublicKey {
+  if (typeof key === 'string' && /PRIVATE KEY/.test(key)) {
+    throw new Error('it is a private key, which must stay with its owner');
+  }
+  return publicKeyOfObject(createPublicKey(typeof key === 'string' ? key : { key, format: 'jwk' }));
+}
+
+/** Also of a private key: its public half. */
+export function publicKeyOfObject(key: KeyObject): PublicKey {
+  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
+  if (key.asymmetricKeyType !== 'rsa' || bits < leastRsaBits) {
+    throw new Error(`it is not RSA of ${leastRsaBits} bits or more`);
+  }
+  const half = key.type === 'private' ? createPublicKey(key) : key;
+  const spki = half.export({ format: 'der', type: 'spki' });
+  return { spki, fingerprint: spkiFingerprint(spki) };
+}
+
+export function spkiFingerprint(spki: Buffer): string {
+  return createHash('sha256').update(spki).digest('hex');
+}
+
+export function spkiPem(spki: Buffer): string {
+  const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
+  return key.export({ format: 'pem', type: 'spki' }).toString();
+}
+
+/**
+ * @param what for people: 'recovery key', 'request'
+ * @param parse throws an Error that says why the text is not one
+ * @throws KleidiError file-failed, refused (not such a key, or another one than named)
+ */
+export async function readNamedKey<T extends PublicKey>(
+  argument: string,
+  what: string,
+  parse: (text: string) => T,
+): Promise<NamedKey<T>> {
+  const named = /^(.*)=(?:sha256:)?([0-9a-fA-F]{64})$/.exec(argument);
+  const [, path = argument, expected] = named ?? [];
+  const key = parseOrRefuse(await readText(path, what), path, what, parse);
+  if (expected !== undefined && expected.toLowerCase() !== key.fingerprint) {
+    throw new KleidiError(
+      'refused',
+      `${path} is not the expected ${what}: its fingerprint is ${key.fingerprint}`,
+      { hint: 'somebody may have swapped the file: fetch it again from its source' },
+    );
+  }
+  return { ...key, path, confirmed: expected !== undefined };
+}
+
+function parseOrRefuse<T>(text: string, path: string, what: string, parse: (text: string) => T): T {
+  try {
+    return parse(text);
+  } catch (cause) {
+    if (cause instanceof KleidiError) throw cause;
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('refused', `${path} is not a ${what}: ${why}`, {
+      hint:
+        what === 'request'
+          ? 'make it on the host that shall have the KEK: kleidi key request --out FILE'
+          : 'name the public file that this made: kleidi recovery create',
+      cause,
+    });
+  }
+}
+
+async function readText(path: string, what: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `${what} ${path} cannot be read: ${why}`, {
+      hint: `name the file with the ${what}, as FILE or FILE=SHA256`,
+      cause,
+    });
+  }
+}

@@ -1,0 +1,85 @@
+// Opens the KEKs of a bundle with the recovery key, and wraps them for other
+// hosts: node:crypto alone, no token. A KEK is in clear only for as long as one
+// of these functions runs.
+import { constants, createPublicKey, privateDecrypt, publicEncrypt } from 'node:crypto';
+import { KleidiError } from '../errors.ts';
+import { type BundleKek, macText, recoveryPart, type WrappedKek } from './bundle.ts';
+import { aesCmac, fingerprintOfKek } from './cmac.ts';
+import type { PublicKey } from './publickey.ts';
+import type { RecoveryPrivateKey } from './recoverykey.ts';
+
+const padding = constants.RSA_PKCS1_OAEP_PADDING;
+const kekBytes = 32;
+
+/**
+ * Proves that the recovery key opens this KEK, that it is the one with this
+ * fingerprint, and that the bundle tells the truth of it.
+ * @throws KleidiError refused
+ */
+export function testKek(ring: string, kek: BundleKek, key: RecoveryPrivateKey): void {
+  withKek(ring, kek, key, () => undefined);
+}
+
+/** The same KEK for these hosts, and still for the recovery key. @throws KleidiError refused */
+export function rewrapKek(
+  ring: string,
+  kek: BundleKek,
+  key: RecoveryPrivateKey,
+  hosts: readonly PublicKey[],
+): BundleKek {
+  return withKek(ring, kek, key, (material, part) => {
+    const parts = hosts.map((host) => wrapFor(host, material, kek.oaepHash));
+    return { ...kek, recipients: [part, ...parts] };
+  });
+}
+
+function withKek<T>(
+  ring: string,
+  kek: BundleKek,
+  key: RecoveryPrivateKey,
+  work: (material: Buffer, part: WrappedKek) => T,
+): T {
+  const part = recoveryPart(kek);
+  if (part === undefined) throw refused(kek, 'it was made without a recovery key');
+  if (part.recipient !== key.fingerprint) {
+    throw refused(kek, `it is wrapped for recovery key sha256:${part.recipient}`);
+  }
+  const material = unwrap(kek, part, key);
+  try {
+    requireSame(ring, kek, material);
+    return work(material, part);
+  } finally {
+    material.fill(0);
+  }
+}
+
+function unwrap(kek: BundleKek, part: WrappedKek, { privateKey }: RecoveryPrivateKey): Buffer {
+  const wrapped = Buffer.from(part.wrapped, 'base64');
+  try {
+    return privateDecrypt({ key: privateKey, padding, oaepHash: kek.oaepHash }, wrapped);
+  } catch (cause) {
+    throw refused(kek, 'its wrapped part cannot be opened', cause);
+  }
+}
+
+function requireSame(ring: string, kek: BundleKek, material: Buffer): void {
+  if (material.length !== kekBytes || fingerprintOfKek(material) !== kek.fp) {
+    throw refused(kek, 'the key inside is another one');
+  }
+  if (aesCmac(material, Buffer.from(macText(ring, kek))).toString('hex') !== kek.mac) {
+    throw refused(kek, 'what the bundle says of it was changed');
+  }
+}
+
+function wrapFor(host: PublicKey, material: Buffer, oaepHash: 'sha1' | 'sha256'): WrappedKek {
+  const key = createPublicKey({ key: host.spki, format: 'der', type: 'spki' });
+  const wrapped = publicEncrypt({ key, padding, oaepHash }, material).toString('base64');
+  return { recipient: host.fingerprint, role: 'host', wrapped };
+}
+
+function refused(kek: BundleKek, why: string, cause?: unknown): KleidiError {
+  return new KleidiError('refused', `KEK ${kek.fp} cannot be recovered from this bundle: ${why}`, {
+    hint: 'take the file from another host (bundles/ beside its ring) or from a backup, and the recovery key with the right fingerprint',
+    cause,
+  });
+}

@@ -1,0 +1,9 @@
+// What AES-CMAC is computed over under a KEK, by the token or offline. Each
+// text begins in its own way, so that no answer can stand for another. Imports
+// nothing.
+
+/** Its CMAC is the fingerprint of the KEK. */
+export const fingerprintText = 'kleidi/v1 key-fingerprint';
+
+/** Begins what a bundle says of a KEK: only who holds the KEK can vouch for it. */
+export const bundleKekPrefix = 'kleidi/v1 bundle-kek ';

@@ -1,0 +1,120 @@
+// Takes KEKs into the token that other hosts, or the recovery key, have wrapped
+// for its transport key. All is checked in memory before anything persists.
+// Never reached from `serve`.
+import { KleidiError } from '../../errors.ts';
+import type { ArrivingKek, Fingerprint, ImportSteps, KekTransfer, Recipient } from '../provider.ts';
+import { toWriteError } from './creation.ts';
+import { cmacOf } from './fingerprint.ts';
+import { type Findings, findKeks } from './kek.ts';
+import type { Handle } from './module.ts';
+import { destroyHalfMade } from './remains.ts';
+import type { Token } from './token.ts';
+import {
+  destroyTransportKeys,
+  makeTransportKey,
+  openTransportKeys,
+  type TransportKey,
+} from './transport.ts';
+import { unwrapIntoMemory, unwrapIntoToken, type WrappedPart } from './unwrapping.ts';
+
+export class Pkcs11KekTransfer implements KekTransfer {
+  readonly #token: Token;
+
+  /** @param token opened writable */
+  constructor(token: Token) {
+    this.#token = token;
+  }
+
+  async requestTransport(renew: boolean): Promise<Recipient> {
+    try {
+      const open = renew ? [] : openTransportKeys(this.#token).slice(0, 1);
+      destroyTransportKeys(this.#token, open);
+      return open[0] ?? makeTransportKey(this.#token);
+    } catch (error) {
+      throw toWriteError(error, 'the transport key cannot be made');
+    }
+  }
+
+  async importKeks(keks: readonly ArrivingKek[], steps: ImportSteps): Promise<void> {
+    const session = this.#openSession();
+    try {
+      const transport = this.#transportFor(keks);
+      const findings = findKeks(this.#token);
+      const parts = this.#check(session, keks, findings, transport, steps.label);
+      const missing = parts.map(({ fp }) => fp);
+      await steps.beforeKeeping(missing);
+      destroyHalfMade(this.#token, findings, new Set(missing));
+      for (const part of parts) unwrapIntoToken(this.#token, session, part);
+      await steps.beforeClosing();
+      if (transport !== undefined) this.#close(transport);
+    } catch (error) {
+      throw toWriteError(error, 'the KEKs cannot be imported');
+    } finally {
+      // Takes what was unwrapped into memory with it.
+      this.#token.closeSession(session);
+    }
+  }
+
+  #openSession(): Handle {
+    try {
+      return this.#token.newSession();
+    } catch (error) {
+      throw toWriteError(error, 'no session could be opened');
+    }
+  }
+
+  #transportFor(keks: readonly ArrivingKek[]): TransportKey | undefined {
+    return openTransportKeys(this.#token).find(({ fingerprint }) =>
+      keks.some(({ wrapped }) => wrapped.has(fingerprint)),
+    );
+  }
+
+  /** @returns what the token lacks, unwrapped once and found to be what it says */
+  #check(
+    session: Handle,
+    keks: readonly ArrivingKek[],
+    findings: Findings,
+    transport: TransportKey | undefined,
+    label: string,
+  ): WrappedPart[] {
+    const held = new Map(findings.keks.map(({ fp, handle }) => [fp, handle]));
+    return keks.flatMap((kek) => {
+      const handle = held.get(kek.fp);
+      if (handle !== undefined) {
+        this.#requireMac(session, kek, handle);
+        return [];
+      }
+      const part = partFor(kek, transport, label);
+      this.#requireMac(session, kek, unwrapIntoMemory(this.#token, session, part));
+      return [part];
+    });
+  }
+
+  #requireMac(session: Handle, kek: ArrivingKek, handle: Handle): void {
+    const { api } = this.#token.module;
+    if (cmacOf(api, session, handle, Buffer.from(kek.macText)) === kek.mac) return;
+    throw refused(kek.fp, 'what the bundle says of it was changed');
+  }
+
+  #close(transport: TransportKey): void {
+    this.#token.module.api.C_DestroyObject(this.#token.anchor, transport.privateKey);
+  }
+}
+
+function partFor(
+  kek: ArrivingKek,
+  transport: TransportKey | undefined,
+  label: string,
+): WrappedPart {
+  const wrapped = transport && kek.wrapped.get(transport.fingerprint);
+  if (transport !== undefined && wrapped !== undefined) {
+    return { ...kek, wrapped, privateKey: transport.privateKey, label };
+  }
+  throw refused(kek.fp, 'it is not wrapped for an open request of this host');
+}
+
+function refused(fp: Fingerprint, why: string): KleidiError {
+  return new KleidiError('refused', `KEK ${fp} is not taken: ${why}; nothing was changed`, {
+    hint: 'a request is good for one import: make a new one with kleidi key request, and a bundle for it with key create --for or recovery rewrap',
+  });
+}

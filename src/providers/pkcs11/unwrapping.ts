@@ -1,0 +1,68 @@
+// The one way a KEK gets into a token, for the host that makes it and for every
+// other: unwrapped, not extractable, with the same attributes, and only when
+// the key inside is the one that its fingerprint says.
+import { KleidiError } from '../../errors.ts';
+import type { Fingerprint, OaepHash } from '../provider.ts';
+import { ckrOf, ckrText } from './ckr.ts';
+import { fingerprintOf } from './fingerprint.ts';
+import { isTokenLost } from './ladder.ts';
+import type { Handle } from './module.ts';
+import { unwrapKey } from './oaep.ts';
+import { kekTemplate } from './template.ts';
+import type { Token } from './token.ts';
+
+export interface WrappedPart {
+  readonly fp: Fingerprint;
+  readonly oaepHash: OaepHash;
+  readonly privateKey: Handle;
+  readonly wrapped: Buffer;
+  readonly label: string;
+}
+
+/**
+ * @returns a handle that lives as long as the session
+ * @throws KleidiError refused; pkcs11js errors where the token itself is lost
+ */
+export function unwrapIntoMemory(token: Token, session: Handle, part: WrappedPart): Handle {
+  return unwrapChecked(token, session, part, 'memory');
+}
+
+/** Call it with what `unwrapIntoMemory` has proved. */
+export function unwrapIntoToken(token: Token, session: Handle, part: WrappedPart): void {
+  unwrapChecked(token, session, part, 'token');
+}
+
+function unwrapChecked(
+  token: Token,
+  session: Handle,
+  part: WrappedPart,
+  place: 'memory' | 'token',
+): Handle {
+  const { api } = token.module;
+  const kek = unwrap(token, session, part, place);
+  if (fingerprintOf(api, session, kek) === part.fp) return kek;
+  api.C_DestroyObject(session, kek);
+  throw refused(part.fp, 'the key inside is another one');
+}
+
+function unwrap(
+  token: Token,
+  session: Handle,
+  { fp, oaepHash, privateKey, wrapped, label }: WrappedPart,
+  place: 'memory' | 'token',
+): Handle {
+  const template = kekTemplate(place, label, Buffer.from(fp, 'hex'));
+  try {
+    return unwrapKey(token.module.api, session, oaepHash, privateKey, wrapped, template);
+  } catch (error) {
+    if (place === 'token' || isTokenLost(ckrOf(error))) throw error;
+    throw refused(fp, `its wrapped part cannot be opened, ${ckrText(error)}`, error);
+  }
+}
+
+function refused(fp: Fingerprint, why: string, cause?: unknown): KleidiError {
+  return new KleidiError('refused', `KEK ${fp} is not taken: ${why}`, {
+    hint: 'the bundle was damaged or changed: nothing of it was kept; fetch it again from where it was made',
+    cause,
+  });
+}
