@@ -1,0 +1,71 @@
+// Every object in the token of a host, with what tells it apart: to prove that
+// a refused command has left the token as it was.
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+import pkcs11js from 'pkcs11js';
+import { firstModule } from '../../src/modules.ts';
+import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
+import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
+import { Token } from '../../src/providers/pkcs11/token.ts';
+import type { TestHost } from './host.ts';
+
+const attributes = {
+  class: pkcs11js.CKA_CLASS,
+  keyType: pkcs11js.CKA_KEY_TYPE,
+  label: pkcs11js.CKA_LABEL,
+  id: pkcs11js.CKA_ID,
+  private: pkcs11js.CKA_PRIVATE,
+  sensitive: pkcs11js.CKA_SENSITIVE,
+  extractable: pkcs11js.CKA_EXTRACTABLE,
+  encrypt: pkcs11js.CKA_ENCRYPT,
+  decrypt: pkcs11js.CKA_DECRYPT,
+  sign: pkcs11js.CKA_SIGN,
+  wrap: pkcs11js.CKA_WRAP,
+  unwrap: pkcs11js.CKA_UNWRAP,
+  derive: pkcs11js.CKA_DERIVE,
+  allowed: pkcs11js.CKA_ALLOWED_MECHANISMS,
+  modulus: pkcs11js.CKA_MODULUS,
+} as const;
+
+export type TokenObject = Readonly<Record<keyof typeof attributes, string>>;
+
+/** In a fixed order. A module lives once in a process: hosts one after the other. */
+export async function tokenObjects(host: TestHost): Promise<readonly TokenObject[]> {
+  const module = Pkcs11Module.open(firstModule(), host.softhsmConf);
+  try {
+    const token = await Token.open(module, {
+      label: 'kleidi',
+      pin: host.pin,
+      refusedPin: new RefusedPin(join(host.folder, 'run')),
+      writable: false,
+    });
+    const { api } = module;
+    api.C_FindObjectsInit(token.anchor, [{ type: pkcs11js.CKA_TOKEN, value: true }]);
+    const handles = api.C_FindObjects(token.anchor, 10_000);
+    api.C_FindObjectsFinal(token.anchor);
+    const listed = handles.map((handle) => describe(api, token.anchor, handle));
+    return listed.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+  } finally {
+    module.close();
+  }
+}
+
+function describe(api: pkcs11js.PKCS11, session: Buffer, handle: Buffer): TokenObject {
+  const entries = Object.entries(attributes).map(([name, type]) => [
+    name,
+    attribute(api, session, handle, type),
+  ]);
+  return Object.fromEntries(entries) as TokenObject;
+}
+
+function attribute(api: pkcs11js.PKCS11, session: Buffer, handle: Buffer, type: number): string {
+  try {
+    const value = api.C_GetAttributeValue(session, handle, [{ type }])[0]?.value;
+    if (value === undefined) return 'none';
+    return value.length <= 64
+      ? value.toString('hex')
+      : createHash('sha256').update(value).digest('hex');
+  } catch {
+    return 'none';
+  }
+}
