@@ -31,20 +31,35 @@ export type TokenObject = Readonly<Record<keyof typeof attributes, string>>;
 
 /** In a fixed order. A module lives once in a process: hosts one after the other. */
 export async function tokenObjects(host: TestHost): Promise<readonly TokenObject[]> {
+  return withObjects(host, (api, session, handles) => {
+    const listed = handles.map((handle) => describe(api, session, handle));
+    return listed.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+  });
+}
+
+/** Those with this CKA_ID. */
+export async function destroyObjects(host: TestHost, id: string): Promise<void> {
+  await withObjects(host, (api, session, handles) => {
+    for (const handle of handles) {
+      if (describe(api, session, handle).id === id) api.C_DestroyObject(session, handle);
+    }
+  });
+}
+
+async function withObjects<T>(
+  host: TestHost,
+  work: (api: pkcs11js.PKCS11, session: Buffer, handles: readonly Buffer[]) => T,
+): Promise<T> {
   const module = Pkcs11Module.open(firstModule(), host.softhsmConf);
   try {
-    const token = await Token.open(module, {
-      label: 'kleidi',
-      pin: host.pin,
-      refusedPin: new RefusedPin(join(host.folder, 'run')),
-      writable: false,
-    });
+    const refusedPin = new RefusedPin(join(host.folder, 'run'));
+    const access = { label: 'kleidi', pin: host.pin, refusedPin, writable: true };
+    const { anchor } = await Token.open(module, access);
     const { api } = module;
-    api.C_FindObjectsInit(token.anchor, [{ type: pkcs11js.CKA_TOKEN, value: true }]);
-    const handles = api.C_FindObjects(token.anchor, 10_000);
-    api.C_FindObjectsFinal(token.anchor);
-    const listed = handles.map((handle) => describe(api, token.anchor, handle));
-    return listed.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+    api.C_FindObjectsInit(anchor, [{ type: pkcs11js.CKA_TOKEN, value: true }]);
+    const handles = api.C_FindObjects(anchor, 10_000);
+    api.C_FindObjectsFinal(anchor);
+    return work(api, anchor, handles);
   } finally {
     module.close();
   }

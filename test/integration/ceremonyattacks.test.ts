@@ -1,0 +1,251 @@
+// What an attacker between the hosts can do to a ceremony: swap, replay, alter.
+// Each is refused, and leaves token, ring and files as they were.
+import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { type Bundle, type BundleKek, formatBundle } from '../../src/keyring/bundle.ts';
+import { readBundle } from '../../src/keyring/bundlefile.ts';
+import { type PublicKey, publicKeyOfObject } from '../../src/keyring/publickey.ts';
+import { readRecoveryKey } from '../../src/keyring/recipient.ts';
+import { formatRequest, readRequest } from '../../src/keyring/request.ts';
+import { emptyRing, formatRing } from '../../src/keyring/ring.ts';
+import {
+  createFor,
+  everythingOf,
+  importInto,
+  makeRecovery,
+  requestOf,
+  tokenOnlyHost,
+} from '../support/ceremony.ts';
+import { temporaryFolder } from '../support/folder.ts';
+import type { TestHost } from '../support/host.ts';
+import { knownKek } from '../support/recoveryset.ts';
+import { destroyObjects, tokenObjects } from '../support/tokenobjects.ts';
+
+const folder = temporaryFolder();
+const recovery = await makeRecovery(folder);
+const recoveryKey = await readRecoveryKey(recovery.pub);
+const [maker, a, b, c] = await Promise.all([
+  tokenOnlyHost(),
+  tokenOnlyHost(),
+  tokenOnlyHost(),
+  tokenOnlyHost(),
+]);
+const request = await requestOf(b);
+const host = await readRequest(request.path);
+const attacker = publicKeyOfObject(generateKeyPairSync('rsa', { modulusLength: 3072 }).publicKey);
+
+const made = await createFor(a, [request], recovery);
+const genuine = await readBundle(made.bundle);
+const [kek] = genuine.keks;
+assert.ok(kek);
+
+async function refused(at: TestHost, reason: RegExp, ...args: string[]): Promise<void> {
+  const before = await everythingOf(at);
+  const { exitCode, stdout, stderr } = await at.run(...args);
+  assert.equal(exitCode, 1, `${args.join(' ')}: ${stdout}`);
+  assert.match(stderr, reason);
+  assert.match(stderr, /kleidi: hint: .+/);
+  assert.equal(stdout, '');
+  assert.deepEqual(await everythingOf(at), before);
+}
+
+let files = 0;
+
+function fileWith(text: string | Buffer): string {
+  const path = join(folder, `attack-${files++}`);
+  writeFileSync(path, text);
+  return path;
+}
+
+// --- what an attacker does to the host that makes the KEK ---------------------
+
+test('a swapped request is refused', async () => {
+  const swapped = fileWith(formatRequest({ ...host, ...attacker }));
+  const out = join(folder, 'never');
+  const create = ['key', 'create', '--out', out, '--for'];
+  await refused(maker, /not the expected request/, ...create, `${swapped}=${request.sha256}`);
+});
+
+test('a request that was altered, is of another ring, is too weak, or is named twice is refused', async () => {
+  const text = readFileSync(request.path, 'utf8');
+  const weak = generateKeyPairSync('rsa', { modulusLength: 2048 }).publicKey;
+  const weakText = text.replace(
+    /"publicKey": ".*"/,
+    `"publicKey": ${JSON.stringify(weak.export({ type: 'spki', format: 'pem' }))}`,
+  );
+  const otherRing = fileWith(formatRequest({ ...host, ring: 'other' }));
+  const create = ['key', 'create', '--out', join(folder, 'never'), '--for'];
+  await refused(
+    a,
+    /sha256 is not the one/,
+    ...create,
+    fileWith(text.replace(/"sha256": "./, '"sha256": "g')),
+  );
+  await refused(maker, /RSA of 3072 bits or more/, ...create, fileWith(weakText));
+  await refused(maker, /in ring 'other'/, ...create, otherRing);
+  await refused(maker, /is not a request/, ...create, fileWith('{}'));
+  await refused(maker, /same request/, ...create, request.named, '--for', request.named);
+});
+
+test('a swapped recovery key is refused; a fingerprint that nobody compared is shown', async () => {
+  const other = await makeRecovery(folder, 'other');
+  const create = ['key', 'create', '--recovery'];
+  await refused(
+    maker,
+    /not the expected recovery key/,
+    ...create,
+    `${other.pub}=${recovery.sha256}`,
+  );
+  const d = await tokenOnlyHost();
+  const out = join(folder, 'shown');
+  const first = ['key', 'create', '--recovery', recovery.pub, '--for', request.path, '--out', out];
+  const { exitCode, stderr } = await d.run(...first);
+  assert.equal(exitCode, 0, stderr);
+  for (const shown of [recovery.sha256, request.sha256]) assert.ok(stderr.includes(shown));
+  await refused(d, /not the recovery key of the ring/, ...create, other.pub);
+  await refused(d, /new KEK would have none/, 'key', 'create');
+});
+
+test('an existing bundle is not replaced', async () => {
+  const out = fileWith('something');
+  const create = ['key', 'create', '--for', request.named, '--out', out];
+  await refused(maker, /exists already/, ...create);
+  assert.equal(readFileSync(out, 'utf8'), 'something');
+});
+
+// --- what an attacker does to the host that imports ---------------------------
+
+/** With a right checksum, as an attacker would write it. */
+function bundleWith(changes: Partial<Bundle>): string {
+  return fileWith(formatBundle(changes.ring ?? genuine.ring, changes.keks ?? genuine.keks));
+}
+
+function kekWith(changes: Partial<BundleKek>): string {
+  return bundleWith({ keks: [{ ...kek, ...changes } as BundleKek] });
+}
+
+function withPart(role: 'host' | 'recovery', change: (wrapped: string) => string): string {
+  const recipients = (kek?.recipients ?? []).map((part) =>
+    part.role === role ? { ...part, wrapped: change(part.wrapped) } : part,
+  );
+  return kekWith({ recipients });
+}
+
+function flipped(wrapped: string, bit: number): string {
+  const bytes = Buffer.from(wrapped, 'base64');
+  bytes[bit >> 3] = (bytes[bit >> 3] ?? 0) ^ (1 << (bit & 7));
+  return bytes.toString('base64');
+}
+
+function known(recoveryFor: PublicKey | undefined, claimed: Partial<BundleKek> = {}): BundleKek {
+  const { material: _, ...rest } = knownKek('test', recoveryFor, [host], claimed);
+  return rest;
+}
+
+const importing = (bundle: string): string[] => ['key', 'import', bundle, '--expect', made.fp];
+
+test('a swapped bundle: the KEK of somebody else is refused, whatever it calls itself', async () => {
+  const theirs = known(recoveryKey);
+  await refused(b, /is not expected/, ...importing(bundleWith({ keks: [theirs] })));
+  const named = known(recoveryKey, { fp: made.fp });
+  await refused(b, /another one/, ...importing(bundleWith({ keks: [named] })));
+  const both = bundleWith({ keks: [kek, theirs] });
+  await refused(b, /is not expected/, ...importing(both));
+  const second = known(recoveryKey, { fp: 'ab'.repeat(16) });
+  const mixed = bundleWith({ keks: [kek, second] });
+  await refused(b, /another one/, ...importing(mixed), '--expect', second.fp);
+});
+
+test('a wrong or missing expected fingerprint is refused', async () => {
+  const wrong = '0'.repeat(32);
+  await refused(b, /is not expected/, 'key', 'import', made.bundle, '--expect', wrong);
+  await refused(b, /is not in the bundle/, ...importing(made.bundle), '--expect', wrong);
+  for (const args of [[], ['--expect', 'abc'], ['--expect', made.fp.toUpperCase()]]) {
+    assert.equal((await b.run('key', 'import', made.bundle, ...args)).exitCode, 2);
+  }
+});
+
+test('flipped bits are refused: on the way, and with a checksum made right', async () => {
+  const bytes = readFileSync(made.bundle);
+  for (const at of [10, 100, bytes.length >> 1, bytes.length - 10]) {
+    const damaged = Buffer.from(bytes);
+    damaged[at] = (damaged[at] ?? 0) ^ 1;
+    await refused(b, /is not a whole kleidi bundle/, ...importing(fileWith(damaged)));
+  }
+  for (const bit of [0, 7, 1_000, 3_071]) {
+    const damaged = withPart('host', (wrapped) => flipped(wrapped, bit));
+    await refused(b, /cannot be opened|another one/, ...importing(damaged));
+  }
+  const shorter = withPart('host', (wrapped) => wrapped.slice(0, -4).padEnd(512, 'A'));
+  await refused(b, /cannot be opened|another one/, ...importing(shorter));
+});
+
+test('what the bundle says of the KEK cannot be changed: ring, time, recovery', async () => {
+  const foreign = known(attacker);
+  const stolen = foreign.recipients.filter(({ role }) => role === 'recovery');
+  const hostPart = kek.recipients.filter(({ role }) => role === 'host');
+  const changes: readonly (readonly [string, string])[] = [
+    ['time', kekWith({ created: '2020-01-01T00:00:00.000Z' })],
+    ['no recovery', kekWith({ recipients: hostPart })],
+    ['a recovery key of somebody else', kekWith({ recipients: [...stolen, ...hostPart] })],
+    ['a recovery part that opens nothing', withPart('recovery', (wrapped) => flipped(wrapped, 9))],
+    ['mac', kekWith({ mac: '0'.repeat(32) })],
+  ];
+  for (const [, bundle] of changes)
+    await refused(b, /bundle says of it was changed/, ...importing(bundle));
+  const hash = kekWith({ oaepHash: 'sha256' });
+  await refused(b, /cannot be opened|was changed/, ...importing(hash));
+});
+
+test('a bundle of another ring is refused, also under the name of this one', async () => {
+  const other = await tokenOnlyHost('other');
+  const open = await requestOf(other);
+  const theirs = await createFor(other, [open]);
+  await refused(b, /of ring 'other'/, 'key', 'import', theirs.bundle, '--expect', theirs.fp);
+
+  // The host is wanted in the other ring, and asks there; the bundle is renamed.
+  const ring = readFileSync(b.ringPath);
+  writeFileSync(b.ringPath, formatRing(emptyRing('other')));
+  const asked = await requestOf(b);
+  const foreign = await createFor(other, [asked]);
+  writeFileSync(b.ringPath, ring);
+  const renamed = bundleWith({ keks: (await readBundle(foreign.bundle)).keks });
+  const args = ['key', 'import', renamed, '--expect', foreign.fp];
+  await refused(b, /bundle says of it was changed/, ...args);
+});
+
+test('a bundle for another host is refused, with and without an open request there', async () => {
+  await refused(c, /not wrapped for an open request of this host/, ...importing(made.bundle));
+  await requestOf(c);
+  await refused(c, /not wrapped for an open request of this host/, ...importing(made.bundle));
+});
+
+test('after all that the genuine bundle is taken; replayed it changes nothing, also once the KEK is gone', async () => {
+  const before = readFileSync(b.ringPath);
+  await importInto(b, made);
+  assert.equal(b.ring.keks[0]?.fp, made.fp);
+  const objects = await tokenObjects(b);
+  assert.deepEqual(
+    objects.map(({ id }) => id),
+    [made.fp],
+    'the transport key is gone',
+  );
+  const after = await everythingOf(b);
+  await importInto(b, made);
+  assert.deepEqual(await everythingOf(b), after);
+
+  // The ring file alone was lost: what the token holds is entered again.
+  writeFileSync(b.ringPath, before);
+  await importInto(b, made);
+  assert.deepEqual(await everythingOf(b), after);
+
+  // The KEK is destroyed some day: an old bundle must not bring it back.
+  writeFileSync(b.ringPath, before);
+  await destroyObjects(b, made.fp);
+  await refused(b, /not wrapped for an open request/, ...importing(made.bundle));
+  await requestOf(b);
+  await refused(b, /not wrapped for an open request/, ...importing(made.bundle));
+});

@@ -1,0 +1,102 @@
+// Hosts of one ring, and the commands that carry a KEK from one to another.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { formatRing } from '../../src/keyring/ring.ts';
+import { promote } from '../../src/keyring/transitions.ts';
+import { TestHost } from './host.ts';
+import { kleidi } from './kleidi.ts';
+import { passphrase } from './recoveryset.ts';
+import { tokenObjects } from './tokenobjects.ts';
+
+export async function good(host: TestHost, ...args: string[]): Promise<string> {
+  const { exitCode, stdout, stderr } = await host.run(...args);
+  assert.equal(exitCode, 0, `${args.join(' ')}: ${stderr}`);
+  return stdout;
+}
+
+/** A token and a ring without a KEK. */
+export async function tokenOnlyHost(ring = 'test'): Promise<TestHost> {
+  const host = new TestHost();
+  await good(host, 'provision', '--token-only', '--ring', ring);
+  return host;
+}
+
+export interface RecoveryFiles {
+  readonly key: string;
+  readonly pub: string;
+  readonly sha256: string;
+}
+
+/** As the operator does on the offline machine: without a configuration. */
+export async function makeRecovery(folder: string, name = 'recovery'): Promise<RecoveryFiles> {
+  const out = join(folder, name);
+  const args = ['recovery', 'create', '--out', out, '--passphrase-fd', '0', '--json'];
+  const { exitCode, stdout, stderr } = await kleidi(args, { input: `${passphrase}\n` });
+  assert.equal(exitCode, 0, stderr);
+  const { sha256 } = JSON.parse(stdout) as { sha256: string };
+  return { key: `${out}.key`, pub: `${out}.pub`, sha256 };
+}
+
+export interface RequestFileOf {
+  readonly path: string;
+  readonly sha256: string;
+  /** FILE=SHA256 */
+  readonly named: string;
+}
+
+let made = 0;
+
+export async function requestOf(host: TestHost, ...more: string[]): Promise<RequestFileOf> {
+  const path = join(host.folder, `request-${made++}`);
+  const { sha256 } = JSON.parse(
+    await good(host, 'key', 'request', '--out', path, '--json', ...more),
+  ) as { sha256: string };
+  return { path, sha256, named: `${path}=${sha256}` };
+}
+
+export interface MadeKek {
+  readonly fp: string;
+  readonly bundle: string;
+}
+
+/** A KEK of `host` for these requests, in a bundle in its folder. */
+export async function createFor(
+  host: TestHost,
+  requests: readonly RequestFileOf[],
+  recovery?: RecoveryFiles,
+): Promise<MadeKek> {
+  const bundle = join(host.folder, `bundle-${made++}`);
+  const named = requests.flatMap((request) => ['--for', request.named]);
+  const offline =
+    recovery === undefined ? [] : ['--recovery', `${recovery.pub}=${recovery.sha256}`];
+  const output = await good(host, 'key', 'create', ...named, ...offline, '--out', bundle, '--json');
+  return { fp: (JSON.parse(output) as { fp: string }).fp, bundle };
+}
+
+export async function importInto(host: TestHost, { fp, bundle }: MadeKek): Promise<void> {
+  await good(host, 'key', 'import', bundle, '--expect', fp);
+}
+
+export function promoteOn(host: TestHost, fp: string, generation: number): void {
+  writeFileSync(host.ringPath, formatRing(promote(host.ring, fp, generation)));
+}
+
+/** All that a refused command must leave as it was: every file but the token's, and each object of the token. */
+export async function everythingOf(host: TestHost): Promise<object> {
+  const files = readdirSync(host.folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !/\.lock$|^token\.object$/.test(entry.name))
+    .map((entry) => join(entry.parentPath, entry.name))
+    .sort();
+  const digests = files.map((file) => [
+    file,
+    createHash('sha256').update(readFileSync(file)).digest('hex'),
+  ]);
+  return { files: Object.fromEntries(digests) as object, objects: await tokenObjects(host) };
+}
+
+export function recoveryBundles(host: TestHost): string[] {
+  const folder = join(host.folder, 'state/bundles');
+  return existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : [];
+}
