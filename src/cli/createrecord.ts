@@ -6,7 +6,7 @@ import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { syncFolder, writeFileAtomically, writeNewFile } from '../files.ts';
+import { writeFileAtomically, writeNewFile } from '../files.ts';
 import { type BundleKek, formatBundle, recoveryPart } from '../keyring/bundle.ts';
 import { parseBundle } from '../keyring/bundlefile.ts';
 import type { Ring } from '../keyring/ring.ts';
@@ -33,9 +33,9 @@ export async function writeCreateRecord(
   await writeFileAtomically(createRecordPath(config), formatBundle(ring, [kek]), 0o600);
 }
 
+/** Not synced: one that comes back after a crash is found to be done. */
 export async function removeCreateRecord(config: Config): Promise<void> {
   await rm(createRecordPath(config), { force: true });
-  await syncFolder(dirname(config.ring));
 }
 
 /** The bundle for others, as the last step before the record goes. */

@@ -86,7 +86,7 @@ async function createStaged(config: Config, wish: Wish): Promise<BundleKek> {
 async function createNew(config: Config, wish: Wish): Promise<BundleKek> {
   if (wish.out !== undefined && existsSync(wish.out)) {
     throw new KleidiError('already-exists', `${wish.out} exists already`, {
-      hint: 'choose another name, or move the old file away',
+      hint: 'choose another name, or move the old file away; where key create was killed at its very end, this is its bundle: kleidi ring show lists the KEK',
     });
   }
   const ring = await readRing(config.ring);

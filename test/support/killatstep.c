@@ -1,7 +1,10 @@
 /* Loaded with LD_PRELOAD: ends the process by SIGKILL right before its Nth step
- * that changes a file (open for writing, write, chmod, fsync, rename, link,
- * unlink), counted from 1. Only in the process whose command line has the word
- * KLEIDI_KILL_WORD; the children of that process go on. */
+ * that changes a file (open for writing, write, flush, truncate, chmod, fsync,
+ * mkdir, rename, link, unlink), counted from 1. Only in the process whose command
+ * line has the word KLEIDI_KILL_WORD; the children of that process go on.
+ * Where KLEIDI_KILL_CHILD names the word of a child, its steps count too, in the
+ * file KLEIDI_KILL_COUNT that both share, and both end together: the command
+ * must lead a process group of its own. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <fcntl.h>
@@ -10,17 +13,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
+static int own;
+static int *countdown = &own;
 static int armed;
-static int countdown;
+static pid_t victim;
 static int is_file[4096];
 
-static int concerns(void) {
+static int concerns(const char *word) {
   char line[8192];
-  const char *word = getenv("KLEIDI_KILL_WORD");
   int fd = open("/proc/self/cmdline", O_RDONLY);
   ssize_t size = fd < 0 || word == NULL ? 0 : read(fd, line, sizeof line - 1);
   if (fd >= 0) close(fd);
@@ -29,21 +34,33 @@ static int concerns(void) {
   return 0;
 }
 
+static int *shared(const char *path) {
+  int fd = open(path, O_RDWR);
+  void *at = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  if (fd < 0 || at == MAP_FAILED) abort();
+  close(fd);
+  return at;
+}
+
 __attribute__((constructor)) static void arm(void) {
   const char *step = getenv("KLEIDI_KILL_STEP");
-  if (step == NULL || !concerns()) return;
-  countdown = atoi(step);
+  const char *count = getenv("KLEIDI_KILL_COUNT");
+  if (step == NULL) return;
+  if (!concerns(getenv("KLEIDI_KILL_WORD")) && !concerns(getenv("KLEIDI_KILL_CHILD"))) return;
+  own = atoi(step);
+  if (count != NULL) countdown = shared(count);
+  victim = count == NULL ? getpid() : 0;
   armed = 1;
 }
 
 static void step(void) {
-  if (armed && --countdown == 0) kill(getpid(), SIGKILL);
+  if (armed && __sync_sub_and_fetch(countdown, 1) == 0) kill(victim, SIGKILL);
 }
 
 #define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))
 
 static int opened(int fd, int flags) {
-  if (fd >= 0 && fd < 4096) is_file[fd] = (flags & O_CREAT) != 0;
+  if (fd >= 0 && fd < 4096) is_file[fd] = (flags & O_ACCMODE) != O_RDONLY;
   return fd;
 }
 static mode_t mode_of(va_list list, int flags) {
@@ -78,3 +95,12 @@ int fchmod(int fd, mode_t mode) { step(); return REAL(fchmod)(fd, mode); }
 int rename(const char *from, const char *to) { step(); return REAL(rename)(from, to); }
 int link(const char *from, const char *to) { step(); return REAL(link)(from, to); }
 int unlink(const char *path) { step(); return REAL(unlink)(path); }
+int mkdir(const char *path, mode_t mode) { step(); return REAL(mkdir)(path, mode); }
+int remove(const char *path) { step(); return REAL(remove)(path); }
+int ftruncate(int fd, off_t size) { step(); return REAL(ftruncate)(fd, size); }
+/* How SoftHSM writes: to a stream, whose own write(2) cannot be seen here. */
+int fflush(FILE *stream) {
+  int fd = stream == NULL ? -1 : fileno(stream);
+  if (fd >= 0 && fd < 4096 && is_file[fd]) step();
+  return REAL(fflush)(stream);
+}

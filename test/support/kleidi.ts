@@ -16,6 +16,8 @@ export interface Result {
 export interface RunOptions {
   readonly env?: NodeJS.ProcessEnv;
   readonly input?: string;
+  /** The command leads a process group, so that it can be killed with its children. */
+  readonly ownGroup?: boolean;
   /** Called with the running child, for tests that kill it. */
   readonly started?: (child: ChildProcess) => void;
 }
@@ -24,6 +26,7 @@ export async function kleidi(args: readonly string[], options: RunOptions = {}):
   const child = spawn(process.execPath, [program, ...args], {
     env: { ...process.env, ...options.env },
     stdio: ['pipe', 'pipe', 'pipe'],
+    detached: options.ownGroup === true,
   });
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.input ?? '');
