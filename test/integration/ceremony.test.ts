@@ -2,7 +2,7 @@
 // on all; a host that comes later gets it by the recovery key.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { copyFileSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fingerprintOfKek } from '../../src/keyring/cmac.ts';
@@ -15,6 +15,7 @@ import {
   promoteOn,
   recoveryBundles,
   requestOf,
+  rewrapInto,
   tokenOnlyHost,
 } from '../support/ceremony.ts';
 import { KmsClient } from '../support/client.ts';
@@ -29,6 +30,8 @@ const recovery = await makeRecovery(offline);
 const [a, b, c] = await Promise.all([tokenOnlyHost(), tokenOnlyHost(), tokenOnlyHost()]);
 const members = [a, b, c];
 const seed = randomBytes(32);
+/** Sealed under the first KEK. */
+let oldest: { ciphertext: Buffer; keyId: string } = { ciphertext: Buffer.alloc(0), keyId: '' };
 
 async function digestOf(host: TestHost): Promise<string> {
   return good(host, 'ring', 'digest');
@@ -77,13 +80,14 @@ test('a KEK made on A for B and C: what one seals, each opens, under the same ke
   assert.deepEqual(objects[1], objects[0], 'the same attributes as where it was made');
   assert.deepEqual(objects[2], objects[0]);
 
-  for (const host of members) promoteOn(host, made.fp, 1);
+  for (const host of members) await promoteOn(host, made.fp, 1);
   const daemons = await Promise.all(members.map((host) => host.serve()));
   const clients = members.map((host) => new KmsClient(host.socket));
   for (const from of clients) {
     const { ciphertext, keyId } = await from.encrypt(seed);
     assert.equal(keyId, `k1.test.1.${made.fp}`);
     for (const to of clients) assert.deepEqual(await to.decrypt(ciphertext, keyId), seed);
+    oldest = { ciphertext, keyId };
   }
   const live = await Promise.all(members.map((host) => good(host, 'ring', 'digest', '--live')));
   assert.equal(new Set(live).size, 1);
@@ -116,58 +120,83 @@ test('the recovery key opens the bundles of every host, and of no other KEK', as
   assert.match(foreign.stdout, /NOT recoverable/);
 });
 
-test('a fourth host gets every KEK by rewrap, its token never having seen the others', async () => {
-  await createFor(a, [await requestOf(b)], recovery);
+test('a second KEK is carried and promoted while clients call: no call fails, all stays readable', async () => {
+  const daemons = await Promise.all(members.map((host) => host.superviseServe()));
+  const clients = members.map((host) => new KmsClient(host.socket));
+  const sealed = await Promise.all(clients.map((client) => client.encrypt(seed)));
+  let isOver = false;
+  let calls = 0;
+  const calling = clients.map(async (client) => {
+    for (; !isOver; calls += 1) {
+      for (const { ciphertext, keyId } of sealed) {
+        assert.deepEqual(await client.decrypt(ciphertext, keyId), seed);
+      }
+    }
+  });
+  const made = await createFor(a, await Promise.all([requestOf(b), requestOf(c)]), recovery);
+  await Promise.all([importInto(b, made), importInto(c, made)]);
+  const openable = await Promise.all(
+    members.map((host) => good(host, 'ring', 'digest', '--openable')),
+  );
+  assert.equal(new Set(openable).size, 1);
+  for (const host of members) await promoteOn(host, made.fp, 2);
+  isOver = true;
+  await Promise.all(calling);
+  assert.ok(calls > 0);
+  const live = await Promise.all(members.map((host) => good(host, 'ring', 'digest', '--live')));
+  assert.equal(new Set(live).size, 1);
+  const [first] = clients;
+  assert.ok(first);
+  const { ciphertext, keyId } = await first.encrypt(seed);
+  assert.equal(keyId, `k1.test.2.${made.fp}`);
+  for (const client of clients) assert.deepEqual(await client.decrypt(ciphertext, keyId), seed);
+  await Promise.all(daemons.map((daemon) => daemon.stop()));
+});
+
+test('a fourth host gets every KEK by rewrap and adopts the ring, its token never having seen the others', async () => {
   const d = await tokenOnlyHost();
-  const request = await requestOf(d);
-  const out = join(offline, 'd.bundle');
-  const rewrap = ['recovery', 'rewrap', ...recoveryBundles(a), '--key', recovery.key];
-  const args = [...rewrap, '--for', request.named, '--out', out, '--passphrase-fd', '0', '--json'];
-  const { exitCode, stdout, stderr } = await kleidi(args, { input: passphrase });
-  assert.equal(exitCode, 0, stderr);
-  const { fps } = JSON.parse(stdout) as { fps: string[] };
+  const fps = await rewrapInto(d, recoveryBundles(a), recovery);
   assert.deepEqual(new Set(fps), new Set(a.ring.keks.map((kek) => kek.fp)));
   assert.equal(fps.length, 2);
-  assert.equal((await kleidi(args, { input: passphrase })).exitCode, 1, 'the file exists');
-
-  await good(d, 'key', 'import', out, '--expect', fps.join(','));
   assert.deepEqual(
     d.ring.keks.map((kek) => [kek.state, kek.recovery]),
     fps.map(() => ['staged', recovery.sha256]),
   );
   assert.equal(recoveryBundles(d).length, 2);
-  // What ring adopt does: the states of another member.
-  copyFileSync(a.ringPath, d.ringPath);
-  const daemons = await Promise.all([a.serve(), d.serve()]);
-  const [from, to] = [new KmsClient(a.socket), new KmsClient(d.socket)];
-  const sealed = await from.encrypt(seed);
-  assert.deepEqual(await to.decrypt(sealed.ciphertext, sealed.keyId), seed);
-  assert.equal((await to.status()).healthz, 'ok');
-  await Promise.all(daemons.map((daemon) => daemon.stop()));
+  const ring = join(offline, 'ring.json');
+  await good(a, 'ring', 'export', '--out', ring);
+  await good(d, 'ring', 'adopt', ring, '--expect', (await digestOf(a)).trim());
+  assert.equal(await digestOf(d), await digestOf(a));
+  await requireOpens(a, d);
 });
 
-test('where the token was lost, the ring kept and the KEKs rewrapped, the states stay', async () => {
-  const made = await createFor(c, [], recovery);
-  promoteOn(c, made.fp, 2);
-  const ring = readFileSync(c.ringPath);
-  const stranger = await tokenOnlyHost();
-  copyFileSync(c.ringPath, stranger.ringPath);
-  const request = await requestOf(stranger);
-  const out = join(offline, 'lost.bundle');
-  const rewrap = ['recovery', 'rewrap', ...recoveryBundles(c), '--key', recovery.key];
-  const args = [...rewrap, '--for', request.named, '--out', out, '--passphrase-fd', '0'];
-  assert.equal((await kleidi(args, { input: passphrase })).exitCode, 0);
-  const fps = c.ring.keks.map((kek) => kek.fp);
-  await good(stranger, 'key', 'import', out, ...fps.flatMap((fp) => ['--expect', fp]));
-  assert.deepEqual(readFileSync(stranger.ringPath), ring);
-  const listed = JSON.parse(await good(stranger, 'key', 'list', '--json')) as object[];
-  assert.equal(listed.length, fps.length);
-  assert.ok(listed.every((kek) => 'inToken' in kek && kek.inToken === true));
+test('all tokens are lost: recovery key and backup make a host that opens everything', async () => {
+  const backup = join(offline, 'backup.json');
+  await good(c, 'backup', '--out', backup);
+  const e = await tokenOnlyHost();
+  await good(e, 'restore', backup, '--generation', String(c.ring.generation));
+  assert.deepEqual(e.ring, c.ring);
+  const fps = await rewrapInto(e, recoveryBundles(e), recovery);
+  assert.equal(fps.length, 2);
+  assert.deepEqual(e.ring, c.ring, 'the states stay as they were');
+  await requireOpens(c, e);
 });
+
+/** What `from` seals, and has ever sealed, `to` opens. */
+async function requireOpens(from: TestHost, to: TestHost): Promise<void> {
+  const daemons = await Promise.all([from.serve(), to.serve()]);
+  const [one, other] = [new KmsClient(from.socket), new KmsClient(to.socket)];
+  const sealed = await one.encrypt(seed);
+  assert.deepEqual(await other.decrypt(sealed.ciphertext, sealed.keyId), seed);
+  assert.deepEqual(await other.decrypt(oldest.ciphertext, oldest.keyId), seed);
+  assert.equal((await other.status()).healthz, 'ok');
+  assert.equal((await other.status()).keyId, sealed.keyId);
+  await Promise.all(daemons.map((daemon) => daemon.stop()));
+}
 
 test('no file that travels holds a KEK in clear', async () => {
   const { key } = recovery;
-  for (const file of [key, ...recoveryBundles(a), join(offline, 'd.bundle')]) {
+  for (const file of [key, ...recoveryBundles(a), join(offline, 'backup.json')]) {
     const text = readFileSync(file, 'utf8');
     assert.ok(!text.includes('BEGIN PRIVATE') && !text.includes('BEGIN RSA'), file);
     for (const run of text.match(/[A-Za-z0-9+/=]{44,}/g) ?? []) {

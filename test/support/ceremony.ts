@@ -1,10 +1,8 @@
 // Hosts of one ring, and the commands that carry a KEK from one to another.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { formatRing } from '../../src/keyring/ring.ts';
-import { promote } from '../../src/keyring/transitions.ts';
 import { TestHost } from './host.ts';
 import { kleidi } from './kleidi.ts';
 import { passphrase } from './recoveryset.ts';
@@ -79,8 +77,27 @@ export async function importInto(host: TestHost, { fp, bundle }: MadeKek): Promi
   await good(host, 'key', 'import', bundle, '--expect', fp);
 }
 
-export function promoteOn(host: TestHost, fp: string, generation: number): void {
-  writeFileSync(host.ringPath, formatRing(promote(host.ring, fp, generation)));
+export async function promoteOn(host: TestHost, fp: string, generation: number): Promise<void> {
+  await good(host, 'key', 'promote', fp, '--generation', String(generation));
+}
+
+/** Every KEK of `from` for `to`, by the recovery key: what the operator does offline. */
+export async function rewrapInto(
+  to: TestHost,
+  bundles: readonly string[],
+  recovery: RecoveryFiles,
+): Promise<readonly string[]> {
+  const request = await requestOf(to);
+  const out = join(to.folder, `rewrapped-${made++}`);
+  const args = ['--key', recovery.key, '--for', request.named, '--out', out];
+  const { exitCode, stdout, stderr } = await kleidi(
+    ['recovery', 'rewrap', ...bundles, ...args, '--passphrase-fd', '0', '--json'],
+    { input: passphrase },
+  );
+  assert.equal(exitCode, 0, stderr);
+  const { fps } = JSON.parse(stdout) as { fps: string[] };
+  await good(to, 'key', 'import', out, '--expect', fps.join(','));
+  return fps;
 }
 
 /** All that a refused command must leave as it was: every file but the token's, and each object of the token. */
