@@ -1,20 +1,15 @@
-// Asks a person to type what is about to be lost. Where nobody is there to be
-// asked, the answer is no.
-import { createInterface } from 'node:readline/promises';
+// Has a person type what is about to be lost. Where nobody is there to be asked,
+// the answer is no.
 import { KleidiError } from '../errors.ts';
+import { ask, isAnswerable } from './ask.ts';
 import { usage } from './verb.ts';
 
-/** @throws KleidiError usage where standard input is no terminal, refused where another text is typed */
+/** @throws KleidiError usage where there is no terminal, refused where another text is typed */
 export async function requireTyped(text: string, consequence: string): Promise<void> {
-  if (!process.stdin.isTTY) throw usage(`${consequence}: confirm with --yes`);
-  const asked = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    const answer = await asked.question(`${consequence}.\nType ${text} to go on: `);
-    if (answer.trim() === text) return;
-  } finally {
-    asked.close();
-  }
+  if (!isAnswerable()) throw usage(`${consequence}: confirm with --yes`);
+  const answer = await ask(`${consequence}.\nType ${text} to go on: `);
+  if (answer.trim() === text) return;
   throw new KleidiError('refused', 'not confirmed, nothing was changed', {
-    hint: 'type it exactly',
+    hint: 'type the whole fingerprint',
   });
 }

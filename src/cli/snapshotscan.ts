@@ -115,7 +115,8 @@ function verdict(kind: Finding['kind'], obstacle: string | null, example: string
   return obstacle === null ? 'opens' : `NO: ${obstacle}; for example ${example}`;
 }
 
-function showVerification({ seeds, objects, failures }: Verification): void {
+function showVerification({ seeds, objects, failures, elsewhere }: Verification): void {
   print(`\nverified: the token opens ${seeds} sealed seeds, and they open ${objects} objects`);
+  if (elsewhere > 0) warn(`${elsewhere} sealed seeds are under KEKs outside the token: not tried`);
   for (const { example, keyId, why } of failures) warn(`${example} (${keyId}): ${why}`);
 }

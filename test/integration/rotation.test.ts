@@ -3,15 +3,13 @@
 // call fails.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { cpSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ServiceError } from '@grpc/grpc-js';
 import { parseKeyId } from '../../src/keyring/keyid.ts';
+import { createFor, good, importInto, requestOf, tokenOnlyHost } from '../support/ceremony.ts';
 import { KmsClient } from '../support/client.ts';
-import { TestHost } from '../support/host.ts';
-import { memberLike } from '../support/member.ts';
+import type { TestHost } from '../support/host.ts';
 
 interface Sealed {
   readonly seed: Buffer;
@@ -19,15 +17,20 @@ interface Sealed {
   readonly keyId: string;
 }
 
-const a = await TestHost.provisioned();
-const hosts = [a, memberLike(a), memberLike(a)];
+const a = await tokenOnlyHost();
+const others = [await tokenOnlyHost(), await tokenOnlyHost()];
+const hosts = [a, ...others];
+const first = await stageEverywhere();
+for (const host of hosts) await good(host, 'key', 'promote', first, '--generation', '1');
 for (const host of hosts) await host.superviseServe();
-const first = a.ring.keks[0]?.fp ?? '';
 
-async function good(host: TestHost, ...args: string[]): Promise<string> {
-  const { exitCode, stdout, stderr } = await host.run(...args);
-  assert.equal(exitCode, 0, `${args.join(' ')}: ${stderr}`);
-  return stdout.trim();
+/** Made on one host for the others, and imported there: no host writes with it yet. */
+async function stageEverywhere(): Promise<string> {
+  const requests = [];
+  for (const host of others) requests.push(await requestOf(host));
+  const made = await createFor(a, requests);
+  for (const host of others) await importInto(host, made);
+  return made.fp;
 }
 
 /** One answer for all hosts, or a failure. */
@@ -103,14 +106,8 @@ test('a rotation and its rollback over three hosts fail no call, and old data op
   await sleep(500);
   const old = load.sealed.at(-1) ?? assert.fail('nothing sealed yet');
 
-  // The new KEK: staged on every host before any host writes with it.
-  const { fp } = JSON.parse(await good(a, 'key', 'create', '--json')) as { fp: string };
-  for (const host of hosts.slice(1)) {
-    cpSync(a.tokens, host.tokens, { recursive: true });
-    const file = join(host.folder, 'staged.json');
-    await good(a, 'ring', 'export', '--out', file);
-    await good(host, 'ring', 'adopt', file, '--expect', await good(a, 'ring', 'digest'));
-  }
+  const fp = await stageEverywhere();
+  await sleep(1_500);
   await same('ring', 'digest', '--openable', '--live');
 
   for (const host of hosts) await good(host, 'key', 'promote', fp, '--generation', '2');

@@ -92,7 +92,7 @@ test('what etcd holds is listed by resource, provider and key id, and opened by 
     [report.checksum, report.notOpenable, report.secretsInClear, report.highestGeneration],
     [true, 0, 0, 1],
   );
-  assert.deepEqual(report.verification, { seeds: 3, objects: 3, failures: [] });
+  assert.deepEqual(report.verification, { seeds: 3, objects: 3, failures: [], elsewhere: 0 });
   assert.ok(!text.includes(content.toString()) && !text.includes(content.toString('base64')));
   const after = statSync(file);
   assert.deepEqual([after.mtimeMs, after.ino], [before.mtimeMs, before.ino], 'read-only');
