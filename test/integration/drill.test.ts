@@ -13,33 +13,20 @@ import {
   makeRecovery,
   recoveryBundles,
   requestOf,
+  rewrapInto,
   tokenOnlyHost,
 } from '../support/ceremony.ts';
 import { KmsClient } from '../support/client.ts';
 import { Etcd } from '../support/etcd.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { TestHost } from '../support/host.ts';
-import { kleidi } from '../support/kleidi.ts';
 import { newSeed, sealObject } from '../support/kubestore.ts';
-import { passphrase } from '../support/recoveryset.ts';
 import { missingTool } from '../support/skip.ts';
 
 const offline = temporaryFolder();
 const recovery = await makeRecovery(offline);
 const content = Buffer.from('what must not be lost');
 let files = 0;
-
-/** Request here, rewrap on the offline machine, import here. */
-async function bringKeks(to: TestHost, bundlesOf: TestHost): Promise<void> {
-  const request = await requestOf(to);
-  const out = join(offline, `rewrapped-${files++}`);
-  const rewrap = ['recovery', 'rewrap', ...recoveryBundles(bundlesOf), '--key', recovery.key];
-  const args = [...rewrap, '--for', request.named, '--out', out, '--passphrase-fd', '0', '--json'];
-  const { exitCode, stdout, stderr } = await kleidi(args, { input: passphrase });
-  assert.equal(exitCode, 0, stderr);
-  const { fps } = JSON.parse(stdout) as { fps: string[] };
-  await good(to, 'key', 'import', out, '--expect', fps.join(','));
-}
 
 async function adoptRing(to: TestHost, from: TestHost): Promise<void> {
   const file = join(offline, `ring-${files++}`);
@@ -85,7 +72,7 @@ test('from nothing: backup, recovery key and snapshot make a host that opens eve
   const generation = String(Number(highestGeneration) + 1);
   await good(host, 'restore', backup, '--generation', generation);
   const again = await host.serve();
-  await bringKeks(host, host);
+  await rewrapInto(host, recoveryBundles(host), recovery);
   const restored = new KmsClient(host.socket);
   await again.event('serving');
   assert.equal((await restored.status()).keyId, `k1.prod.4.${fp}`, 'never announced before');
@@ -118,7 +105,7 @@ test('a fourth host joins, and one that slept through two rotations comes back',
   const d = await tokenOnlyHost();
   for (const late of [c, d]) {
     const lateDaemon = await late.superviseServe();
-    await bringKeks(late, a);
+    await rewrapInto(late, recoveryBundles(a), recovery);
     await adoptRing(late, a);
     assert.deepEqual(
       await good(late, 'ring', 'digest', '--live'),

@@ -3,8 +3,18 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+
 import { once } from 'node:events';
-import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import type { StateResponse } from '../../src/kms/contract.ts';
@@ -68,7 +78,7 @@ async function typed(host: TestHost, answer: string, ...args: string[]): Promise
   return shown;
 }
 
-test('promote announces the new id before it returns, is safe to repeat, and rolls back by promoting', async () => {
+test('promote announces the new id before it returns, is safe to repeat, and rolls back by promoting', async (t) => {
   const host = await TestHost.provisioned();
   const first = host.ring.keks[0]?.fp ?? '';
   const second = await createKek(host);
@@ -80,6 +90,10 @@ test('promote announces the new id before it returns, is safe to repeat, and rol
   const keyId = `k1.test.2.${second}`;
   assert.equal((await client.status()).keyId, keyId, 'announced already');
   assert.deepEqual(done, { ...done, fp: second, generation: 2, keyId, announced: true });
+  const { time } = await daemon.event('ring-changed');
+  const tookMs = Number(time) - statSync(host.ringPath).mtimeMs;
+  t.diagnostic(`taken up ${tookMs.toFixed(0)} ms after the ring was written`);
+  assert.ok(tookMs < 3_000, 'a second, and what a busy machine adds');
   assert.equal((await client.encrypt(seed)).keyId, keyId);
   assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);
   const written = readFileSync(host.ringPath, 'utf8');
