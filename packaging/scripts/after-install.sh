@@ -32,7 +32,7 @@ provision() {
 
 # The file alone: no API server is told of it.
 write_apiserver_config() {
-  if kleidi apiserver config --help >/dev/null 2>&1; then try kleidi apiserver config --write; fi
+  try kleidi apiserver config --write
 }
 
 start() {

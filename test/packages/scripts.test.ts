@@ -12,7 +12,6 @@ const firstInstall = [
   'systemctl --no-reload preset kleidi.socket kleidi.service',
   'systemctl daemon-reload',
   'kleidi provision',
-  'kleidi apiserver config --help',
   'kleidi apiserver config --write',
   'systemctl start kleidi.socket',
   'systemctl start kleidi.service',
