@@ -6,6 +6,7 @@ import { readRing } from '../keyring/ringfile.ts';
 import { askState } from './askstate.ts';
 import { type Colour, paint, print, printJson } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
+import { vaultKeks } from './vaultkeks.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
 const groups = checks.map(({ group }) => group);
@@ -48,6 +49,7 @@ function subjectOf(configPath: string): Subject {
     config,
     ring: once(() => readRing(config().ring)),
     keks: once(() => new TokenCommand(config()).list()),
+    vaultKeks: once(() => vaultKeks(config())),
     state: once(() => askState(config().socket)),
   };
 }

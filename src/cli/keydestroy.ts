@@ -65,18 +65,16 @@ async function destroy(
   const next = await without(config, ring, fp);
   if (next !== ring) await writeRing(config.ring, next);
   await awaitDaemon(config, next, before);
-  return new TokenCommand(config).destroy(fp);
+  const isInVault = ring.keks.some((kek) => kek.fp === fp && kek.provider === 'vault');
+  if (!isInVault) return new TokenCommand(config).destroy(fp);
+  note('Vault still holds its key: raise min_decryption_version, then trim the Transit key');
+  return true;
 }
 
 /** What an interrupted command has left in the token alone may be destroyed, too. */
 async function without(config: Config, ring: Ring, fp: Fingerprint): Promise<Ring> {
   const kek = ring.keks.find((each) => each.fp === fp);
-  if (kek !== undefined) {
-    if (kek.provider === 'pkcs11') return remove(ring, fp);
-    throw new KleidiError('refused', `KEK ${fp} is kept by ${kek.provider}, not by a token`, {
-      hint: 'destroy it there',
-    });
-  }
+  if (kek !== undefined) return remove(ring, fp);
   if ((await new TokenCommand(config).list()).some((each) => each.fp === fp)) return ring;
   throw new KleidiError('refused', `KEK ${fp} is neither in the ring nor in the token`, {
     hint: 'kleidi key list; if it was destroyed before, all is done',

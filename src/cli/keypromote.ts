@@ -7,10 +7,9 @@ import { type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { promote } from '../keyring/transitions.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { parseFingerprint, requireInToken } from './fingerprint.ts';
+import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson } from './terminal.ts';
-import { TokenCommand } from './tokencommand.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
 export const keyPromote: Verb = {
@@ -54,7 +53,10 @@ async function change(config: Config, fp: Fingerprint, wanted: number | undefine
   const isDone = writeKekOf(ring)?.fp === fp;
   const next = promote(ring, fp, wanted ?? ring.generation + (isDone ? 0 : 1));
   if (next === ring) return ring;
-  await requireInToken(new TokenCommand(config), [fp]);
+  await requireHeld(
+    config,
+    next.keks.filter((kek) => kek.fp === fp),
+  );
   await writeRing(config.ring, next);
   return next;
 }

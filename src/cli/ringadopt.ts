@@ -9,10 +9,9 @@ import { ringDigest } from '../keyring/digest.ts';
 import { parseRing, type Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import type { StateResponse } from '../kms/contract.ts';
-import { requireInToken } from './fingerprint.ts';
+import { requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
-import { TokenCommand } from './tokencommand.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
 export const ringAdopt: Verb = {
@@ -78,14 +77,10 @@ async function change(config: Config, other: Ring): Promise<Ring> {
   const local = await readRingIfWhole(config.ring);
   const next = adopt(local, other);
   if (local !== undefined && ringDigest(local) === ringDigest(next)) return local;
-  const needed = next.keks.filter((kek) => kek.state !== 'retired');
-  await requireInToken(
-    new TokenCommand(config),
-    needed.filter((kek) => kek.provider === 'pkcs11').map((kek) => kek.fp),
+  await requireHeld(
+    config,
+    next.keks.filter((kek) => kek.state !== 'retired'),
   );
-  for (const kek of needed.filter(({ provider }) => provider !== 'pkcs11')) {
-    warn(`KEK ${kek.fp} is kept by ${kek.provider}: not looked for here`);
-  }
   await writeRing(config.ring, next);
   for (const kek of forgotten(local, next)) {
     warn(

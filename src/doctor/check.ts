@@ -27,6 +27,8 @@ export interface Subject {
   ring(): Promise<Ring>;
   /** The KEKs in the token. @throws KleidiError where it cannot be opened */
   keks(): Promise<readonly KekDescription[]>;
+  /** The versions of the Transit key. @throws KleidiError vault-* */
+  vaultKeks(): Promise<readonly { readonly fp: string; readonly version: number }[]>;
   /** Of the running daemon. @throws KleidiError not-running */
   state(): Promise<StateResponse>;
 }

@@ -11,11 +11,13 @@ import { selinux } from './selinux.ts';
 import { socket } from './socket.ts';
 import { token } from './token.ts';
 import { unit } from './unit.ts';
+import { vault } from './vault.ts';
 
 export const checks: readonly Check[] = [
   configuration,
   credential,
   token,
+  vault,
   ring,
   socket,
   unit,

@@ -23,7 +23,16 @@ function subjectIn(root: string): Subject {
   const configPath = join(root, 'kleidi.yaml');
   put(configPath, `encryptionConfig: ${join(root, 'encryption.yaml')}\n`);
   const config = () => loadConfig(configPath);
-  return { configPath, root, isRoot: true, config, ring: asked, keks: asked, state: asked };
+  return {
+    configPath,
+    root,
+    isRoot: true,
+    config,
+    ring: asked,
+    keks: asked,
+    vaultKeks: asked,
+    state: asked,
+  };
 }
 
 /** As `systemctl show` of systemd 252 prints it. */

@@ -1,0 +1,60 @@
+// kleidi key import --vault-version: a version of the Transit key becomes a
+// staged KEK of the ring. Nothing moves: Vault keeps it, every host names it.
+import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { stage } from '../keyring/transitions.ts';
+import { print, printJson } from './terminal.ts';
+import { type VaultKek, vaultKeks } from './vaultkeks.ts';
+import { usage } from './verb.ts';
+
+/** Safe to repeat. @throws KleidiError usage, refused, vault-* */
+export async function importVaultVersion(
+  configPath: string,
+  version: string,
+  expected: string | undefined,
+  json: boolean,
+): Promise<number> {
+  if (!/^[1-9][0-9]{0,8}$/.test(version))
+    throw usage(`'${version}' is no version: a number from 1`);
+  const config = loadConfig(configPath);
+  const kek = await find(config, Number(version), expected);
+  const ring = await withRingLock(config.ring, () => stageIn(config, kek));
+  const state = ring.keks.find(({ fp }) => fp === kek.fp)?.state ?? 'staged';
+  if (json) printJson({ keks: [{ fp: kek.fp, state, version: kek.version }] });
+  else print(`KEK ${kek.fp}, version ${kek.version} of the Transit key, is ${state}`);
+  return 0;
+}
+
+async function find(
+  config: Config,
+  version: number,
+  expected: string | undefined,
+): Promise<VaultKek> {
+  const keks = await vaultKeks(config);
+  const kek = keks.find((each) => each.version === version);
+  if (kek === undefined) {
+    const there = keks.map((each) => each.version).join(', ');
+    throw new KleidiError(
+      'refused',
+      `Transit key '${config.vault.key}' has no usable version ${version}`,
+      {
+        hint: `there are: ${there}; rotate it in Vault first, or lower min_decryption_version`,
+      },
+    );
+  }
+  if (expected === undefined || expected === kek.fp) return kek;
+  throw new KleidiError('refused', `version ${version} is KEK ${kek.fp}, not the expected one`, {
+    hint: 'this host asks another Vault, mount or key than the one that you compare with',
+  });
+}
+
+async function stageIn(config: Config, { fp }: VaultKek): Promise<Ring> {
+  const ring = await readRing(config.ring);
+  if (ring.keks.some((kek) => kek.fp === fp)) return ring;
+  const created = new Date().toISOString();
+  const next = stage(ring, { fp, provider: 'vault', recovery: null, created });
+  await writeRing(config.ring, next);
+  return next;
+}

@@ -1,0 +1,67 @@
+// Doctor's group vault: whether Vault answers, lets this host in, and holds what
+// the ring names. Says nothing on a host that does not use it.
+import type { Config } from '../config.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { type Check, type Finding, fail, failure, ok, warn } from './check.ts';
+
+export const vault: Check = {
+  group: 'vault',
+  needsConfig: true,
+
+  async run(subject) {
+    const config = subject.config();
+    const ring = await subject.ring().catch(() => undefined);
+    const named = ring?.keks.filter((kek) => kek.provider === 'vault') ?? [];
+    if (config.vault.address.length === 0) return named.length === 0 ? [] : [notConfigured()];
+    const findings = [...clusterFindings(config)];
+    try {
+      const versions = await subject.vaultKeks();
+      const held = ok(`Transit key '${config.vault.key}' has ${versions.length} usable versions`);
+      return [...findings, held, ...ringFindings(ring, versions)];
+    } catch (error) {
+      return [...findings, failure(error)];
+    }
+  },
+};
+
+type Versions = readonly { readonly fp: string; readonly version: number }[];
+
+function notConfigured(): Finding {
+  return fail(
+    'the ring names a KEK in Vault, and vault.address is not set',
+    'set vault.address and vault.auth as on the other hosts',
+  );
+}
+
+/** A Vault that needs the cluster cannot help to start it. */
+function clusterFindings({ vault: { address } }: Config): Finding[] {
+  return address
+    .filter((each) => /\.svc(\.|:|$)|\.cluster\.local/.test(each))
+    .map((each) =>
+      warn(
+        `${each} is a name inside a cluster: if it is the one whose Secrets kleidi seals, neither starts without the other`,
+        'run Vault outside of it',
+      ),
+    );
+}
+
+function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {
+  const named = ring?.keks.filter((kek) => kek.provider === 'vault') ?? [];
+  const lacking = named.filter(
+    (kek) => kek.state !== 'retired' && !versions.some(({ fp }) => fp === kek.fp),
+  );
+  const newer = versions.filter(({ fp }) => !named.some((kek) => kek.fp === fp)).at(-1);
+  return [
+    ...lacking.map(({ fp }) =>
+      fail(`Vault has no usable version for KEK ${fp}`, 'lower min_decryption_version of the key'),
+    ),
+    ...(newer === undefined
+      ? []
+      : [
+          warn(
+            `version ${newer.version} of the Transit key is not in the ring`,
+            `on every host: kleidi key import --vault-version ${newer.version}`,
+          ),
+        ]),
+  ];
+}
