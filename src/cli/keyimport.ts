@@ -12,10 +12,12 @@ import { ringEntry, storeRecoveryBundle } from './createkek.ts';
 import { parseFingerprint } from './fingerprint.ts';
 import { print, printJson, warn } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
+import { importVaultVersion } from './vaultimport.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
 export const keyImport: Verb = {
   help: `usage: kleidi key import BUNDLE --expect FP[,FP]... [--json]
+       kleidi key import --vault-version N [--expect FP] [--json]
 
 Takes the KEKs of a bundle that was made for the open request of this host.
 Nothing is kept unless every KEK is what it should be. Then the request is
@@ -23,16 +25,26 @@ closed: another import needs another request.
 
   --expect FP   the fingerprint of each KEK in the bundle, from the host that
                 made it (key create, ring show), by a way that nobody can change
+  --vault-version N   instead of a bundle: version N of the Transit key becomes a
+                staged KEK; the same on every host
 
 example: kleidi key import kek.bundle --expect 0123456789abcdef0123456789abcdef`,
   run: importBundle,
 };
 
 async function importBundle(args: readonly string[]): Promise<number> {
-  const options = parse(args, { expect: 'texts' }, { least: 1, most: 1 });
+  const options = parse(args, { expect: 'texts', 'vault-version': 'text' }, { least: 0, most: 1 });
+  const version = options.text('vault-version');
+  const [file] = options.positionals;
+  if ((file === undefined) !== (version !== undefined))
+    throw usage('a BUNDLE, or --vault-version N?');
+  if (version !== undefined) {
+    const [fp] = options.texts('expect');
+    return importVaultVersion(options.configPath, version, fp, options.json);
+  }
   const expected = readExpected(options.texts('expect'));
   const config = loadConfig(options.configPath);
-  const bundle = await readBundle(options.positionals[0] ?? '');
+  const bundle = await readBundle(file ?? '');
   requireExpected(bundle, expected);
   const imported = await withRingLock(config.ring, () => takeIn(config, bundle));
   report(await readRing(config.ring), bundle, imported, options.json);

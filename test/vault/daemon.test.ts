@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseRing, type Ring } from '../../src/keyring/ring.ts';
 import { readRing, writeRing } from '../../src/keyring/ringfile.ts';
-import { promote, stage } from '../../src/keyring/transitions.ts';
+import { promote } from '../../src/keyring/transitions.ts';
 import type { VaultAuth } from '../../src/providers/vault/settings.ts';
 import { VaultProvider } from '../../src/providers/vault/vault.ts';
 import { KmsClient } from '../support/client.ts';
@@ -59,16 +59,12 @@ await onVault(async (server) => {
         calls += 1;
       }
     })();
-    await change((ring) =>
-      stage(ring, {
-        fp: vaultFp,
-        provider: 'vault',
-        recovery: null,
-        created: new Date().toISOString(),
-      }),
-    );
+    const imported = await host.run('key', 'import', '--vault-version', '1', '--json');
+    const due = { keks: [{ fp: vaultFp, state: 'staged', version: 1 }] };
+    assert.deepEqual(JSON.parse(imported.stdout || '{}'), due, imported.stderr);
     await until(async () => (await host.run('status', '--json')).stdout.includes('Vault Transit'));
-    await change((ring) => promote(ring, vaultFp, 2));
+    const promoted = await host.run('key', 'promote', vaultFp);
+    assert.equal(promoted.exitCode, 0, promoted.stderr);
     await until(writes(vaultFp));
     const inVault = await client.encrypt(seed);
     assert.equal(inVault.ciphertext.readUInt8(3), 2);
