@@ -24,9 +24,10 @@ export async function ask(question: string): Promise<string> {
  * @throws KleidiError refused where the person ends it with Ctrl-C or Ctrl-D
  */
 export async function askSecret(question: string): Promise<Buffer> {
-  prompt(question);
+  // Before the question: who answers at once would else be seen.
   process.stdin.setRawMode(true);
   try {
+    prompt(question);
     return await readRawLine();
   } finally {
     process.stdin.setRawMode(false);

@@ -12,6 +12,7 @@ import { emptyRing, type Ring, type RingKek, writeKekOf } from '../keyring/ring.
 import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { promote, stage } from '../keyring/transitions.ts';
 import { tokenFolder, tokenOwner } from '../providers/pkcs11/child.ts';
+import { confirmKeys, recoveryClaims } from './confirm.ts';
 import { createKek, recoveryBundlePath, ringEntry } from './createkek.ts';
 import { ensurePin } from './pins.ts';
 import { planProvision, type Wish } from './provisionplan.ts';
@@ -76,6 +77,7 @@ async function carryOut(
     await new TokenCommand(config).list();
     return false;
   }
+  await confirmKeys(recoveryClaims(recovery, undefined));
   const begun: ProvisionRecord =
     plan.kind === 'go-on' ? plan.record : { format: 1, ...pick(wish), done: false };
   await writeRecord(config, begun);
