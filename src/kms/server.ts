@@ -14,8 +14,8 @@ import { Sessions } from './sessions.ts';
 
 /** kube-apiserver never sends more than a few KiB. */
 const maxMessageBytes = 64 * 1024;
-/** An API server leaves within milliseconds of the GOAWAY. */
-const dismissMs = 1_000;
+/** For clients that do not read: all others have their GOAWAY within milliseconds. */
+const dismissMs = 500;
 const failureLineEveryMs = 10_000;
 const maxUidCharacters = 64;
 

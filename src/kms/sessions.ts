@@ -1,56 +1,50 @@
 // The HTTP/2 sessions that carry calls, so that clients can be asked to go
-// without losing a call (RFC 9113, 6.8): first a GOAWAY that still admits every
-// stream on its way to us, and only when the clients have gone the final one.
-// grpc-js sends just the final one, which drops calls that cross it.
+// without losing a call (RFC 9113, 6.8): a GOAWAY that names the last call taken,
+// then a moment until it is on its way. Clients repeat what came later elsewhere.
+// grpc-js destroys a session before its GOAWAY is written, which loses calls; and
+// after a GOAWAY nghttp2 ignores new calls, so one that promises more loses them.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { constants, type Http2Session, type Http2Stream } from 'node:http2';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** grpc-js keeps its sessions to itself; Node announces every stream with its session. */
 const channel = 'http2.server.stream.created';
-const allStreams = 2 ** 31 - 1;
+/** For connections just accepted: their first call shows them here. */
+const lingerMs = 20;
 
 export class Sessions {
   readonly #open = new Set<Http2Session>();
   #leaving = false;
-  #emptied: (() => void) | undefined;
 
   constructor() {
     subscribe(channel, this.#streamCreated);
   }
 
-  /** Asks every client to go on elsewhere; resolves when they have, or after `timeoutMs`. */
+  /** Asks every client to go on elsewhere; resolves when all are told, or after `timeoutMs`. */
   async dismiss(timeoutMs: number): Promise<void> {
     this.#leaving = true;
     for (const session of this.#open) dismissOne(session);
-    if (this.#open.size > 0) await this.#emptyWithin(timeoutMs);
+    const endMs = performance.now() + timeoutMs;
+    do await sleep(Math.min(lingerMs, timeoutMs));
+    while ([...this.#open].some(isUntold) && performance.now() < endMs);
     unsubscribe(channel, this.#streamCreated);
-  }
-
-  #emptyWithin(timeoutMs: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(resolve, timeoutMs);
-      this.#emptied = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   }
 
   readonly #streamCreated = (message: unknown): void => {
     const { session } = (message as { stream: Http2Stream }).stream;
     if (session === undefined || this.#open.has(session)) return;
     this.#open.add(session);
-    session.once('close', () => this.#closed(session));
+    session.once('close', () => this.#open.delete(session));
     if (this.#leaving) dismissOne(session);
   };
-
-  #closed(session: Http2Session): void {
-    this.#open.delete(session);
-    if (this.#open.size === 0) this.#emptied?.();
-  }
 }
 
 function dismissOne(session: Http2Session): void {
   if (session.closed || session.destroyed) return;
-  session.goaway(constants.NGHTTP2_NO_ERROR, allStreams);
+  session.goaway(constants.NGHTTP2_NO_ERROR);
+}
+
+/** Node writes frames a turn of the event loop later; a slow reader may hold them up. */
+function isUntold(session: Http2Session): boolean {
+  return !session.destroyed && (session.state.outboundQueueSize ?? 0) > 0;
 }
