@@ -1,7 +1,7 @@
 // What goes wrong on a host, each with a client waiting all the time: a clear
 // line with the fix, no loop, the socket stays, and it serves as soon as it is mended.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { installedHost } from '../support/installed.ts';
 import { onHosts, type SystemHost } from '../support/systemhost.ts';
@@ -100,6 +100,7 @@ await onHosts(async () => {
   const host = await installedHost();
   host.write('/root/waiter.js', waiter);
   const client = host.spawn('exec /usr/lib/kleidi/bin/node /root/waiter.js');
+  after(() => client.kill());
 
   for (const fault of faults) {
     test(fault.name, async (t) => {
