@@ -48,7 +48,11 @@ function check(): boolean {
 async function runStage({ name, budgetMinutes, files }: Stage, total: Counts): Promise<void> {
   const startMs = Date.now();
   say(`== ${name}: ${files.length} files`);
-  const stream = run({ files: [...files].sort(), concurrency: 2, timeout: budgetMinutes * 60_000 });
+  const stream = run({
+    files: [...files].sort(),
+    concurrency: 2,
+    timeout: Math.max(budgetMinutes, 5) * 60_000,
+  });
   stream.on('test:pass', ({ skip, details }) => {
     if (details.type === 'suite') return;
     if (skip === undefined) total.passed += 1;
