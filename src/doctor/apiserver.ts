@@ -2,14 +2,13 @@
 // reads names our socket, by the rules of its strict decoder, and the API
 // server of this host is told to read it.
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parse } from 'yaml';
+import { findInstallations } from '../apiserver/installation.ts';
+import { flagPath, isFlagged } from '../apiserver/plan.ts';
 import type { Config } from '../config.ts';
 import { isErrno } from '../files.ts';
 import { type Check, type Finding, fail, ok, type Subject, warn } from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
-
-const staticPod = 'etc/kubernetes/manifests/kube-apiserver.yaml';
 
 export const apiserver: Check = {
   group: 'apiserver',
@@ -25,7 +24,7 @@ export const apiserver: Check = {
       return [
         modeFinding(path, found, 0o600),
         ...configurationFindings(text, config),
-        ...flagFindings(subject, path),
+        ...flagFindings(subject, config),
       ];
     } catch (error) {
       if (!isErrno(error, 'EACCES')) throw error;
@@ -91,13 +90,12 @@ function providersIn(text: string): Record<string, unknown>[] | undefined {
   }
 }
 
-/** Of kubeadm's static pod; elsewhere `kleidi apiserver status` knows where to look. */
-function flagFindings({ root }: Subject, path: string): Finding[] {
-  const manifest = join(root, staticPod);
-  if (statOf(manifest) === undefined) return [];
-  const flag = /--encryption-provider-config=([^\s"']+)/.exec(readFileSync(manifest, 'utf8'))?.[1];
-  if (flag === path) return [ok(`kube-apiserver reads ${path}`)];
-  const what =
-    flag === undefined ? 'has no --encryption-provider-config' : `reads ${flag}, not ${path}`;
-  return [warn(`kube-apiserver ${what} (${manifest})`, 'kleidi apiserver plan')];
+/** Whether what runs kube-apiserver on this host names our file. */
+function flagFindings({ root }: Subject, config: Config): Finding[] {
+  const paths = { socket: config.socket, config: config.encryptionConfig };
+  return findInstallations(root).map((installation) => {
+    const where = `${installation.kind} (${flagPath(installation)})`;
+    if (isFlagged(root, installation, paths)) return ok(`kube-apiserver reads it, by ${where}`);
+    return warn(`kube-apiserver of ${where} does not read it yet`, 'kleidi apiserver plan');
+  });
 }

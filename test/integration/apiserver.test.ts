@@ -33,6 +33,13 @@ async function phase(): Promise<unknown> {
   return (JSON.parse(stdout) as { phase: unknown }).phase;
 }
 
+test('detect says what runs kube-apiserver, config prints the file', async () => {
+  const { stdout } = await apiserver('detect', '--json');
+  assert.equal(JSON.parse(stdout).found[0].distribution, 'kubeadm');
+  const printed = await host.run('apiserver', 'config');
+  assert.match(printed.stdout, new RegExp(`endpoint: unix://${host.socket}`));
+});
+
 test('plan shows a diff and changes nothing', async () => {
   const { exitCode, stdout, stderr } = await apiserver('plan');
   assert.equal(exitCode, 0, stderr);

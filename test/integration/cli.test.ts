@@ -136,3 +136,11 @@ test('no output of any verb holds a PIN, and --json prints one object', async ()
     for (const secret of secrets) assert.ok(!`${stdout}${stderr}`.includes(secret), args.join(' '));
   }
 });
+
+test('config fields names every field with its meaning', async () => {
+  const { exitCode, stdout } = await kleidi(['config', 'fields', '--json']);
+  assert.equal(exitCode, 0);
+  const fields = JSON.parse(stdout) as { name: string; doc: string }[];
+  assert.ok(fields.some(({ name }) => name === 'pkcs11.pin'));
+  for (const { name, doc } of fields) assert.ok(doc.length > 10, name);
+});

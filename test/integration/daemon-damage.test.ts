@@ -2,7 +2,7 @@
 // keeps keys without a MAC, so a flip can silently make another key of it.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -46,6 +46,11 @@ async function firstAnswer(): Promise<string> {
   return keyId;
 }
 
+/** Else crashes by the damage of an earlier start would keep the module from being opened. */
+function forgetCrashes(): void {
+  rmSync(join(host.folder, 'run/start.json'), { force: true });
+}
+
 async function startWith(at: number): Promise<{ answer: string; daemon: Daemon }> {
   flip(at);
   const daemon = await host.superviseServe({ restartMs: 20 });
@@ -73,7 +78,6 @@ test('a byte flipped in the key object is noticed at start or is harmless', asyn
     }
     await daemon.stop();
     // The supervisor's socket stays behind, as its holder's would not.
-    const { rmSync } = await import('node:fs');
     rmSync(host.socket, { force: true });
   }
   writeFileSync(object, whole);
@@ -83,6 +87,7 @@ test('a byte flipped in the key object is noticed at start or is harmless', asyn
 
 test('damage while running is reported within a verifier interval and memory serves on', async () => {
   writeFileSync(object, whole);
+  forgetCrashes();
   const daemon = await host.serve();
   const client = new KmsClient(host.socket);
   const good = await client.encrypt(seed);
@@ -101,6 +106,7 @@ test('damage while running is reported within a verifier interval and memory ser
 
 test('a token that is restored is taken up again without a restart by hand', async () => {
   writeFileSync(object, Buffer.alloc(whole.length, 1));
+  forgetCrashes();
   const daemon = await host.serve();
   const client = new KmsClient(host.socket);
   await assert.rejects(client.encrypt(seed), { code: 9 });

@@ -30,7 +30,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   kms: ['', 'kms', 'keyring', 'providers'],
   host: ['', 'host', 'kms', 'keyring', 'providers'],
   snapshot: ['', 'snapshot', 'kms', 'keyring', 'providers'],
-  doctor: ['', 'doctor', 'host', 'kms', 'keyring', 'providers'],
+  doctor: ['', 'apiserver', 'doctor', 'host', 'kms', 'keyring', 'providers'],
   cli: ['', 'apiserver', 'cli', 'doctor', 'host', 'kms', 'keyring', 'providers', 'snapshot'],
   '': [''],
 };

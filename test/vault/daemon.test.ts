@@ -47,6 +47,14 @@ await onVault(async (server) => {
 
   const writes = (fp: string) => async () => (await client.status()).keyId.endsWith(fp);
 
+  test('the printed policy is one that Vault takes, doctor looks at the key', async () => {
+    const policy = await host.run('vault', 'policy');
+    await server.ask('PUT', 'sys/policies/acl/kleidi', { policy: policy.stdout });
+    const doctor = await host.run('doctor', '--only', 'vault', '--json');
+    assert.match(doctor.stdout, /Transit key 'kleidi' has 1 usable versions/);
+    assert.match(doctor.stdout, /--vault-version 1/);
+  });
+
   test('a KEK moves from the token to Vault and back by promotion alone, under load', async () => {
     const old = await client.encrypt(seed);
     let calls = 0;
