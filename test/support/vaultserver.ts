@@ -30,6 +30,8 @@ export async function onVault(define: (server: VaultServer) => Promise<void>): P
 
 export class VaultServer {
   readonly address: string;
+  /** The same server behind TLS, by a CA of its own: `ca.pem` in its folder. */
+  readonly tlsAddress: string;
   readonly folder = temporaryFolder();
   readonly #binary: string;
   #process: ChildProcess | undefined;
@@ -39,6 +41,7 @@ export class VaultServer {
   private constructor(binary: string, port: number) {
     this.#binary = binary;
     this.address = `http://127.0.0.1:${port}`;
+    this.tlsAddress = `https://localhost:${port + 2}`;
   }
 
   /** Initialised, unsealed, with a Transit key `kleidi`. */
@@ -121,6 +124,7 @@ export class VaultServer {
 
   #configure(): void {
     mkdirSync(join(this.folder, 'raft'));
+    makeCertificates(this.folder);
     const port = Number(new URL(this.address).port);
     writeFileSync(
       join(this.folder, 'vault.hcl'),
@@ -128,6 +132,9 @@ export class VaultServer {
   node_id = "one" }
 listener "tcp" { address = "127.0.0.1:${port}"
   tls_disable = true }
+listener "tcp" { address = "127.0.0.1:${port + 2}"
+  tls_cert_file = "${join(this.folder, 'server.pem')}"
+  tls_key_file = "${join(this.folder, 'server.key')}" }
 cluster_addr = "http://127.0.0.1:${port + 1}"
 api_addr = "${this.address}"
 disable_mlock = true
@@ -135,6 +142,19 @@ log_level = "error"
 `,
     );
   }
+}
+
+/** ca.pem, server.pem, client.pem with their keys, by openssl(1). */
+function makeCertificates(folder: string): void {
+  const script = `set -e
+openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem
+for name in server client; do
+  openssl req -newkey rsa:2048 -nodes -subj /CN=$name -keyout $name.key -out $name.csr
+  printf 'subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n' > ext
+  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out $name.pem
+done`;
+  const made = spawnSync('sh', ['-c', script], { cwd: folder });
+  if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`);
 }
 
 function freePort(): Promise<number> {
