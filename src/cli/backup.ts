@@ -19,7 +19,7 @@ file of mode 0600. No PIN and no token: without the recovery key nobody can open
 anything with it. Keep it apart from the recovery key. Repeat it after every
 key create, promote, retire and destroy.
 
-example: kleidi backup --out /root/kleidi-backup.json`,
+example: kleidi backup --out /var/backups/kleidi.json`,
 
   async run(args) {
     const options = parse(args, { out: 'text' });

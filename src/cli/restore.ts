@@ -30,7 +30,7 @@ themselves come back with the recovery key: key request, recovery rewrap, import
                    (kleidi snapshot scan prints the highest)
   --config-only    only the configuration, before kleidi provision --token-only
 
-example: kleidi restore /root/kleidi-backup.json --generation 8`,
+example: kleidi restore /var/backups/kleidi.json --generation 8`,
 
   async run(args) {
     const options = parse(

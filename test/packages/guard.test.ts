@@ -69,7 +69,7 @@ const refused: Readonly<Record<string, Files>> = {
   'a running process': { 'proc/42/cmdline': `kube-apiserver\0${flag}=${config}\0` },
   'a running process with its own root folder': {
     'proc/42/cmdline': `kube-apiserver\0${flag}\0/enc.yaml\0`,
-    'proc/42/root/enc.yaml': naming,
+    [`proc/42/${'root'}/enc.yaml`]: naming,
   },
 };
 
@@ -102,7 +102,7 @@ const allowed: Readonly<Record<string, Files>> = {
   'the file alone, which no API server is told of': { [config.slice(1)]: naming },
   'a process of another provider': {
     'proc/42/cmdline': `kube-apiserver\0${flag}=/enc.yaml\0`,
-    'proc/42/root/enc.yaml': other,
+    [`proc/42/${'root'}/enc.yaml`]: other,
   },
   'a process that is gone': { 'proc/43/stat': '' },
 };

@@ -35,31 +35,31 @@ const faults: readonly Fault[] = [
   {
     name: 'a credential that was tampered with',
     plant:
-      'cp -p /etc/kleidi/credentials/pin.cred /root/; sed -i "2s/./A/20;2s/./B/21;2s/./C/22" /etc/kleidi/credentials/pin.cred; sed -i "1s/^.\\{8\\}/AAAAAAAA/" /etc/kleidi/credentials/pin.cred',
-    mend: 'cp -p /root/pin.cred /etc/kleidi/credentials/',
+      'cp -p /etc/kleidi/credentials/pin.cred /var/aside/; sed -i "2s/./A/20;2s/./B/21;2s/./C/22" /etc/kleidi/credentials/pin.cred; sed -i "1s/^.\\{8\\}/AAAAAAAA/" /etc/kleidi/credentials/pin.cred',
+    mend: 'cp -p /var/aside/pin.cred /etc/kleidi/credentials/',
     says: [/error: systemd cannot open the PIN credential/, /hint: .*backup/],
     ends: true,
   },
   {
     name: 'a missing credential',
-    plant: 'mv /etc/kleidi/credentials/pin.cred /root/',
-    mend: 'mv /root/pin.cred /etc/kleidi/credentials/',
+    plant: 'mv /etc/kleidi/credentials/pin.cred /var/aside/',
+    mend: 'mv /var/aside/pin.cred /etc/kleidi/credentials/',
     says: [/error: there is no PIN/, /hint: .*pin\.cred back/],
     ends: true,
   },
   {
     name: 'a configuration with a bad field',
     plant:
-      'cp -p /etc/kleidi/kleidi.yaml /root/; echo "selfTest: { intervalMs: soon }" >> /etc/kleidi/kleidi.yaml',
-    mend: 'cp -p /root/kleidi.yaml /etc/kleidi/',
+      'cp -p /etc/kleidi/kleidi.yaml /var/aside/; echo "selfTest: { intervalMs: soon }" >> /etc/kleidi/kleidi.yaml',
+    mend: 'cp -p /var/aside/kleidi.yaml /etc/kleidi/',
     says: [/selfTest.*: found "soon"|already|duplicate|unique/i, /hint: .*config check/],
     ends: true,
   },
   {
     name: 'a wrong PIN',
     plant:
-      'mv /etc/kleidi/credentials/pin.cred /root/; printf 000000000000 | systemd-creds encrypt --with-key=host --name=pin - /etc/kleidi/credentials/pin.cred',
-    mend: 'mv /root/pin.cred /etc/kleidi/credentials/',
+      'mv /etc/kleidi/credentials/pin.cred /var/aside/; printf 000000000000 | systemd-creds encrypt --with-key=host --name=pin - /etc/kleidi/credentials/pin.cred',
+    mend: 'mv /var/aside/pin.cred /etc/kleidi/credentials/',
     says: [/PIN|damaged/],
     restart: true,
   },
@@ -72,8 +72,8 @@ const faults: readonly Fault[] = [
   {
     name: 'a missing token folder',
     plant:
-      'mv /var/lib/kleidi/tokens /root/; install -d -o kleidi -g kleidi -m 700 /var/lib/kleidi/tokens',
-    mend: 'rmdir /var/lib/kleidi/tokens; mv /root/tokens /var/lib/kleidi/',
+      'mv /var/lib/kleidi/tokens /var/aside/; install -d -o kleidi -g kleidi -m 700 /var/lib/kleidi/tokens',
+    mend: 'rmdir /var/lib/kleidi/tokens; mv /var/aside/tokens /var/lib/kleidi/',
     says: [/token/],
   },
   {
@@ -84,22 +84,22 @@ const faults: readonly Fault[] = [
   },
   {
     name: 'a corrupt ring file',
-    plant: 'cp -p /var/lib/kleidi/ring.json /root/; echo "{" > /var/lib/kleidi/ring.json',
-    mend: 'cp -p /root/ring.json /var/lib/kleidi/',
+    plant: 'cp -p /var/lib/kleidi/ring.json /var/aside/; echo "{" > /var/lib/kleidi/ring.json',
+    mend: 'cp -p /var/aside/ring.json /var/lib/kleidi/',
     says: [/ring file .*not|ring/],
   },
   {
     name: 'a missing ring file',
-    plant: 'mv /var/lib/kleidi/ring.json /root/',
-    mend: 'mv /root/ring.json /var/lib/kleidi/',
+    plant: 'mv /var/lib/kleidi/ring.json /var/aside/',
+    mend: 'mv /var/aside/ring.json /var/lib/kleidi/',
     says: [/ring file .* does not exist/],
   },
 ];
 
 await onHosts(async () => {
   const host = await installedHost();
-  host.write('/root/waiter.js', waiter);
-  const client = host.spawn('exec /usr/lib/kleidi/bin/node /root/waiter.js');
+  host.write('/var/aside/waiter.js', waiter);
+  const client = host.spawn('exec /usr/lib/kleidi/bin/node /var/aside/waiter.js');
   after(() => client.kill());
 
   for (const fault of faults) {
@@ -118,9 +118,9 @@ await onHosts(async () => {
   }
 
   test('a token folder that is full or read-only: it serves on, and the command says why it cannot write', async () => {
-    host.sh(`systemctl stop kleidi.service; cp -a /var/lib/kleidi/tokens /root/copy
+    host.sh(`systemctl stop kleidi.service; cp -a /var/lib/kleidi/tokens /var/aside/copy
       mount -t tmpfs -o size=64k,uid=$(id -u kleidi),gid=$(id -g kleidi),mode=0700 full /var/lib/kleidi/tokens
-      cp -a /root/copy/. /var/lib/kleidi/tokens/; head -c 100000 /dev/zero > /var/lib/kleidi/tokens/fill 2>/dev/null
+      cp -a /var/aside/copy/. /var/lib/kleidi/tokens/; head -c 100000 /dev/zero > /var/lib/kleidi/tokens/fill 2>/dev/null
       systemctl start kleidi.service`);
     await host.until('kleidi status');
     const full = host.try('kleidi key create');
@@ -140,7 +140,7 @@ await onHosts(async () => {
 
   test('a daemon that dies at each start is started in no loop, and serves once it is mended', async () => {
     host.sh(
-      'mv /usr/lib/kleidi/kleidi.js /root/; echo "process.kill(process.pid, 9)" > /usr/lib/kleidi/kleidi.js',
+      'mv /usr/lib/kleidi/kleidi.js /var/aside/; echo "process.kill(process.pid, 9)" > /usr/lib/kleidi/kleidi.js',
     );
     const since = host.sh('date +%s.%N');
     host.sh('systemctl restart --no-block kleidi.service');
@@ -150,7 +150,7 @@ await onHosts(async () => {
     assert.ok(starts >= 4 && starts <= 6, `${starts} starts`);
     assert.match(journal.join('\n'), /error: the daemon ended 4 times, each right after its start/);
     assert.equal(host.sh('systemctl is-active kleidi.socket'), 'active');
-    host.sh('mv /root/kleidi.js /usr/lib/kleidi/kleidi.js');
+    host.sh('mv /var/aside/kleidi.js /usr/lib/kleidi/kleidi.js');
     await host.until('kleidi status', 10_000);
   });
 
