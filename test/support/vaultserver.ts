@@ -21,9 +21,11 @@ export function vaultBinary(): { readonly path: string } | { readonly reason: st
 }
 
 /** Defines tests that need a server; one skipped test with the reason where there is none. */
-export async function onVault(define: (server: VaultServer) => Promise<void>): Promise<void> {
+export async function onVault(
+  define: (server: VaultServer, binary: string) => Promise<void>,
+): Promise<void> {
   const binary = vaultBinary();
-  if ('path' in binary) return define(await VaultServer.start(binary.path));
+  if ('path' in binary) return define(await VaultServer.start(binary.path), binary.path);
   if (process.env['KLEIDI_TEST_STRICT'] === '1') throw new Error(`strict: ${binary.reason}`);
   test('vault', { skip: binary.reason }, () => undefined);
 }
@@ -56,6 +58,22 @@ export class VaultServer {
     await server.unseal();
     await server.ask('POST', 'sys/mounts/transit', { type: 'transit' });
     await server.ask('POST', 'transit/keys/kleidi', { type: 'aes256-gcm96' });
+    return server;
+  }
+
+  /** Another node of the same cluster, unsealed and caught up. */
+  static async join(binary: string, leader: VaultServer): Promise<VaultServer> {
+    const server = new VaultServer(binary, await freePort());
+    after(() => server.kill());
+    server.#configure();
+    await server.run();
+    await server.ask('PUT', 'sys/storage/raft/join', { leader_api_addr: leader.address });
+    server.#unsealKey = leader.#unsealKey;
+    server.rootToken = leader.rootToken;
+    await server.ask('PUT', 'sys/unseal', { key: server.#unsealKey });
+    const deadlineMs = Date.now() + 30_000;
+    // 429: an unsealed standby.
+    while ((await server.status()) !== 429 && Date.now() < deadlineMs) await sleep(100);
     return server;
   }
 
@@ -129,7 +147,7 @@ export class VaultServer {
     writeFileSync(
       join(this.folder, 'vault.hcl'),
       `storage "raft" { path = "${join(this.folder, 'raft')}"
-  node_id = "one" }
+  node_id = "${port}" }
 listener "tcp" { address = "127.0.0.1:${port}"
   tls_disable = true }
 listener "tcp" { address = "127.0.0.1:${port + 2}"

@@ -8,6 +8,10 @@ const texts = {
   tooOld: /version is disallowed by policy|too old/i,
   tooNew: /version is too new|no such key version|invalid key version/i,
   keyMissing: /encryption key not found|no existing key named/i,
+  /** Only the addresses of the configuration are asked, so a redirect to the leader is a standby, too.
+   * A node between two leaders, or one that cannot reach the leader, answers 500. */
+  noLeader:
+    /not active|no active|active cluster node|not the (leader|active)|forwarding|connection refused|leadership/i,
   badCiphertext: /invalid ciphertext|message authentication failed|unable to decrypt/i,
 } as const;
 
@@ -18,7 +22,8 @@ const texts = {
 export function refusal(where: string, status: number, answer: object | undefined): KleidiError {
   const why = errorsOf(answer);
   const said = why === '' ? `HTTP ${status}` : `HTTP ${status}: ${why}`;
-  if (status === 503 || status === 472 || status === 473) return sealed(where, said);
+  const isElecting = status === 500 && texts.noLeader.test(why);
+  if (isElecting || [307, 472, 473, 502, 503, 504].includes(status)) return sealed(where, said);
   if (status === 429) return throttled(where, said);
   if (status === 403) return denied(where, said);
   if (status === 404) return missing(where, said);
@@ -34,9 +39,13 @@ function errorsOf(answer: object | undefined): string {
 }
 
 function sealed(where: string, said: string): KleidiError {
-  return new KleidiError('vault-sealed', `${where} is sealed or in standby: ${said}`, {
-    hint: 'unseal it (vault operator unseal), or name an active node in vault.address',
-  });
+  return new KleidiError(
+    'vault-sealed',
+    `${where} is sealed, in standby, or without a leader: ${said}`,
+    {
+      hint: 'unseal it (vault operator unseal), or name an active node in vault.address',
+    },
+  );
 }
 
 function throttled(where: string, said: string): KleidiError {
