@@ -1,8 +1,9 @@
 // Carries a plan out: each file replaced at once, in order; where one fails, the
 // ones before it go back. Nothing is ever left in a folder that a kubelet reads
 // but the file itself: temporary names begin with a dot, which kubelets skip.
-import { mkdir, rm, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { accessSync, constants, existsSync } from 'node:fs';
+import { mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { syncFolder, writeFileAtomically } from '../files.ts';
 import type { FileChange } from './plan.ts';
@@ -15,11 +16,39 @@ export async function carryOut(root: string, changes: readonly FileChange[]): Pr
       await write(root, change.path, change.after, change.mode);
       done.push(change);
     } catch (thrown) {
-      for (const { path, before, mode } of done.reverse()) await write(root, path, before, mode);
       const { message, hint } = KleidiError.from(thrown);
+      await takeBack(root, done, message);
       throw new KleidiError('file-failed', `${message}; everything is as it was before`, {
         hint: hint ?? 'check that the file system is not read-only, then run the command again',
         cause: thrown,
+      });
+    }
+  }
+}
+
+async function takeBack(root: string, done: FileChange[], why: string): Promise<void> {
+  for (const { path, before, mode } of done.reverse()) {
+    await write(root, path, before, mode).catch((cause: unknown) => {
+      throw new KleidiError('file-failed', `${why}; and ${path} could not be put back`, {
+        hint: 'mend the file system, then run the command again: it goes on from what is there',
+        cause,
+      });
+    });
+  }
+}
+
+/** Asked before anything is changed. @throws KleidiError file-failed */
+export function requireWritable(root: string, changes: readonly FileChange[]): void {
+  for (const { path } of changes) {
+    let folder = dirname(join(root, path));
+    while (!existsSync(folder)) folder = dirname(folder);
+    try {
+      accessSync(folder, constants.W_OK);
+    } catch (cause) {
+      const { message, hint = '' } = failed(path, cause);
+      throw new KleidiError('file-failed', `${message}; everything is as it was before`, {
+        hint,
+        cause,
       });
     }
   }
@@ -31,13 +60,24 @@ async function write(
   text: string | undefined,
   mode: number,
 ): Promise<void> {
-  const file = join(root, path);
+  // A link stays one: what it points to is replaced.
+  const file = await realpath(join(root, path)).catch(() => join(root, path));
+  await sweep(file);
   if (text === undefined) return remove(file, path);
   const old = await stat(file).catch(() => undefined);
   await mkdir(dirname(file), { recursive: true, mode: 0o755 }).catch((cause: unknown) => {
     throw failed(path, cause);
   });
   await writeFileAtomically(file, text, old === undefined ? mode : old.mode & 0o7777, old);
+}
+
+/** What a run that was killed has left half written. */
+async function sweep(file: string): Promise<void> {
+  const names = await readdir(dirname(file)).catch(() => []);
+  const left = names.filter(
+    (name) => name.startsWith(`.${basename(file)}.`) && name.endsWith('.tmp'),
+  );
+  for (const name of left) await rm(join(dirname(file), name), { force: true });
 }
 
 async function remove(file: string, path: string): Promise<void> {

@@ -8,6 +8,13 @@ import { parseDocument, printDocument } from './yamlfile.ts';
 
 const where = 'the ClusterConfiguration of kubeadm (ConfigMap kube-system/kubeadm-config)';
 
+/** @throws KleidiError refused where it names another file */
+export function requireOwnClusterFlag(text: string, paths: Paths): void {
+  const { contents } = parseDocument(text, where);
+  const apiServer = isMap(contents) ? contents.get('apiServer') : undefined;
+  if (isMap(apiServer)) requireOwnFlag(currentFlags(apiServer as YAMLMap), where, paths);
+}
+
 /** v1beta3 has a map of flags, v1beta4 a list. @throws KleidiError refused */
 export function enabledClusterConfiguration(text: string, paths: Paths): string {
   const document = parseDocument(text, where);
@@ -24,12 +31,23 @@ export function enabledClusterConfiguration(text: string, paths: Paths): string 
   return printDocument(document, text);
 }
 
-export function disabledClusterConfiguration(text: string, paths: Paths): string {
+/**
+ * @param keep the text before kleidi, whose flags and volumes stay; where that is not
+ *   known, whether the EncryptionConfiguration must stay in use
+ */
+export function disabledClusterConfiguration(
+  text: string,
+  paths: Paths,
+  keep: string | boolean,
+): string {
   const document = parseDocument(text, where);
   const apiServer = apiServerIn(document.contents, (name) => document.createNode(name));
-  for (const [name] of flags(paths)) dropFlag(apiServer, name);
+  const stays = keptIn(keep);
+  for (const [name] of flags(paths)) if (!stays.flag(name)) dropFlag(apiServer, name);
   const volumes = apiServer.get('extraVolumes');
-  const ours = mountsOf(paths).map(({ name }) => name);
+  const ours = mountsOf(paths)
+    .map(({ name }) => name)
+    .filter((name) => !stays.volume(name));
   if (isSeq(volumes)) {
     volumes.items = volumes.items.filter(
       (item) => !(isMap(item) && ours.includes(String(item.get('name')))),
@@ -40,6 +58,20 @@ export function disabledClusterConfiguration(text: string, paths: Paths): string
     if ((isSeq(list) || isMap(list)) && list.items.length === 0) apiServer.delete(name);
   }
   return printDocument(document, text);
+}
+
+function keptIn(keep: string | boolean) {
+  if (typeof keep === 'boolean')
+    return { flag: () => keep, volume: (name: string) => keep && name === 'kleidi-config' };
+  const { contents } = parseDocument(keep, where);
+  const apiServer = isMap(contents) ? contents.get('apiServer') : undefined;
+  const args = isMap(apiServer) ? currentFlags(apiServer as YAMLMap) : [];
+  const volumes = isMap(apiServer) ? apiServer.get('extraVolumes') : undefined;
+  const names = isSeq(volumes) ? volumes.items.map((item) => isMap(item) && item.get('name')) : [];
+  return {
+    flag: (name: string) => args.some((arg) => arg.startsWith(`--${name}=`)),
+    volume: (name: string) => names.includes(name),
+  };
 }
 
 type Create = (value: unknown) => unknown;

@@ -5,7 +5,17 @@ import { parse } from 'yaml';
 import { KleidiError } from '../errors.ts';
 
 const providerTypes = ['aesgcm', 'aescbc', 'secretbox', 'identity', 'kms'] as const;
+/** How long a key may be, in bytes. */
+const keyBytes: Readonly<Record<string, readonly number[]>> = {
+  aescbc: [16, 24, 32],
+  aesgcm: [16, 24, 32],
+  secretbox: [32],
+};
+const withoutRest = ['apiserveripinfo', 'serviceipallocations', 'servicenodeportallocations'];
 const kmsFields = ['apiVersion', 'name', 'cachesize', 'endpoint', 'timeout'];
+
+/** Go's time.ParseDuration, but for its minus. */
+const duration = /^\+?((\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h))+$/;
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -60,6 +70,7 @@ function entryFaults(entry: unknown, at: string): string[] {
     ...fault(names.length === 0, `${at}.resources: missing`),
     ...names.flatMap((name) => nameFaults(name, `${at}.resources`)),
     ...fault(new Set(names).size < names.length, `${at}.resources: a name twice`),
+    ...fault(overlap(names), `${at}.resources: a wildcard covers another name`),
     ...fault(list.length === 0, `${at}.providers: missing`),
     ...unknown(rest, `${at}.`),
     ...list.flatMap((provider, i) => providerFaults(provider, `${at}.providers[${i}]`)),
@@ -71,6 +82,11 @@ function nameFaults(name: unknown, at: string): string[] {
   return [
     ...fault(name !== name.toLowerCase(), `${at}: ${name} is not lower case`),
     ...fault(name === '*', `${at}: '*' alone is not allowed`),
+    ...fault(withoutRest.includes(name), `${at}: ${name} cannot be encrypted`),
+    ...fault(
+      ['events.k8s.io', 'extensions'].includes(groupOf(name)),
+      `${at}: ${name} is not stored under that group`,
+    ),
     ...fault(
       /^[^*]+\.\*$|\*.*\*.+|.\*/.test(name) && name !== '*.*',
       `${at}: ${name} is not a valid wildcard`,
@@ -86,12 +102,46 @@ function providerFaults(provider: unknown, at: string): string[] {
     return [`${at}: exactly one of ${providerTypes.join(', ')} is due`];
   }
   const value = provider[type];
-  if (type === 'identity') return [];
   if (!isFields(value)) return [`${at}.${type}: empty`];
+  if (type === 'identity') return unknown(value, `${at}.identity.`);
   if (type === 'kms') return kmsFaults(value, `${at}.kms`);
-  return fault(
-    !Array.isArray(value['keys']) || value['keys'].length === 0,
-    `${at}.${type}.keys: missing`,
+  const { keys, ...rest } = value;
+  const list = Array.isArray(keys) ? keys : [];
+  return [
+    ...fault(list.length === 0, `${at}.${type}.keys: missing`),
+    ...unknown(rest, `${at}.${type}.`),
+    ...list.flatMap((key, i) => keyFaults(key, keyBytes[type] ?? [], `${at}.${type}.keys[${i}]`)),
+  ];
+}
+
+/** Never quotes the secret. */
+function keyFaults(key: unknown, sizes: readonly number[], at: string): string[] {
+  if (!isFields(key)) return [`${at}: not a list of fields`];
+  const { name, secret, ...rest } = key;
+  const bytes = Buffer.from(typeof secret === 'string' ? secret : '', 'base64');
+  const isBase64 = secret !== '' && bytes.toString('base64') === secret;
+  return [
+    ...unknown(rest, `${at}.`),
+    ...fault(typeof name !== 'string' || name === '', `${at}.name: missing`),
+    ...fault(!isBase64, `${at}.secret: not base64`),
+    ...fault(
+      isBase64 && !sizes.includes(bytes.length),
+      `${at}.secret: ${bytes.length} bytes, allowed are ${sizes.join(', ')}`,
+    ),
+  ];
+}
+
+/** The first dot divides them (k8s.io/apimachinery, schema.ParseGroupResource). */
+function groupOf(name: string): string {
+  return name.includes('.') ? name.slice(name.indexOf('.') + 1) : '';
+}
+
+function overlap(names: readonly unknown[]): boolean {
+  const words = names.filter((name) => typeof name === 'string');
+  return words.some((a) =>
+    words.some(
+      (b) => a !== b && (a === '*.*' || (a.startsWith('*.') && groupOf(a) === groupOf(b))),
+    ),
   );
 }
 
@@ -110,7 +160,7 @@ function kmsFaults(kms: Fields, at: string): string[] {
     ),
     ...fault(
       timeout !== undefined &&
-        !(typeof timeout === 'string' && /[1-9]/.test(timeout) && !timeout.startsWith('-')),
+        !(typeof timeout === 'string' && duration.test(timeout) && /[1-9]/.test(timeout)),
       `${at}.timeout: not above 0`,
     ),
     ...Object.keys(kms)
@@ -121,16 +171,22 @@ function kmsFaults(kms: Fields, at: string): string[] {
 
 /** Over the whole file: a name appears in what is stored, and must mean one plugin. */
 function duplicates(resources: readonly unknown[]): string[] {
-  const names = resources
-    .flatMap((entry) =>
-      isFields(entry) && Array.isArray(entry['providers']) ? entry['providers'] : [],
-    )
-    .map((provider) =>
-      isFields(provider) && isFields(provider['kms']) ? provider['kms']['name'] : undefined,
-    )
+  const names = kmsProvidersIn({ resources })
+    .map(({ name }) => name)
     .filter((name) => name !== undefined);
   const twice = new Set(names.filter((name, i) => names.indexOf(name) !== i));
   return [...twice].map((name) => `two kms providers are named '${String(name)}'`);
+}
+
+/** Of every entry of a file. */
+export function kmsProvidersIn(file: unknown): Fields[] {
+  const resources = isFields(file) && Array.isArray(file['resources']) ? file['resources'] : [];
+  return resources
+    .flatMap((entry) =>
+      isFields(entry) && Array.isArray(entry['providers']) ? entry['providers'] : [],
+    )
+    .flatMap((provider) => (isFields(provider) ? [provider['kms']] : []))
+    .filter(isFields);
 }
 
 function isFields(value: unknown): value is Fields {

@@ -10,6 +10,13 @@ export interface Paths {
   readonly config: string;
 }
 
+/** `--flag value` as `--flag=value`: kube-apiserver takes both. */
+export function joined(args: readonly string[]): string[] {
+  return args.map((arg, i) =>
+    arg === configFlag && args[i + 1] !== undefined ? `${arg}=${args[i + 1]}` : arg,
+  );
+}
+
 /** @throws KleidiError refused where another file is in use: it must be merged, not left behind */
 export function requireOwnFlag(args: readonly string[], where: string, { config }: Paths): void {
   const other = args

@@ -6,7 +6,7 @@ import { KleidiError } from '../errors.ts';
 import { isErrno } from '../files.ts';
 import { manifestPath } from './manifest.ts';
 import { generatedConfig, rancherDropIn, rancherFolder } from './rancher.ts';
-import { unitPaths } from './unit.ts';
+import { filesBeside, unitDropIn, unitPaths } from './unit.ts';
 
 export type Distribution = 'kubeadm' | 'rke2' | 'k3s' | 'unit';
 
@@ -83,12 +83,29 @@ export function requireInstallation(root: string, wanted: string | undefined): I
 /** config.yaml and its drop-ins, but for ours. */
 export function rancherTexts(root: string, kind: 'k3s' | 'rke2'): ReadonlyMap<string, string> {
   const folder = rancherFolder(kind);
-  const dropIns = namesIn(join(root, folder, 'config.yaml.d')).map(
+  const dropIns = namesIn(join(root, folder, 'config.yaml.d'), /\.ya?ml$/).map(
     (name) => `${folder}/config.yaml.d/${name}`,
   );
   const paths = [`${folder}/config.yaml`, ...dropIns].filter(
     (path) => path !== rancherDropIn(kind),
   );
+  return textsAt(root, paths);
+}
+
+/** Drop-ins of the unit but for ours, and the environment files that they name. */
+export function unitFiles(root: string, unit: string): ReadonlyMap<string, string> {
+  const dropIns = textsAt(
+    root,
+    unitPaths.flatMap((path) =>
+      namesIn(join(root, `${path}.d`), /\.conf$/).map((name) => `${path}.d/${name}`),
+    ),
+  );
+  dropIns.delete(unitDropIn);
+  const names = filesBeside(textAt(root, unit) ?? '', dropIns);
+  return new Map([...dropIns, ...textsAt(root, names)]);
+}
+
+function textsAt(root: string, paths: readonly string[]): Map<string, string> {
   return new Map(
     paths.flatMap((path) => {
       const text = textAt(root, path);
@@ -97,10 +114,10 @@ export function rancherTexts(root: string, kind: 'k3s' | 'rke2'): ReadonlyMap<st
   );
 }
 
-function namesIn(folder: string): string[] {
+function namesIn(folder: string, pattern: RegExp): string[] {
   try {
     return readdirSync(folder)
-      .filter((name) => /\.ya?ml$/.test(name))
+      .filter((name) => pattern.test(name))
       .sort();
   } catch {
     return [];

@@ -2,6 +2,7 @@
 // through kubectl with the admin's own credentials.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 
 const adminConf = '/etc/kubernetes/admin.conf';
 const timeoutMs = 15_000;
@@ -13,9 +14,11 @@ export interface ConfigMap {
 }
 
 /** The ClusterConfiguration, or why it cannot be asked for. */
-export function readClusterConfiguration(): ConfigMap | { readonly unreachable: string } {
-  if (!existsSync(adminConf)) return { unreachable: `there is no ${adminConf}` };
-  const { stdout, stderr, status, error } = run(['get', ...target, '-o', 'json']);
+export function readClusterConfiguration(
+  root: string,
+): ConfigMap | { readonly unreachable: string } {
+  if (!existsSync(join(root, adminConf))) return { unreachable: `there is no ${adminConf}` };
+  const { stdout, stderr, status, error } = run(root, ['get', ...target, '-o', 'json']);
   if (status !== 0) return { unreachable: error?.message ?? stderr.trim() };
   const { data, metadata } = JSON.parse(stdout) as {
     data?: { ClusterConfiguration?: string };
@@ -28,6 +31,7 @@ export function readClusterConfiguration(): ConfigMap | { readonly unreachable: 
 
 /** Refused by the API server where somebody else has changed it since. */
 export function writeClusterConfiguration(
+  root: string,
   text: string,
   resourceVersion: string,
 ): string | undefined {
@@ -36,16 +40,17 @@ export function writeClusterConfiguration(
     data: { ClusterConfiguration: text },
   });
   const { status, stderr, error } = run(
+    root,
     ['patch', ...target, '--type=merge', '--patch-file=/dev/stdin'],
     patch,
   );
   return status === 0 ? undefined : (error?.message ?? stderr.trim());
 }
 
-function run(args: readonly string[], input = '') {
+function run(root: string, args: readonly string[], input = '') {
   return spawnSync(
     'kubectl',
-    [`--kubeconfig=${adminConf}`, `--request-timeout=${timeoutMs}ms`, ...args],
+    [`--kubeconfig=${join(root, adminConf)}`, `--request-timeout=${timeoutMs}ms`, ...args],
     {
       input,
       encoding: 'utf8',

@@ -4,7 +4,8 @@
 import { dirname } from 'node:path';
 import { isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
 import { KleidiError } from '../errors.ts';
-import { configFlag, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
+import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
+import { requireRootUser, requireUsableMounts } from './podrules.ts';
 import { parseDocument, printDocument } from './yamlfile.ts';
 
 export const manifestPath = '/etc/kubernetes/manifests/kube-apiserver.yaml';
@@ -26,6 +27,8 @@ export function enabledManifest(text: string, path: string, paths: Paths): strin
   const document = parseDocument(text, path);
   const { command, spec, container } = partsOf(document.contents, path);
   requireOwnFlag(argumentsOf(command), path, paths);
+  requireRootUser(document.toJS(), path);
+  requireUsableMounts(document.toJS(), path, paths);
   for (const flag of [`${configFlag}=${paths.config}`, `${reloadFlag}=true`]) {
     if (!argumentsOf(command).includes(flag)) command.add(document.createNode(flag));
   }
@@ -39,22 +42,55 @@ export function enabledManifest(text: string, path: string, paths: Paths): strin
   return printDocument(document, text);
 }
 
-/** Takes away what `enabledManifest` adds, for a file that was changed since. */
-export function disabledManifest(text: string, path: string, paths: Paths): string {
+/**
+ * Takes away what `enabledManifest` adds, for a file that was changed since.
+ * @param keep the file before kleidi, whose flags and mounts stay; where that is not
+ *   known, whether the EncryptionConfiguration must stay in use
+ */
+export function disabledManifest(
+  text: string,
+  path: string,
+  paths: Paths,
+  keep: string | boolean,
+): string {
   const document = parseDocument(text, path);
   const { command, spec, container } = partsOf(document.contents, path);
-  const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`];
+  const stays = keptIn(keep, path);
+  const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`].filter(
+    (flag) => !stays.flag(flag),
+  );
   command.items = command.items.filter(
     (item) => !(isScalar(item) && flags.includes(String(item.value))),
   );
   for (const list of [spec.get('volumes'), container.get('volumeMounts')]) {
     if (!isSeq(list)) continue;
-    const ours = mountsOf(paths).map(({ name }) => name);
+    const ours = mountsOf(paths)
+      .map(({ name }) => name)
+      .filter((name) => !stays.mount(name));
     list.items = list.items.filter(
       (item) => !(isMap(item) && ours.includes(String(item.get('name')))),
     );
   }
   return printDocument(document, text);
+}
+
+interface Kept {
+  flag(flag: string): boolean;
+  mount(name: string): boolean;
+}
+
+function keptIn(keep: string | boolean, path: string): Kept {
+  if (typeof keep === 'boolean')
+    return { flag: () => keep, mount: (name) => keep && name === 'kleidi-config' };
+  const { command, container } = partsOf(parseDocument(keep, path).contents, path);
+  const mounts = container.get('volumeMounts');
+  const names = isSeq(mounts)
+    ? mounts.items.map((item) => (isMap(item) ? String(item.get('name')) : ''))
+    : [];
+  return {
+    flag: (flag) => argumentsOf(command).includes(flag),
+    mount: (name) => names.includes(name),
+  };
 }
 
 /** The value of --encryption-provider-config, if it is set. */
@@ -76,15 +112,23 @@ function partsOf(contents: unknown, path: string): Parts {
   const container = isSeq(containers)
     ? containers.items.find((item) => isMap(item) && item.get('name') === 'kube-apiserver')
     : undefined;
-  const command = isMap(container) ? container.get('command') : undefined;
+  const command = isMap(container) ? commandIn(container) : undefined;
   if (isMap(spec) && isMap(container) && isSeq(command)) return { spec, container, command };
   throw new KleidiError('refused', `${path} is not the static pod of a kube-apiserver`, {
     hint: 'it needs spec.containers[].name kube-apiserver with a command; nothing was changed',
   });
 }
 
+/** Where the flags are: most have them in command, some in args. */
+function commandIn(container: YAMLMap): unknown {
+  const lists = ['command', 'args'].map((name) => container.get(name));
+  const hasFlags = (list: unknown): boolean =>
+    isSeq(list) && list.items.some((item) => isScalar(item) && /^--/.test(String(item.value)));
+  return lists.find(hasFlags) ?? lists[0];
+}
+
 function argumentsOf(command: YAMLSeq): string[] {
-  return command.items.map((item) => (isScalar(item) ? String(item.value) : ''));
+  return joined(command.items.map((item) => (isScalar(item) ? String(item.value) : '')));
 }
 
 function listIn(

@@ -3,6 +3,8 @@
 // restart comes last. Pure but for reading.
 import { KleidiError } from '../errors.ts';
 import {
+  carries,
+  hasOtherKeys,
   newConfiguration,
   type Phase,
   phaseOf,
@@ -11,13 +13,14 @@ import {
 } from './encryptionconfig.ts';
 import { requireValid } from './encryptionrules.ts';
 import type { Paths } from './flags.ts';
-import { type Installation, rancherTexts, textAt } from './installation.ts';
+import { type Installation, rancherTexts, textAt, unitFiles } from './installation.ts';
 import { disabledManifest, enabledManifest, manifestFlag, manifestPath } from './manifest.ts';
 import {
   carriedProviders,
   dropInText,
   generatedConfig,
   rancherDropIn,
+  requireNoneLater,
   requireNoOtherFlag,
 } from './rancher.ts';
 import type { ChangeRecord } from './record.ts';
@@ -50,6 +53,9 @@ export function planEnable(
   const text = textAt(root, paths.config);
   const flag = flagChange(root, installation, paths);
   const from = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
+  if (text !== undefined && !isFlagged(root, installation, paths)) {
+    requireCarried(root, installation, text, paths.config);
+  }
   const after =
     text === undefined
       ? newConfiguration(phase, paths.socket, othersFor(root, installation))
@@ -77,8 +83,13 @@ export function planDisable(
   const changes = [flag, paths.config].map((path): FileChange => {
     const before = textAt(root, path);
     const restored = record?.originalOf(path, before);
+    const first = record?.firstOf(path);
+    const keep =
+      first === undefined
+        ? text !== undefined && hasOtherKeys(text, paths.config, paths.socket)
+        : first;
     const after =
-      restored === undefined ? without(path, before, installation, paths) : restored.contents;
+      restored === undefined ? without(path, before, installation, paths, keep) : restored.contents;
     return { path, before, after, mode: 0o600 };
   });
   return { installation, from, to: undefined, changes: changes.filter(isChange) };
@@ -119,9 +130,15 @@ function flagged(root: string, installation: Installation, paths: Paths, before:
     case 'rke2':
     case 'k3s':
       requireNoOtherFlag(rancherTexts(root, kind), paths);
+      requireNoneLater(rancherTexts(root, kind), kind);
       return dropInText(kind, paths);
     case 'unit':
-      return unitDropInText(textAt(root, evidence) ?? '', evidence, paths);
+      return unitDropInText(
+        textAt(root, evidence) ?? '',
+        evidence,
+        paths,
+        unitFiles(root, evidence),
+      );
   }
 }
 
@@ -133,15 +150,29 @@ function othersFor(root: string, { kind }: Installation): object[] {
   return generated === undefined ? [{ identity: {} }] : carriedProviders(generated, path);
 }
 
+/**
+ * A file that was made before RKE2 or k3s had a key of its own lacks that key.
+ * @throws KleidiError refused
+ */
+function requireCarried(root: string, found: Installation, text: string, path: string): void {
+  if (carries(text, path, othersFor(root, found))) return;
+  throw new KleidiError(
+    'refused',
+    `${path} lacks the key of ${found.kind}: what it has sealed could not be read any more`,
+    { hint: `move ${path} away and run the command again: a new one is made with that key` },
+  );
+}
+
 function without(
   path: string,
   text: string | undefined,
   { kind, evidence }: Installation,
   paths: Paths,
+  keep: string | boolean,
 ): string | undefined {
   if (text === undefined) return undefined;
   if (path === paths.config) return withoutKleidi(text, path, paths.socket);
-  if (kind === 'kubeadm') return disabledManifest(text, evidence, paths);
+  if (kind === 'kubeadm') return disabledManifest(text, evidence, paths, keep);
   return undefined;
 }
 
@@ -149,25 +180,22 @@ function isChange({ before, after }: FileChange): boolean {
   return before !== after;
 }
 
-/** @throws KleidiError refused */
+const order: readonly (Phase | undefined)[] = [undefined, 'read', 'write', 'only'];
+
+/**
+ * One step at a time, forwards and backwards: at `only` an API server cannot read what
+ * another one at `read` writes in clear. A single one may skip to write, and back.
+ * @throws KleidiError refused
+ */
 export function requireStep(from: Phase | undefined, to: Phase, isSingleMaster: boolean): void {
-  if (from === to || to === 'read') return;
-  if (to === 'only' && from !== 'write') {
-    throw new KleidiError(
-      'refused',
-      `phase only comes after write, and this host is at ${from ?? 'nothing'}`,
-      {
-        hint: 'kleidi apiserver enable --phase write, rewrite the Secrets, then --phase only',
-      },
-    );
-  }
-  if (to === 'write' && from === undefined && !isSingleMaster) {
-    throw new KleidiError(
-      'refused',
-      'phase write comes after read on every API server, and this host is at nothing',
-      {
-        hint: 'kleidi apiserver enable --phase read on all of them first: each must read what another writes; or --single-master',
-      },
-    );
-  }
+  const [at, due] = [order.indexOf(from), order.indexOf(to)];
+  if (Math.abs(due - at) <= 1) return;
+  if (isSingleMaster && (to === 'write' || to === 'read')) return;
+  const first = order[at + Math.sign(due - at)];
+  const hint = `kleidi apiserver enable --phase ${first} on every API server first: each must read what another writes`;
+  throw new KleidiError(
+    'refused',
+    `phase ${to} comes after ${order[due - Math.sign(due - at)]} on every API server, and this host is at ${from ?? 'nothing'}`,
+    { hint: to === 'only' ? hint : `${hint}; or --single-master` },
+  );
 }

@@ -20,17 +20,21 @@ export function generatedConfig(kind: Rancher): string {
   return `/var/lib/rancher/${kind}/server/cred/encryption-config.json`;
 }
 
-/** RKE2's API server is a static pod and needs the folder of the socket; k3s's is not. */
+/**
+ * RKE2's API server is a static pod: it needs the folder of the socket, and RKE2 mounts
+ * the file of a flag as that one file, so that a new one is seen by a restart alone
+ * (rke2, podtemplate.ReadFiles; FILE_HASH makes the pod anew). k3s reads it in place.
+ */
 export function dropInText(kind: Rancher, { socket, config }: Paths): string {
   const folder = dirname(socket);
+  const reload = `  - ${reloadFlag.slice(2)}=true\n`;
   const mount = `kube-apiserver-extra-mount+:
   - ${folder}:${folder}:ro
 `;
   return `# Written by kleidi apiserver; removed by kleidi apiserver disable.
 kube-apiserver-arg+:
   - ${configFlag.slice(2)}=${config}
-  - ${reloadFlag.slice(2)}=true
-${kind === 'rke2' ? mount : ''}`;
+${kind === 'rke2' ? mount : reload}`;
 }
 
 /** @param texts of config.yaml and its drop-ins, by path. @throws KleidiError refused */
@@ -44,6 +48,22 @@ export function requireNoOtherFlag(texts: ReadonlyMap<string, string>, paths: Pa
       path,
       paths,
     );
+  }
+}
+
+/** A later file with the same name and no + would take ours away. @throws KleidiError refused */
+export function requireNoneLater(texts: ReadonlyMap<string, string>, kind: Rancher): void {
+  for (const [path, text] of texts) {
+    if (dirname(path) !== dirname(rancherDropIn(kind)) || path < rancherDropIn(kind)) continue;
+    const names = [
+      'kube-apiserver-arg',
+      ...(kind === 'rke2' ? ['kube-apiserver-extra-mount'] : []),
+    ];
+    const found = names.find((name) => Object.hasOwn(fieldsOf(text, path), name));
+    if (found === undefined) continue;
+    throw new KleidiError('refused', `${path} would replace the ${found} of kleidi`, {
+      hint: `write ${found}+ there, which adds to the list, then run the command again`,
+    });
   }
 }
 

@@ -12,8 +12,11 @@ interface RecordedFile {
   readonly path: string;
   /** base64; null where there was no file. */
   readonly original: string | null;
-  /** SHA-256 of what kleidi has written; null where it has removed the file. */
-  readonly written: string | null;
+  /**
+   * SHA-256 of all that kleidi has written, null where it removed the file. All, since
+   * a run that was killed may have left what the run before it wrote.
+   */
+  readonly written: readonly (string | null)[];
 }
 
 interface RecordText {
@@ -59,7 +62,8 @@ export class ChangeRecord {
       const first = kept.get(file);
       const now = text === undefined ? null : Buffer.from(text).toString('base64');
       const original = first === undefined ? now : first.original;
-      kept.set(file, { path: file, original, written: digest(after) });
+      const written = [...new Set([...(first?.written ?? []), digest(after)])];
+      kept.set(file, { path: file, original, written });
     }
     const record: RecordText = { format: 1, files: [...kept.values()] };
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
@@ -72,9 +76,15 @@ export class ChangeRecord {
     text: string | undefined,
   ): { readonly contents: string | undefined } | undefined {
     const file = this.#files.find((each) => each.path === path);
-    if (file === undefined || file.written !== digest(text)) return undefined;
+    if (file === undefined || !file.written.includes(digest(text))) return undefined;
     const { original } = file;
     return { contents: original === null ? undefined : Buffer.from(original, 'base64').toString() };
+  }
+
+  /** The original of a file that kleidi has changed; empty where there was none. */
+  firstOf(path: string): string | undefined {
+    const file = this.#files.find((each) => each.path === path);
+    return file && Buffer.from(file.original ?? '', 'base64').toString();
   }
 }
 

@@ -1,24 +1,41 @@
 // A kube-apiserver that systemd runs: a drop-in repeats its command with our
 // flags, so that the unit itself stays as it is.
 import { KleidiError } from '../errors.ts';
-import { configFlag, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
+import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
 
 export const unitPaths = [
   '/etc/systemd/system/kube-apiserver.service',
+  '/run/systemd/system/kube-apiserver.service',
+  '/usr/local/lib/systemd/system/kube-apiserver.service',
   '/usr/lib/systemd/system/kube-apiserver.service',
   '/lib/systemd/system/kube-apiserver.service',
 ] as const;
 
 export const unitDropIn = '/etc/systemd/system/kube-apiserver.service.d/50-kleidi.conf';
 
-/** @throws KleidiError refused */
-export function unitDropInText(text: string, path: string, paths: Paths): string {
-  const command = commandOf(text, path);
-  requireOwnFlag(
-    command.split(/\s+/).map((word) => word.replace(/["']/g, '')),
-    path,
-    paths,
+/** Files that systemd reads besides the unit: other drop-ins, and environments by their names. */
+export function filesBeside(text: string, dropIns: ReadonlyMap<string, string>): string[] {
+  return [text, ...dropIns.values()].flatMap((each) =>
+    [...each.matchAll(/^EnvironmentFile=-?(\/[^\s*?]+)/gm)].map(([, file = '']) => file),
   );
+}
+
+/**
+ * @param beside other drop-ins and environment files, by path
+ * @throws KleidiError refused
+ */
+export function unitDropInText(
+  text: string,
+  path: string,
+  paths: Paths,
+  beside: ReadonlyMap<string, string> = new Map(),
+): string {
+  const command = commandOf(text, path);
+  for (const [where, each] of [[path, command] as const, ...beside])
+    requireOwnFlag(joined(each.split(/[\s"'\\]+/)), where, paths);
+  requirePlainCommand(command, path);
+  requireNoOtherCommand(beside);
+  requireRootUnit([text, ...beside.values()], path);
   const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`];
   const missing = flags.filter((flag) => !command.includes(flag));
   return `# Written by kleidi apiserver; removed by kleidi apiserver disable. Repeats the
@@ -31,6 +48,35 @@ After=kleidi.socket
 ExecStart=
 ExecStart=${[command, ...missing].join(' \\\n  ')}
 `;
+}
+
+/** Flags behind a shell would be the shell's. */
+function requirePlainCommand(command: string, path: string): void {
+  const [program = ''] = command.replace(/^[-@:+!|]+/, '').split(/\s+/);
+  if (/(apiserver|hyperkube)[^/]*$/.test(program) && !/\s;(\s|$)/.test(command)) return;
+  throw new KleidiError('refused', `${path} starts ${program}, not kube-apiserver itself`, {
+    hint: `add the flags there by hand: ${configFlag}=… and ${reloadFlag}=true`,
+  });
+}
+
+/** Ours repeats the unit's command; another drop-in's would be lost, or would win. */
+function requireNoOtherCommand(beside: ReadonlyMap<string, string>): void {
+  const other = [...beside].find(([, text]) => /^ExecStart=/m.test(text));
+  if (other === undefined) return;
+  throw new KleidiError('refused', `${other[0]} changes the command of kube-apiserver, too`, {
+    hint: 'make that change in the unit itself, or add the flags of kleidi there by hand',
+  });
+}
+
+function requireRootUnit(texts: readonly string[], path: string): void {
+  const user = texts
+    .flatMap((text) => [...text.matchAll(/^User=(.*)$/gm)])
+    .at(-1)?.[1]
+    ?.trim();
+  if (user === undefined || ['', 'root', '0'].includes(user)) return;
+  throw new KleidiError('refused', `kube-apiserver of ${path} runs as user ${user}, not as root`, {
+    hint: 'it could read neither the EncryptionConfiguration nor the socket: run it as root, or set it up by hand (docs/operations.md)',
+  });
 }
 
 /** The last ExecStart= counts; a line that ends in a backslash goes on. */

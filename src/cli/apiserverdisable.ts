@@ -1,17 +1,20 @@
 // kleidi apiserver disable: kube-apiserver of this host as it was before kleidi.
 import { disabledClusterConfiguration } from '../apiserver/clusterconfiguration.ts';
-import { providerName } from '../apiserver/encryptionconfig.ts';
+import { hasOtherKeys, providerName } from '../apiserver/encryptionconfig.ts';
+import { textAt } from '../apiserver/installation.ts';
 import { planDisable } from '../apiserver/plan.ts';
 import { removeRecord } from '../apiserver/record.ts';
 import { KleidiError } from '../errors.ts';
 import {
-  changeFiles,
+  type ApiserverHost,
+  changeAll,
   hostOptions,
   openApiserverHost,
   planAsJson,
   showPlan,
+  withApiserverLock,
 } from './apiserverhost.ts';
-import { keepAcrossUpgrades } from './apiserverkubeadm.ts';
+import { clusterConfigurationName, planCluster } from './apiserverkubeadm.ts';
 import { readScan, requireNoneSealed } from './apiserverphase.ts';
 import { note, printJson } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
@@ -33,24 +36,41 @@ example: kleidi apiserver disable --scan snapshot.db`,
 
   async run(args) {
     const options = parse(args, { ...hostOptions, scan: 'text', 'no-scan': 'flag' });
-    const host = await openApiserverHost(options);
-    const plan = planDisable(host.root, host.installation, host.paths, host.record);
-    if (plan.from === 'write' || plan.from === 'only') throw stillWriting(plan.from);
-    const snapshot = await readScan(options.text('scan'), options.flag('no-scan'));
-    if (snapshot !== undefined) requireNoneSealed(snapshot, providerName);
-    await changeFiles(host, plan.changes);
-    const cluster = keepAcrossUpgrades(host, (text) =>
-      disabledClusterConfiguration(text, host.paths),
-    );
-    await removeRecord(host.recordPath);
-    if (options.json) printJson({ ...planAsJson(plan), changed: plan.changes.length > 0, cluster });
-    else {
-      showPlan(plan);
-      if (plan.changes.length > 0) note(host.installation.restart);
-    }
-    return 0;
+    return withApiserverLock(options.configPath, () => disable(options));
   },
 };
+
+async function disable(options: ReturnType<typeof parse>): Promise<number> {
+  const host = await openApiserverHost(options);
+  const plan = planDisable(host.root, host.installation, host.paths, host.record);
+  if (plan.from === 'write' || plan.from === 'only') throw stillWriting(plan.from);
+  const snapshot = await readScan(options.text('scan'), options.flag('no-scan'));
+  if (snapshot !== undefined) requireNoneSealed(snapshot, providerName);
+  const cluster = planCluster(
+    host,
+    () => undefined,
+    (text) => clusterBefore(host, text),
+  );
+  const outcome = await changeAll(host, plan.changes, cluster);
+  await removeRecord(host.recordPath);
+  const isChanged = plan.changes.length > 0;
+  if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome });
+  else {
+    showPlan(plan);
+    if (isChanged) note(host.installation.restart);
+  }
+  return 0;
+}
+
+/** As it was; where somebody has changed it since, without what kleidi has added. */
+function clusterBefore({ root, record, paths }: ApiserverHost, text: string): string {
+  const original = record?.originalOf(clusterConfigurationName, text);
+  if (original?.contents !== undefined) return original.contents;
+  const inUse = textAt(root, paths.config);
+  const isNeeded = inUse !== undefined && hasOtherKeys(inUse, paths.config, paths.socket);
+  const keep = record?.firstOf(clusterConfigurationName) ?? isNeeded;
+  return disabledClusterConfiguration(text, paths, keep);
+}
 
 function stillWriting(phase: string): KleidiError {
   return new KleidiError(

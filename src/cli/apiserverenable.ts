@@ -1,18 +1,28 @@
 // kleidi apiserver enable: kube-apiserver of this host uses kleidi, one phase
 // after the other.
-
-import { enabledClusterConfiguration } from '../apiserver/clusterconfiguration.ts';
-import type { Phase } from '../apiserver/encryptionconfig.ts';
-import { isFlagged, planEnable, requireStep } from '../apiserver/plan.ts';
 import {
-  changeFiles,
+  enabledClusterConfiguration,
+  requireOwnClusterFlag,
+} from '../apiserver/clusterconfiguration.ts';
+import { type Phase, resourcesOf } from '../apiserver/encryptionconfig.ts';
+import { flagPath, isFlagged, type Plan, planEnable, requireStep } from '../apiserver/plan.ts';
+import {
+  type ApiserverHost,
+  changeAll,
   hostOptions,
   openApiserverHost,
   planAsJson,
   showPlan,
+  withApiserverLock,
 } from './apiserverhost.ts';
-import { keepAcrossUpgrades } from './apiserverkubeadm.ts';
-import { parsePhase, readScan, requireAllSealed, requireSafeToWrite } from './apiserverphase.ts';
+import { planCluster } from './apiserverkubeadm.ts';
+import {
+  parsePhase,
+  readScan,
+  requireAllSealed,
+  requireSafeToWrite,
+  requireServing,
+} from './apiserverphase.ts';
 import { note, printJson } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
@@ -25,7 +35,7 @@ before any goes to the next:
 
   read    reads what kleidi has sealed, writes as before
   write   writes through kleidi, reads both; then rewrite all Secrets
-  only    nothing but kleidi
+  only    writes through kleidi, and takes nothing in clear any more
 
 Shows what it changes. Safe to repeat. What the files were is kept beside the ring.
 
@@ -35,7 +45,7 @@ Shows what it changes. Safe to repeat. What the files were is kept beside the ri
   --single-master        instead: there is no other
   --accept-no-recovery   write with a KEK that has no recovery
   --scan FILE            for only: an etcd snapshot, to prove that no Secret is
-                         left that kleidi has not sealed
+                         left in clear or under another key
   --no-scan              without that proof
   --distribution NAME    where more than one is found: kubeadm, rke2, k3s, unit
   --root DIR             look at another file system than this host's
@@ -53,38 +63,63 @@ example: kleidi apiserver enable --phase read`,
       'no-scan': 'flag',
     });
     const phase = parsePhase(options.text('phase'));
-    const host = await openApiserverHost(options);
-    const plan = planEnable(host.root, host.installation, host.paths, phase);
-    const singleMaster = options.flag('single-master');
-    const isUsed = isFlagged(host.root, host.installation, host.paths);
-    requireStep(isUsed ? plan.from : undefined, phase, singleMaster);
-    if (phase !== 'read') {
-      await requireSafeToWrite(host.config, {
-        singleMaster,
-        ringDigest: options.text('ring-digest'),
-        acceptNoRecovery: options.flag('accept-no-recovery'),
-      });
-    }
-    if (phase === 'only' && plan.from !== 'only') {
-      const snapshot = await readScan(options.text('scan'), options.flag('no-scan'));
-      if (snapshot !== undefined) requireAllSealed(snapshot);
-    }
-    await changeFiles(host, plan.changes);
-    const cluster = keepAcrossUpgrades(host, (text) =>
-      enabledClusterConfiguration(text, host.paths),
-    );
-    if (options.json) printJson({ ...planAsJson(plan), changed: plan.changes.length > 0, cluster });
-    else {
-      showPlan(plan);
-      if (plan.changes.length > 0) note(nextStep(phase, isUsed, host.installation.restart));
-    }
-    return 0;
+    return withApiserverLock(options.configPath, () => enable(options, phase));
   },
 };
 
-/** A file that is in use already is read again every minute; flags are not. */
-function nextStep(phase: Phase, isUsed: boolean, restart: string): string {
-  const how = isUsed ? 'kube-apiserver reads the file again within a minute' : restart;
+type Options = ReturnType<typeof parse>;
+
+async function enable(options: Options, phase: Phase): Promise<number> {
+  const host = await openApiserverHost(options);
+  const plan = planEnable(host.root, host.installation, host.paths, phase);
+  const isUsed = isFlagged(host.root, host.installation, host.paths);
+  // Flags that an upgrade has lost do not take this host back to the beginning.
+  const from = isUsed || host.record !== undefined ? plan.from : undefined;
+  requireStep(from, phase, options.flag('single-master'));
+  if (phase !== 'read') await requireAssurances(options, host);
+  else if (from === undefined || !isUsed) await requireServing(host.config);
+  if (phase === 'only' && from !== 'only') await requireRewritten(options, plan, host);
+  const cluster = planCluster(
+    host,
+    (text) => requireOwnClusterFlag(text, host.paths),
+    (text) => enabledClusterConfiguration(text, host.paths),
+  );
+  const outcome = await changeAll(host, plan.changes, cluster);
+  const isChanged = plan.changes.length > 0;
+  if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome });
+  else {
+    showPlan(plan);
+    if (isChanged) note(nextStep(phase, plan));
+  }
+  return 0;
+}
+
+async function requireAssurances(options: Options, { config }: ApiserverHost): Promise<void> {
+  await requireSafeToWrite(config, {
+    singleMaster: options.flag('single-master'),
+    ringDigest: options.text('ring-digest'),
+    acceptNoRecovery: options.flag('accept-no-recovery'),
+  });
+}
+
+async function requireRewritten(
+  options: Options,
+  plan: Plan,
+  { paths }: ApiserverHost,
+): Promise<void> {
+  const snapshot = await readScan(options.text('scan'), options.flag('no-scan'));
+  if (snapshot === undefined) return;
+  const after = plan.changes.find(({ path }) => path === paths.config)?.after;
+  requireAllSealed(snapshot, after === undefined ? ['secrets'] : resourcesOf(after, paths.config));
+}
+
+/** A file that is in use already is read again every minute; flags are not, and not by RKE2. */
+function nextStep(phase: Phase, { installation, changes }: Plan): string {
+  const isRestarted =
+    installation.kind === 'rke2' || changes.some(({ path }) => path === flagPath(installation));
+  const how = isRestarted
+    ? installation.restart
+    : 'kube-apiserver reads the file again within two minutes';
   switch (phase) {
     case 'read':
       return `${how}. Next, once every API server is at read: --phase write on each`;

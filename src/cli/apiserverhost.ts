@@ -1,12 +1,23 @@
 // What the actions of `kleidi apiserver` share: the host that they look at, how a
 // plan is shown, and how it is carried out.
-import { carryOut } from '../apiserver/change.ts';
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { carryOut, requireWritable } from '../apiserver/change.ts';
 import { differenceOf } from '../apiserver/difference.ts';
 import type { Paths } from '../apiserver/flags.ts';
 import { type Installation, requireInstallation } from '../apiserver/installation.ts';
 import type { FileChange, Plan } from '../apiserver/plan.ts';
 import { ChangeRecord, recordPath } from '../apiserver/record.ts';
 import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { withRingLock } from '../keyring/ringfile.ts';
+import {
+  type ClusterOutcome,
+  type ClusterPlan,
+  carryOutCluster,
+  changesOf,
+  takeBackCluster,
+} from './apiserverkubeadm.ts';
 import { note, print } from './terminal.ts';
 
 export interface ApiserverHost {
@@ -43,14 +54,40 @@ export async function openApiserverHost(options: Options): Promise<ApiserverHost
   };
 }
 
-/** The originals are on disk before the first file is changed. */
-export async function changeFiles(
+/** One command at a time, from what it reads to what it writes. */
+export async function withApiserverLock<T>(configPath: string, work: () => Promise<T>): Promise<T> {
+  const path = recordPath(loadConfig(configPath).ring);
+  await mkdir(dirname(path), { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    throw new KleidiError('file-failed', `${dirname(path)} cannot be made`, {
+      hint: 'run it as root; nothing was changed',
+      cause,
+    });
+  });
+  return withRingLock(path, work);
+}
+
+/**
+ * The originals are on disk before the first thing is changed, and what makes
+ * kube-apiserver restart comes last.
+ */
+export async function changeAll(
   host: ApiserverHost,
   changes: readonly FileChange[],
-): Promise<void> {
-  if (changes.length === 0) return;
-  await ChangeRecord.write(host.recordPath, host.record, changes);
-  await carryOut(host.root, changes);
+  cluster: ClusterPlan,
+): Promise<ClusterOutcome> {
+  const all = [...changes, ...changesOf(cluster)];
+  if (all.length > 0) {
+    requireWritable(host.root, changes);
+    await ChangeRecord.write(host.recordPath, host.record, all);
+  }
+  const outcome = carryOutCluster(host, cluster);
+  try {
+    await carryOut(host.root, changes);
+  } catch (error) {
+    if (outcome === 'changed') takeBackCluster(host, cluster);
+    throw error;
+  }
+  return outcome;
 }
 
 export function showPlan({ changes, installation }: Plan): void {

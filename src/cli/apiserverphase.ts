@@ -1,10 +1,11 @@
 // The guards of a phase: two masters must never write with keys that the other
 // lacks, and nothing may be sealed under a key that cannot be recovered.
-import type { Phase } from '../apiserver/encryptionconfig.ts';
+import { type Phase, providerName } from '../apiserver/encryptionconfig.ts';
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { writeKekOf } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
+import type { StateResponse } from '../kms/contract.ts';
 import { type Snapshot, scanSnapshot } from '../snapshot/snapshot.ts';
 import { askState } from './askstate.ts';
 import { usage } from './verb.ts';
@@ -27,12 +28,7 @@ export interface Assurances {
 /** @throws KleidiError usage, refused, not-running */
 export async function requireSafeToWrite(config: Config, given: Assurances): Promise<void> {
   const expected = parseDigest(given);
-  const state = await askState(config.socket);
-  if (state.failure !== '' || state.healthz !== 'ok') {
-    throw new KleidiError('refused', `kleidi is not well here: ${state.failure || state.healthz}`, {
-      hint: 'mend that first: kleidi status, kleidi doctor',
-    });
-  }
+  const state = await requireServing(config);
   if (expected !== undefined && state.digest !== expected) {
     throw new KleidiError(
       'refused',
@@ -43,6 +39,19 @@ export async function requireSafeToWrite(config: Config, given: Assurances): Pro
     );
   }
   await requireRecovery(config, given);
+}
+
+/**
+ * kube-apiserver needs Status and Encrypt of every kms provider that it is told of, also
+ * of one that it only reads with, and is not ready without.
+ * @throws KleidiError refused, not-running
+ */
+export async function requireServing(config: Config): Promise<StateResponse> {
+  const state = await askState(config.socket);
+  if (state.failure === '' && state.healthz === 'ok') return state;
+  throw new KleidiError('refused', `kleidi is not well here: ${state.failure || state.healthz}`, {
+    hint: 'mend that first: kleidi status, kleidi doctor',
+  });
 }
 
 function parseDigest({ ringDigest, singleMaster }: Assurances): string | undefined {
@@ -79,38 +88,46 @@ export async function readScan(
   return file === undefined ? undefined : scanSnapshot(file);
 }
 
-/** Before phase only: whatever is in clear or under another key would be unreadable. */
-export function requireAllSealed(snapshot: Snapshot): void {
+/**
+ * Before phase only: whatever is in clear would be unreadable, and what is under another
+ * key has not been rewritten.
+ */
+export function requireAllSealed(snapshot: Snapshot, resources: readonly string[]): void {
+  const isOurs = ({ seal }: Snapshot['counts'][number]): boolean =>
+    seal.kind === 'kms-v2' && seal.provider === providerName;
   const left = snapshot.counts.filter(
-    ({ resource, seal, live }) => resource === 'secrets' && seal.kind !== 'kms-v2' && live > 0,
+    (count) => resources.includes(count.resource) && !isOurs(count) && count.live > 0,
   );
   requireNone(
     left,
-    `${snapshot.path} holds Secrets that kleidi has not sealed`,
-    'rewrite them (kubectl get secrets -A -o json | kubectl replace -f -), then take a new snapshot',
+    `${snapshot.path} holds objects that kleidi has not sealed`,
+    'rewrite them (kubectl get secrets -A -o json | kubectl replace -f -, and so for each resource), then take a new snapshot',
   );
 }
 
 /** Before disable: whatever kleidi has sealed would be unreadable. */
 export function requireNoneSealed(snapshot: Snapshot, provider: string): void {
   const left = snapshot.counts.filter(
-    ({ seal, live }) => live > 0 && 'provider' in seal && seal.provider === provider,
+    ({ seal, live, older }) => live + older > 0 && 'provider' in seal && seal.provider === provider,
   );
   requireNone(
     left,
     `${snapshot.path} holds objects that kleidi has sealed`,
-    'with phase read on every API server, rewrite them, then take a new snapshot',
+    'with phase read on every API server, rewrite them, and take a new snapshot; earlier states of objects go with the next compaction, within 5 minutes',
   );
 }
 
 function requireNone(
-  left: readonly { resource: string; live: number; example: string }[],
+  left: readonly { resource: string; live: number; older: number; example: string }[],
   what: string,
   hint: string,
 ): void {
   if (left.length === 0) return;
   const counts = left
-    .map(({ resource, live, example }) => `${live} ${resource} (${example})`)
+    .map(
+      ({ resource, live, older, example }) =>
+        `${live || `${older} earlier`} ${resource} (${example})`,
+    )
     .join(', ');
   throw new KleidiError('refused', `${what}: ${counts}`, { hint });
 }

@@ -1,9 +1,9 @@
 // kleidi apiserver status: where kleidi stands in kube-apiserver of this host.
 import { phaseOf } from '../apiserver/encryptionconfig.ts';
 import { textAt } from '../apiserver/installation.ts';
-import { flagPath, isFlagged } from '../apiserver/plan.ts';
+import { flagPath, isFlagged, planEnable } from '../apiserver/plan.ts';
 import { hostOptions, openApiserverHost } from './apiserverhost.ts';
-import { print, printJson, table } from './terminal.ts';
+import { print, printJson, table, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const apiserverStatus: Verb = {
@@ -11,7 +11,8 @@ export const apiserverStatus: Verb = {
   help: `usage: kleidi apiserver status [--distribution NAME] [--root DIR] [--json]
 
 Where kleidi stands by the files of this host: the phase of the
-EncryptionConfiguration, and whether kube-apiserver is told of it.
+EncryptionConfiguration, and whether kube-apiserver is told of it. Exit code 1 where
+flags or mounts that enable has made are gone.
 
   --distribution NAME   where more than one is found: kubeadm, rke2, k3s, unit
   --root DIR            look at another file system than this host's
@@ -25,6 +26,10 @@ example: kleidi apiserver status --json`,
     const phase = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
     const isUsed = isFlagged(root, installation, paths);
     const told = flagPath(installation);
+    const isWhole =
+      !isUsed ||
+      phase === undefined ||
+      planEnable(root, installation, paths, phase).changes.length === 0;
     if (options.json) {
       printJson({
         distribution: installation.kind,
@@ -32,8 +37,9 @@ example: kleidi apiserver status --json`,
         phase: phase ?? null,
         told: isUsed,
         toldBy: told,
+        whole: isWhole,
       });
-      return 0;
+      return isWhole ? 0 : 1;
     }
     print(
       table([
@@ -43,6 +49,8 @@ example: kleidi apiserver status --json`,
         ['in use', isUsed ? `yes, by ${told}` : `no, ${told} does not name it`],
       ]),
     );
-    return 0;
+    if (!isWhole)
+      warn(`something of it was changed since: kleidi apiserver plan --phase ${phase} shows what`);
+    return isWhole ? 0 : 1;
   },
 };

@@ -3,6 +3,7 @@
 // server of this host is told to read it.
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { faultsIn } from '../apiserver/encryptionrules.ts';
 import { findInstallations } from '../apiserver/installation.ts';
 import { flagPath, isFlagged } from '../apiserver/plan.ts';
 import type { Config } from '../config.ts';
@@ -44,8 +45,6 @@ interface KmsProvider {
   readonly apiVersion?: string;
   readonly name?: string;
   readonly endpoint?: string;
-  readonly timeout?: string;
-  readonly cachesize?: number;
 }
 
 /** @param text of an EncryptionConfiguration */
@@ -66,14 +65,20 @@ export function configurationFindings(text: string, config: Config): Finding[] {
     ];
   }
   const order = providers.map((each) => Object.keys(each)[0] ?? '?').join(', ');
-  return [ok(`it names our socket; providers in their order: ${order}`), ...kmsFindings(kms)];
+  const faults = faultsIn(parse(text, { maxAliasCount: 0 }));
+  return [
+    ok(`it names our socket; providers in their order: ${order}`),
+    ...kmsFindings(kms),
+    ...faults.map((fault) =>
+      fail(`kube-apiserver does not take it: ${fault}`, 'mend it: kube-apiserver would not start'),
+    ),
+  ];
 }
 
 function kmsFindings(kms: KmsProvider): Finding[] {
   const todo = 'kleidi apiserver plan shows what it should be';
   return [
     ...(kms.apiVersion === 'v2' ? [] : [fail('its kms provider is not apiVersion: v2', todo)]),
-    ...(kms.cachesize === undefined ? [] : [fail('cachesize is not allowed with v2', todo)]),
   ];
 }
 

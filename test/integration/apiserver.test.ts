@@ -108,7 +108,10 @@ test('only and disable want a proof, and disable only comes from read', async ()
   assert.equal(await phase(), 'only');
 });
 
-test('and all the way back: byte for byte what it was', async () => {
+test('and all the way back, step by step: byte for byte what it was', async () => {
+  await refuses(1, /phase read comes after write/, 'enable', '--phase', 'read');
+  const sure = ['--single-master', '--accept-no-recovery'];
+  assert.equal((await apiserver('enable', '--phase', 'write', ...sure)).exitCode, 0);
   assert.equal((await apiserver('enable', '--phase', 'read')).exitCode, 0);
   await refuses(2, /--scan FILE .* or --no-scan/, 'disable');
   const back = await apiserver('disable', '--no-scan');

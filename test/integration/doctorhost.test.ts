@@ -58,12 +58,13 @@ test('apiserver: the file is open to others, names another socket, or is not wha
     [encryptionConfiguration('unix:///run/other.sock'), /no provider in it has the endpoint/],
     [encryptionConfiguration(`unix://${host.socket}`, ', cachesize: 100'), /cachesize/],
     [encryptionConfiguration(`unix://${host.socket}`).replace('v2', 'v1'), /not apiVersion: v2/],
+    [encryptionConfiguration(`unix://${host.socket}`, ', timeOut: 3s'), /timeOut: unknown field/],
     ['kind: Secret', /not an EncryptionConfiguration/],
     ['{', /not an EncryptionConfiguration/],
   ];
   for (const [text, what] of broken) {
     enable(host, text);
-    found((await diagnose(host, 'apiserver')).findings, 'fail', what, /apiserver plan/);
+    found((await diagnose(host, 'apiserver')).findings, 'fail', what, /apiserver plan|mend it/);
   }
 });
 

@@ -161,6 +161,7 @@ for (const version of ['v1beta3', 'v1beta4']) {
     const enabled = enabledClusterConfiguration(text, paths);
     requireVector(enabled, `${stem}.enabled`);
     assert.equal(enabledClusterConfiguration(enabled, paths), enabled);
-    assert.equal(disabledClusterConfiguration(enabled, paths), text);
+    assert.equal(disabledClusterConfiguration(enabled, paths, text), text);
+    assert.equal(disabledClusterConfiguration(enabled, paths, false), text);
   });
 }

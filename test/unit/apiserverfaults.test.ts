@@ -12,6 +12,7 @@ import { KleidiError } from '../../src/errors.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 const manifestPath = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+const unit = '/etc/systemd/system/kube-apiserver.service';
 const config = '/etc/kubernetes/kleidi/encryption-config.yaml';
 const paths = { socket: '/run/kleidi/kms.sock', config };
 const manifest = readFileSync('test/vectors/apiserver/kubeadm/manifest.yaml', 'utf8');
@@ -102,6 +103,134 @@ const refused: readonly (readonly [string, Readonly<Record<string, string>>, Reg
     /already names an EncryptionConfiguration: \/x/,
   ],
   [
+    'a drop-in of k3s that would replace ours',
+    {
+      '/etc/rancher/k3s/config.yaml': '',
+      '/etc/rancher/k3s/config.yaml.d/90-audit.yaml': 'kube-apiserver-arg: [audit-log-maxage=1]\n',
+    },
+    /90-audit\.yaml would replace the kube-apiserver-arg of kleidi/,
+  ],
+  [
+    'a configuration that lacks the key of RKE2',
+    {
+      '/etc/rancher/rke2/config.yaml': '',
+      '/var/lib/rancher/rke2/server/cred/encryption-config.json': readFileSync(
+        'test/vectors/apiserver/rke2/encryption-config.json',
+        'utf8',
+      ),
+      [config]: configuration('[{identity: {}}]'),
+    },
+    /lacks the key of rke2/,
+  ],
+  [
+    'our socket under another name, in another entry',
+    {
+      [manifestPath]: manifest,
+      [config]: `${configuration('[{identity: {}}]')}- resources: [configmaps]\n  providers: [${kms('other')}]\n`,
+    },
+    /our socket is configured under the name 'other'/,
+  ],
+  [
+    'kleidi as KMS v1',
+    {
+      [manifestPath]: manifest,
+      [config]: configuration(`[${kms('kleidi').replace('v2', 'v1')}, {identity: {}}]`),
+    },
+    /under the name 'kleidi' \(v1\)/,
+  ],
+  [
+    'secrets under a wildcard',
+    {
+      [manifestPath]: manifest,
+      [config]: configuration('[{identity: {}}]').replace('secrets', "'*.*'"),
+    },
+    /covers secrets by a wildcard/,
+  ],
+  [
+    'two documents in one manifest',
+    { [manifestPath]: `${manifest}---\n${manifest}` },
+    /is not YAML: line/,
+  ],
+  [
+    'a flag in two words that names another file',
+    {
+      [manifestPath]: manifest.replace(
+        '    image:',
+        '    - --encryption-provider-config\n    - /etc/enc.yaml\n    image:',
+      ),
+    },
+    /already names an EncryptionConfiguration: \/etc\/enc\.yaml/,
+  ],
+  [
+    'a kube-apiserver that is not root',
+    {
+      [manifestPath]: manifest.replace(
+        '  containers:',
+        '  securityContext:\n    runAsUser: 2001\n  containers:',
+      ),
+    },
+    /runs as user 2001/,
+  ],
+  [
+    'the configuration mounted as a single file',
+    {
+      [manifestPath]: manifest.replace(
+        '    volumeMounts:\n',
+        `    volumeMounts:\n    - mountPath: ${config}\n      name: enc\n`,
+      ),
+    },
+    /mounts .*encryption-config\.yaml as a single file/,
+  ],
+  [
+    'another folder where the socket should be',
+    {
+      [manifestPath]: manifest
+        .replace(
+          '    volumeMounts:\n',
+          '    volumeMounts:\n    - {mountPath: /run/kleidi/, name: x}\n',
+        )
+        .replace('  volumes:\n', '  volumes:\n  - {name: x, hostPath: {path: /srv}}\n'),
+    },
+    /mounts \/srv at \/run\/kleidi/,
+  ],
+  [
+    'our name for another volume',
+    {
+      [manifestPath]: manifest.replace(
+        '  volumes:\n',
+        '  volumes:\n  - {name: kleidi-socket, hostPath: {path: /srv}}\n',
+      ),
+    },
+    /has a volume kleidi-socket of another folder/,
+  ],
+  [
+    'a unit that starts a shell',
+    { [unit]: '[Service]\nExecStart=/bin/sh -c "exec kube-apiserver"\n' },
+    /starts \/bin\/sh, not kube-apiserver itself/,
+  ],
+  [
+    'a unit of another user',
+    { [unit]: '[Service]\nUser=kube\nExecStart=/usr/bin/kube-apiserver\n' },
+    /runs as user kube/,
+  ],
+  [
+    'a drop-in with a command of its own',
+    {
+      [unit]: '[Service]\nExecStart=/usr/bin/kube-apiserver\n',
+      [`${unit}.d/90-mine.conf`]: '[Service]\nExecStart=\nExecStart=/opt/kube-apiserver\n',
+    },
+    /90-mine\.conf changes the command/,
+  ],
+  [
+    'another file named in the environment of the unit',
+    {
+      [unit]:
+        '[Service]\nEnvironmentFile=-/etc/kubernetes/apiserver\nExecStart=/usr/bin/kube-apiserver $ARGS\n',
+      '/etc/kubernetes/apiserver': 'ARGS="--v=2 --encryption-provider-config=/etc/enc.yaml"\n',
+    },
+    /\/etc\/kubernetes\/apiserver already names .*: \/etc\/enc\.yaml/,
+  ],
+  [
     'a unit without a command',
     { '/etc/systemd/system/kube-apiserver.service': '[Service]\n' },
     /has no ExecStart/,
@@ -171,6 +300,8 @@ test('a key in clear is never shown in a diff', () => {
     configuration(`[${aescbc}]`),
     JSON.stringify({ secret }),
     `secret: "${secret}"\n`,
+    `keys:\n- secret: >-\n    ${secret}\n`,
+    `{"secret" :\n  '${secret}'}`,
   ]) {
     const shown = differenceOf({ path: config, before: undefined, after: text, mode: 0o600 });
     assert.ok(!shown.includes(secret), shown);
@@ -178,13 +309,18 @@ test('a key in clear is never shown in a diff', () => {
   }
 });
 
-test('phases go one step at a time', () => {
-  requireStep(undefined, 'read', false);
-  requireStep('read', 'write', false);
-  requireStep('write', 'only', false);
-  requireStep('only', 'read', false);
+test('phases go one step at a time, both ways; a single API server may skip to write and back', () => {
+  const steps = [undefined, 'read', 'write', 'only'] as const;
+  for (const [i, from] of steps.entries()) {
+    for (const [j, to] of steps.entries()) {
+      if (to === undefined) continue;
+      const isNear = Math.abs(i - j) <= 1;
+      if (isNear) requireStep(from, to, false);
+      else assert.throws(() => requireStep(from, to, false), { code: 'refused' }, `${from} ${to}`);
+    }
+  }
   requireStep(undefined, 'write', true);
+  requireStep('only', 'read', true);
   for (const from of [undefined, 'read'] as const)
     assert.throws(() => requireStep(from, 'only', true), /comes after write/);
-  assert.throws(() => requireStep(undefined, 'write', false), /comes after read/);
 });
