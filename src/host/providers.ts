@@ -52,12 +52,13 @@ export class Providers {
 
   /** @throws KleidiError where the provider of the write KEK fails */
   async selfTest(ring: Ring): Promise<void> {
+    const writer = writeKekOf(ring);
     for (const [kind, provider] of this.#open) {
       try {
-        await provider.selfTest();
+        await provider.selfTest(writer?.provider === kind ? writer.fp : undefined);
         this.#failed.delete(kind);
       } catch (thrown) {
-        if (writeKekOf(ring)?.provider === kind || this.#open.size === 1) throw thrown;
+        if (writer?.provider === kind || this.#open.size === 1) throw thrown;
         this.#failed.set(kind, KleidiError.from(thrown));
       }
     }

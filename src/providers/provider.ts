@@ -33,9 +33,12 @@ export interface Provider {
 
   /**
    * Wraps and unwraps a known value and recomputes the fingerprint of every
-   * loaded KEK. Rejects where a KEK cannot be used any more.
+   * loaded KEK. Rejects where a KEK cannot be used any more, or keeps that in
+   * `failure`.
+   * @param writeFp the KEK that is written with, where this provider holds it: it
+   *   must be able to wrap; of the others nobody asks that
    */
-  selfTest(): Promise<void>;
+  selfTest(writeFp?: Fingerprint): Promise<void>;
 
   close(): Promise<void>;
 }
