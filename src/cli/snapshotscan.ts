@@ -22,6 +22,8 @@ writes: take a snapshot instead.
                   shows nothing of what is inside
   --prefix PATH   --etcd-prefix of kube-apiserver (default /registry)
 
+Cluster (UID of the namespace kube-system) and newest Lease of an API server tell of
+which cluster it is and how old: what --scan of other commands goes by.
 OLDER counts earlier states of objects, which disappear by compaction.
 
 example: kleidi snapshot scan /var/backups/etcd.db --verify`,
@@ -73,6 +75,10 @@ function asJson(result: Result, ring: string): object {
     revision: found.revision,
     checksum: found.isChecked,
     ring,
+    prefix: found.evidence.prefix,
+    clusterUid: found.evidence.clusterUid,
+    newestLease: isoOrNull(found.evidence.newestLeaseUnixMs),
+    unreadableLeases: found.evidence.unreadableLeases,
     highestGeneration: result.highestGeneration,
     notOpenable: closed(result),
     secretsInClear: secretsInClear(result),
@@ -85,6 +91,7 @@ function show(result: Result, ring: string): void {
   const { snapshot: found, findings, verification } = result;
   const checked = found.isChecked ? ', checksum right' : '';
   print(`${found.path}: etcd revision ${found.revision}${checked}`);
+  for (const line of originLines(found)) print(line);
   print(`highest generation of ring '${ring}' in it: ${result.highestGeneration}\n`);
   const head = ['RESOURCE', 'PROVIDER', 'KEY ID', 'OBJECTS', 'OLDER', 'SEEDS', 'THIS RING'];
   print(table([head, ...findings.map(row)]));
@@ -95,6 +102,20 @@ function show(result: Result, ring: string): void {
   const notOpenable = closed(result);
   if (notOpenable > 0) warn(`this ring could not open ${notOpenable} objects`);
   else print(`\n${paint('this ring could open every object', 'green', process.stdout)}`);
+}
+
+function isoOrNull(unixMs: number | null): string | null {
+  return unixMs === null ? null : new Date(unixMs).toISOString();
+}
+
+/** What it proves for --scan of other commands: of which cluster it is, and how old. */
+function originLines({ evidence }: Snapshot): string[] {
+  const { prefix, clusterUid, newestLeaseUnixMs, unreadableLeases } = evidence;
+  const sealed = unreadableLeases > 0 ? ` (${unreadableLeases} cannot be read)` : '';
+  return [
+    `cluster (UID of kube-system): ${clusterUid ?? 'cannot be read'}, under ${prefix}`,
+    `newest Lease of an API server: ${isoOrNull(newestLeaseUnixMs) ?? 'none'}${sealed}`,
+  ];
 }
 
 function row(finding: Finding): string[] {

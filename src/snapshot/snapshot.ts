@@ -4,10 +4,12 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { bucketEntries } from './bucket.ts';
 import { damaged } from './damage.ts';
+import { type Evidence, EvidenceCollector } from './evidence.ts';
 import { PageFile } from './pagefile.ts';
 import { resourceOf } from './resource.ts';
 import { type SealCount, Tally } from './tally.ts';
@@ -20,6 +22,7 @@ export interface Snapshot {
   /** Whether etcd's own checksum over the file was there, and matched. */
   readonly isChecked: boolean;
   readonly counts: readonly SealCount[];
+  readonly evidence: Evidence;
 }
 
 export interface ScanOptions {
@@ -27,6 +30,8 @@ export interface ScanOptions {
   readonly prefix?: string;
 }
 
+/** kube-apiserver's, where --etcd-prefix is not set. */
+export const defaultPrefix = '/registry';
 /** Keys that are not kube-apiserver's. */
 export const foreignResource = '(not of kube-apiserver)';
 
@@ -41,13 +46,18 @@ const liveAttempts = 5;
  */
 export async function scanSnapshot(path: string, options: ScanOptions = {}): Promise<Snapshot> {
   const isChecked = await checkTrailer(path);
-  const prefix = `${(options.prefix ?? '/registry').replace(/\/+$/, '')}/`;
+  const prefix = withSlash(options.prefix ?? defaultPrefix);
   for (let attempt = 1; attempt <= liveAttempts; attempt += 1) {
     const found = scanOnce(path, prefix);
     if (found !== undefined) return { path, isChecked, ...found };
     await sleep(100);
   }
   throw damaged(path, 'a running etcd writes to it all the time');
+}
+
+/** `registry`, `/registry` and `/registry/` are one (k8s.io/apiserver, storage/etcd3). */
+export function withSlash(prefix: string): string {
+  return posix.join('/', prefix, '/');
 }
 
 /** Undefined where etcd has written meanwhile, so that pages may have been used anew. */
@@ -64,19 +74,25 @@ function scanOnce(path: string, prefix: string) {
   }
 }
 
-function countRevisions(file: PageFile, prefix: string): Pick<Snapshot, 'revision' | 'counts'> {
+function countRevisions(file: PageFile, prefix: string): Omit<Snapshot, 'path' | 'isChecked'> {
   const tally = new Tally();
+  const collector = new EvidenceCollector(prefix);
   let revision = 0;
   for (const entry of bucketEntries(file, 'key')) {
     const { main, isTombstone } = parseRevision(file.path, entry.key);
     const fields = readFields(entry.value);
     if (fields === undefined) throw damaged(file.path, `revision ${main} is no key and value`);
     const key = fields.bytes(1).toString('utf8');
-    if (isTombstone) tally.remove(key);
-    else tally.put(key, resourceOf(key, prefix) ?? foreignResource, fields.bytes(5));
+    if (isTombstone) {
+      tally.remove(key);
+      collector.remove(key);
+    } else {
+      tally.put(key, resourceOf(key, prefix) ?? foreignResource, fields.bytes(5));
+      collector.put(key, fields.bytes(5));
+    }
     revision = main;
   }
-  return { revision, counts: tally.counts() };
+  return { revision, counts: tally.counts(), evidence: collector.evidence() };
 }
 
 /** 8 bytes main, '_', 8 bytes sub, and 't' for a deletion (etcd, mvcc/revision.go). */

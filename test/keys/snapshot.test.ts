@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { KleidiError } from '../../src/errors.ts';
 import type { Finding } from '../../src/snapshot/judgement.ts';
 import { scanSnapshot } from '../../src/snapshot/snapshot.ts';
+import { apiServerObjects, clusterUid, renewedLease } from '../support/apiobjects.ts';
 import { KmsClient } from '../support/client.ts';
 import { Etcd } from '../support/etcd.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -31,6 +32,10 @@ interface Scanned {
     readonly notOpenable: number;
     readonly secretsInClear: number;
     readonly highestGeneration: number;
+    readonly prefix: string;
+    readonly clusterUid: string | null;
+    readonly newestLease: string | null;
+    readonly unreadableLeases: number;
     readonly verification: {
       readonly seeds: number;
       readonly objects: number;
@@ -188,6 +193,44 @@ test('another --etcd-prefix is named by --prefix', { skip }, async () => {
   assert.deepEqual(lines(unnamed.report.findings), [
     '(not of kube-apiserver) kms-v2 kleidi 1+0 1 opens',
   ]);
+});
+
+test('the scan tells of which cluster a snapshot is, and how old', { skip }, async () => {
+  const etcd = await Etcd.start(join(folder, 'origin'));
+  const unixMs = Date.parse('2026-03-01T10:00:00.678Z');
+  const json = (kind: string, rest: object): Buffer =>
+    Buffer.from(JSON.stringify({ kind, ...rest }));
+  const read = async (...args: string[]) => {
+    const file = etcd.snapshot(join(folder, 'origin.db'));
+    const { report } = await scan(file, ...args);
+    const { prefix, clusterUid: uid, newestLease, unreadableLeases } = report;
+    return [prefix, uid, newestLease, unreadableLeases];
+  };
+  assert.deepEqual(await read(), ['/registry', null, null, 0]);
+  await etcd.put(...apiServerObjects(unixMs));
+  await etcd.put(
+    renewedLease(unixMs - 60_000, '/registry', 'b'),
+    ['/registry/leases/kube-system/kube-scheduler', renewedLease(unixMs + 1e6)[1]],
+    ['/registry/leases/default/apiserver-x', renewedLease(unixMs + 1e6)[1]],
+  );
+  const newest = '2026-03-01T10:00:00.678Z';
+  assert.deepEqual(await read(), ['/registry', clusterUid, newest, 0]);
+  assert.deepEqual(await read('--prefix', 'mine/'), ['/mine', null, null, 0]);
+  const text = await host.run('snapshot', 'scan', join(folder, 'origin.db'));
+  assert.match(text.stdout, new RegExp(`kube-system.: ${clusterUid}, under /registry`));
+
+  // A lease that has said something may go; a namespace may not. Sealed is not missing.
+  await etcd.delete('/registry/namespaces/kube-system');
+  await etcd.delete('/registry/leases/kube-system/apiserver-a');
+  const key = '/registry/leases/kube-system/apiserver-b';
+  await etcd.put(sealObject(key, content, await newSeed(client)));
+  assert.deepEqual(await read(), ['/registry', null, newest, 1]);
+
+  await etcd.put(
+    ['/registry/namespaces/kube-system', json('Namespace', { metadata: { uid: clusterUid } })],
+    [key, json('Lease', { spec: { renewTime: '2026-03-01T11:00:00.123456Z' } })],
+  );
+  assert.deepEqual(await read(), ['/registry', clusterUid, '2026-03-01T11:00:00.123Z', 0]);
 });
 
 test('a damaged, foreign or cut file is a clear error, wherever it is damaged', {
