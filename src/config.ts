@@ -5,7 +5,7 @@ import convict from 'convict';
 import { type Document, parseDocument, type YAMLError } from 'yaml';
 import { KleidiError } from './errors.ts';
 import type { LogFormat, LogLevel } from './log.ts';
-import { type Field, isField, schema } from './schema.ts';
+import { type Field, isField, removedFields, schema } from './schema.ts';
 
 export const defaultConfigPath = '/etc/kleidi/kleidi.yaml';
 
@@ -45,7 +45,6 @@ export interface VaultConfig {
     readonly role: string;
     readonly roleId: string;
     readonly secretId: string;
-    readonly wrapped: boolean;
     readonly certFile: string;
     readonly key: string;
     readonly jwtFile: string;
@@ -73,7 +72,7 @@ function faultsIn(values: object, known: object, prefix: string): string[] {
   return Object.entries(values).flatMap(([name, value]: [string, unknown]) => {
     const at = prefix + name;
     const node = nodes.get(name);
-    if (node === undefined) return [`${at}: unknown field`];
+    if (node === undefined) return [`${at}: ${removedFields.get(at) ?? 'unknown field'}`];
     if (isField(node)) return faultsOf(node, value).map((fault) => `${at}: ${fault}`);
     if (isMapping(value)) return faultsIn(value, node, `${at}.`);
     return [`${at}: found something else (not shown), allowed is a list of fields (name: value)`];

@@ -48,7 +48,6 @@ const pathOrNothing = rule(
 );
 const urlPath = rule('letters, digits and -_./', (v) => isText(v) && /^[\w./-]*$/.test(v));
 const word = rule('text', (v) => isText(v) && v.length <= 256);
-const yesOrNo = rule('true or false', (v) => typeof v === 'boolean');
 
 export interface Field {
   readonly doc: string;
@@ -134,7 +133,6 @@ export const schema = {
       role: field('Role, for cert and jwt.', '', word),
       roleId: field('Role id, for approle.', '', word),
       secretId: field('Secret id, for approle.', 'credential:vault-secret-id', secretReference),
-      wrapped: field('The secret id is response-wrapped, to be opened once.', false, yesOrNo),
       certFile: field('Client certificate (PEM), for cert.', '', pathOrNothing),
       key: field('Private key of the certificate (PEM).', 'credential:vault-key', secretReference),
       jwtFile: field('File with the JWT, for jwt; read at each login.', '', pathOrNothing),
@@ -165,6 +163,14 @@ export const schema = {
     ),
   },
 };
+
+/** What earlier versions took, and what to do instead. */
+export const removedFields: ReadonlyMap<string, string> = new Map([
+  [
+    'vault.auth.wrapped',
+    'removed: a wrapping token opens once, and every start logs in. Unwrap it once, by vault unwrap -field=secret_id TOKEN, keep the secret id as vault.auth.secretId says, and delete this line',
+  ],
+]);
 
 function isHttps(text: string): boolean {
   // Plain HTTP only to this host itself: a server on trial, or an agent beside kleidi.

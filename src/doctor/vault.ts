@@ -14,12 +14,6 @@ export const vault: Check = {
     const named = ring?.keks.filter((kek) => kek.provider === 'vault') ?? [];
     if (config.vault.address.length === 0) return named.length === 0 ? [] : [notConfigured()];
     const findings = [...clusterFindings(config)];
-    if (config.vault.auth.method === 'approle' && config.vault.auth.wrapped) {
-      return [
-        ...findings,
-        ok('the secret id is wrapped and opens once: not logged in to look further'),
-      ];
-    }
     try {
       const versions = await subject.vaultKeks();
       const held = ok(`Transit key '${config.vault.key}' has ${versions.length} usable versions`);

@@ -11,7 +11,12 @@ export const headerBytes = 20;
 
 /** kube-apiserver refuses ciphertexts above 1024 bytes (kmsv2/envelope.go). */
 export const maxCiphertextBytes = 1024;
-export const maxPlaintextBytes = 900;
+/**
+ * Longest plaintext by `alg`, so that the ciphertext stays within that limit: in
+ * base64, with a key version of 9 digits, 710 bytes are the most for 0x02.
+ */
+const maxPlaintextBytes: Readonly<Record<number, number>> = { 1: 900, 2: 700 };
+const largestPlaintextBytes = Math.max(...Object.values(maxPlaintextBytes));
 
 /**
  * Shortest body by `alg`: 0x01 is nonce, one byte and tag; 0x02 is Transit's
@@ -32,6 +37,21 @@ export function header(alg: number, fp: Fingerprint): Buffer {
 /** Binds header and key id: neither can be changed without the tag failing. */
 export function additionalData(alg: number, fp: Fingerprint, keyId: string): Buffer {
   return Buffer.concat([header(alg, fp), Buffer.from(keyId, 'utf8')]);
+}
+
+/**
+ * @param alg undefined where it is not known yet: the largest limit holds
+ * @throws KleidiError plaintext-invalid
+ */
+export function requirePlaintext(plaintext: Buffer, alg?: number): void {
+  const mostBytes =
+    alg === undefined ? largestPlaintextBytes : (maxPlaintextBytes[alg] ?? largestPlaintextBytes);
+  if (plaintext.length >= 1 && plaintext.length <= mostBytes) return;
+  const which = alg === undefined ? '' : `by algorithm ${alg} `;
+  throw new KleidiError(
+    'plaintext-invalid',
+    `the plaintext has ${plaintext.length} bytes, allowed ${which}are 1 to ${mostBytes}`,
+  );
 }
 
 export function seal({ alg, fp, body }: Envelope): Buffer {

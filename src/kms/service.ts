@@ -3,7 +3,7 @@
 import { KleidiError } from '../errors.ts';
 import { parseKeyId } from '../keyring/keyid.ts';
 import type { Target } from '../keyring/keyring.ts';
-import { additionalData, maxPlaintextBytes, open, seal } from './envelope.ts';
+import { additionalData, open, requirePlaintext, seal } from './envelope.ts';
 import { Gate } from './limits.ts';
 import type { Live } from './live.ts';
 
@@ -37,15 +37,11 @@ export class KmsService {
   }
 
   async encrypt(plaintext: Buffer, context: CallContext): Promise<Sealed> {
-    if (plaintext.length < 1 || plaintext.length > maxPlaintextBytes) {
-      throw new KleidiError(
-        'plaintext-invalid',
-        `the plaintext has ${plaintext.length} bytes, allowed are 1 to ${maxPlaintextBytes}`,
-      );
-    }
+    requirePlaintext(plaintext);
     return this.#gate.run(async () => {
       requireWanted(context);
       const { provider, fp, keyId } = this.#live.requireKeyring().writeTarget();
+      requirePlaintext(plaintext, provider.alg);
       this.#live.uses.countEncrypt(fp);
       const aad = additionalData(provider.alg, fp, keyId);
       const body = await provider.wrap(fp, plaintext, aad);

@@ -25,7 +25,7 @@ export interface Provider {
    */
   load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>>;
 
-  /** Seals 1 to 900 bytes. The result is the envelope's body. */
+  /** Seals as many bytes as the envelope allows for `alg`. The result is the envelope's body. */
   wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer>;
 
   /** Opens what `wrap` made, or rejects with `ciphertext-invalid`. */

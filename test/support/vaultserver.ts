@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { makeCertificates } from './certificates.ts';
 import { temporaryFolder } from './folder.ts';
 
 const build = fileURLToPath(new URL('../vault/build', import.meta.url));
@@ -160,19 +161,6 @@ log_level = "error"
 `,
     );
   }
-}
-
-/** ca.pem, server.pem, client.pem with their keys, by openssl(1). */
-function makeCertificates(folder: string): void {
-  const script = `set -e
-openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=ca -keyout ca.key -out ca.pem
-for name in server client; do
-  openssl req -newkey rsa:2048 -nodes -subj /CN=$name -keyout $name.key -out $name.csr
-  printf 'subjectAltName=DNS:localhost\nextendedKeyUsage=serverAuth,clientAuth\n' > ext
-  openssl x509 -req -in $name.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 -extfile ext -out $name.pem
-done`;
-  const made = spawnSync('sh', ['-c', script], { cwd: folder });
-  if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`);
 }
 
 function freePort(): Promise<number> {

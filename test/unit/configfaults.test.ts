@@ -126,3 +126,11 @@ test('a file that cannot be read is named', () => {
     );
   }
 });
+
+test('a field that was removed says what to do instead', () => {
+  for (const value of ['true', 'false']) {
+    const [fault, ...more] = faultsOf(`vault:\n  auth:\n    wrapped: ${value}\n`);
+    assert.deepEqual(more, []);
+    assert.match(fault ?? '', /^vault\.auth\.wrapped: removed: .*vault unwrap -field=secret_id/);
+  }
+});

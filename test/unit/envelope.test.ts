@@ -8,7 +8,7 @@ import fc from 'fast-check';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../src/errors.ts';
 import { parseKeyId } from '../../src/keyring/keyid.ts';
-import { additionalData, header, open, seal } from '../../src/kms/envelope.ts';
+import { additionalData, header, open, requirePlaintext, seal } from '../../src/kms/envelope.ts';
 import { fingerprintOf } from '../../src/providers/pkcs11/fingerprint.ts';
 import { decrypt } from '../../src/providers/pkcs11/gcm.ts';
 import { fingerprintOfKey } from '../support/cmac.ts';
@@ -116,4 +116,27 @@ test('whatever is too short, too long or foreign is refused before any token cal
       assert.throws(() => open(Buffer.from(random)), { code: 'ciphertext-invalid' });
     }),
   );
+});
+
+test('the longest plaintext of each algorithm gives a ciphertext that opens, one byte more is refused', () => {
+  const fp = '00'.repeat(16);
+  const sealedBytes = (plaintextBytes: number): number => 12 + plaintextBytes + 16;
+  const transitText = (bytes: number): string =>
+    `vault:v999999999:${Buffer.alloc(bytes).toString('base64')}`;
+  const bodies = new Map([
+    [1, Buffer.alloc(sealedBytes(900))],
+    [2, Buffer.from(transitText(sealedBytes(700)))],
+  ]);
+  for (const [alg, most] of [
+    [1, 900],
+    [2, 700],
+  ] as const) {
+    const body = bodies.get(alg) ?? Buffer.alloc(0);
+    assert.deepEqual(open(seal({ alg, fp, body })), { alg, fp, body });
+    requirePlaintext(Buffer.alloc(most), alg);
+    for (const bytes of [0, most + 1]) {
+      const refused = { code: 'plaintext-invalid', message: /bytes, allowed .*1 to/ };
+      assert.throws(() => requirePlaintext(Buffer.alloc(bytes), alg), refused);
+    }
+  }
 });

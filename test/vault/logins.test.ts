@@ -1,5 +1,4 @@
-// Every way to log in, over TLS, on a real server: what is refused, and that a
-// wrapped secret opens once.
+// Every way to log in, over TLS, on a real server, and what is refused.
 import assert from 'node:assert/strict';
 import { createSign, generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -76,30 +75,6 @@ await onVault(async (server) => {
     });
     await sealAndOpen(auth('client'));
     assert.equal((await refusal(sealAndOpen(auth('server')))).code, 'vault-login-failed');
-  });
-
-  test('approle: a wrapped secret id opens once, and the second use says so', async () => {
-    await server.ask('POST', 'sys/auth/approle', { type: 'approle' });
-    await server.ask('POST', 'auth/approle/role/kleidi', { token_policies: 'kleidi' });
-    const role = await server.ask('GET', 'auth/approle/role/kleidi/role-id');
-    const { role_id: roleId } = role['data'] as { role_id: string };
-    const reply = await fetch(`${server.address}/v1/auth/approle/role/kleidi/secret-id`, {
-      method: 'POST',
-      headers: { 'x-vault-token': server.rootToken, 'x-vault-wrap-ttl': '60s' },
-    });
-    const { wrap_info: wrapped } = (await reply.json()) as { wrap_info: { token: string } };
-    const auth: VaultAuth = {
-      method: 'approle',
-      mount: 'approle',
-      roleId,
-      wrapped: true,
-      secretId: async () => wrapped.token,
-    };
-    await sealAndOpen(auth);
-    const again = await refusal(sealAndOpen(auth));
-    assert.equal(again.code, 'vault-login-failed');
-    assert.match(`${again.message} ${again.hint}`, /opened before, perhaps by somebody else/);
-    assert.ok(!`${again.message}${again.hint}`.includes(wrapped.token));
   });
 
   test('jwt: a signed token logs in, an expired one does not', async () => {

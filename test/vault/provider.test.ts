@@ -56,7 +56,6 @@ await onVault(async (server) => {
       method: 'approle',
       mount: 'approle',
       roleId,
-      wrapped: false,
       secretId: async () => secretId,
     };
   }
@@ -145,7 +144,6 @@ await onVault(async (server) => {
       method: 'approle',
       mount: 'approle',
       roleId: 'x',
-      wrapped: false,
       secretId: async () => 'wrong',
     };
     assert.equal(await codeOf(provider(wrong)), 'vault-login-failed');

@@ -25,14 +25,13 @@ export function vaultSettings(
 }
 
 function authOf({ auth }: VaultConfig, secret: (reference: string) => Promise<string>): VaultAuth {
-  const { method, role, roleId, wrapped } = auth;
+  const { method, role, roleId } = auth;
   const mount = auth.mount === '' ? method : auth.mount;
   switch (method) {
     case 'approle':
       return {
         method,
         mount,
-        wrapped,
         roleId: needed('vault.auth.roleId', roleId),
         secretId: () => secret(auth.secretId),
       };

@@ -3,6 +3,7 @@
 // always checked: there is no switch to leave that out.
 import { Agent, type Dispatcher, request } from 'undici';
 import { KleidiError } from '../../errors.ts';
+import { type Answer, isRecord } from './answers.ts';
 import { refusal } from './refusals.ts';
 
 export interface HttpSettings {
@@ -20,13 +21,15 @@ export interface Ask {
   readonly body?: object;
   readonly token?: string;
   readonly timeoutMs: number;
+  /** Of the answer's body; default 64 KiB. */
+  readonly maxBodyBytes?: number;
 }
-
-export type Answer = Readonly<Record<string, unknown>>;
 
 /** Above what 8 callers and the background need; more would only queue at the server. */
 const connectionsPerAddress = 16;
 const connectTimeoutMs = 1_000;
+/** A login's answer with long policies has some KiB, all others less. */
+const usualBodyBytes = 65_536;
 
 export class VaultHttp {
   readonly #settings: HttpSettings;
@@ -42,6 +45,8 @@ export class VaultHttp {
       connect: {
         timeout: connectTimeoutMs,
         minVersion: 'TLSv1.2',
+        // Said by name: NODE_TLS_REJECT_UNAUTHORIZED=0 in the environment is the default else.
+        rejectUnauthorized: true,
         ...(ca === undefined ? {} : { ca }),
         ...(certificate === undefined ? {} : { cert: certificate, key }),
       },
@@ -54,12 +59,12 @@ export class VaultHttp {
    * @throws KleidiError vault-*
    */
   async ask(ask: Ask): Promise<Answer> {
-    const deadlineMs = Date.now() + ask.timeoutMs;
+    const deadlineMs = performance.now() + ask.timeoutMs;
     const { addresses } = this.#settings;
     let last: KleidiError | undefined;
     for (let tried = 0; tried < addresses.length; tried += 1) {
       const index = (this.#preferred + tried) % addresses.length;
-      const leftMs = deadlineMs - Date.now();
+      const leftMs = Math.ceil(deadlineMs - performance.now());
       if (leftMs <= 0) break;
       try {
         const answer = await this.#askOne(addresses[index] ?? '', { ...ask, timeoutMs: leftMs });
@@ -78,14 +83,16 @@ export class VaultHttp {
   }
 
   async #askOne(address: string, ask: Ask): Promise<Answer> {
+    const where = `${address}/v1/${ask.path}`;
     const { statusCode, body } = await this.#send(address, ask);
-    const text = await body.text().catch((cause: unknown) => {
+    const text = await readBody(body, ask.maxBodyBytes ?? usualBodyBytes).catch((cause) => {
       throw unreachable(address, cause);
     });
+    if (text === undefined) throw tooLong(where);
     if (statusCode === 204) return {};
     const answer = parse(text);
     if (statusCode === 200 && answer !== undefined) return answer;
-    throw refusal(`${address}/v1/${ask.path}`, statusCode, answer);
+    throw refusal(where, statusCode, answer, secretsOf(ask));
   }
 
   async #send(address: string, ask: Ask): Promise<Dispatcher.ResponseData> {
@@ -112,13 +119,42 @@ export class VaultHttp {
   }
 }
 
+/** Undefined where it is longer: the rest is not read, and the connection is closed. */
+async function readBody(
+  body: Dispatcher.ResponseData['body'],
+  maxBytes: number,
+): Promise<string | undefined> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  // Leaving the loop destroys the body.
+  for await (const chunk of body as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > maxBytes) return undefined;
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
 function parse(text: string): Answer | undefined {
   try {
     const value: unknown = JSON.parse(text);
-    return typeof value === 'object' && value !== null ? (value as Answer) : undefined;
+    return isRecord(value) ? value : undefined;
   } catch {
     return undefined;
   }
+}
+
+/** What no message may show, should an answer repeat its request. */
+function secretsOf({ token, body = {} }: Ask): string[] {
+  const named = new Map<string, unknown>(Object.entries(body));
+  const values = [token, ...['secret_id', 'jwt', 'plaintext'].map((name) => named.get(name))];
+  return values.filter((value) => typeof value === 'string' && value !== '') as string[];
+}
+
+function tooLong(where: string): KleidiError {
+  return new KleidiError('vault-failed', `${where} answers with more than its API ever does`, {
+    hint: 'check vault.address: something else answers there',
+  });
 }
 
 /** Names the address, never the request: its body may hold a secret. */

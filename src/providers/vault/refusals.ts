@@ -5,8 +5,8 @@
 import { KleidiError } from '../../errors.ts';
 
 const texts = {
-  tooOld: /version is disallowed by policy|too old/i,
-  tooNew: /version is too new|no such key version|invalid key version/i,
+  tooOld: /version is disallowed by policy|too old|less than the minimum/i,
+  tooNew: /version is too new|higher than the latest|no such key version|invalid key version/i,
   keyMissing: /encryption key not found|no existing key named/i,
   /** Only the addresses of the configuration are asked, so a redirect to the leader is a standby, too.
    * A node between two leaders, or one that cannot reach the leader, answers 500. */
@@ -15,12 +15,21 @@ const texts = {
   badCiphertext: /invalid ciphertext|message authentication failed|unable to decrypt/i,
 } as const;
 
+/** Vault's own texts are shorter; what else answers must not fill the journal. */
+const shownChars = 300;
+
 /**
  * @param where address and path, for people
  * @param answer the JSON body, if it was one; only its `errors` are shown
+ * @param secrets of the request: not shown, even where the answer repeats them
  */
-export function refusal(where: string, status: number, answer: object | undefined): KleidiError {
-  const why = errorsOf(answer);
+export function refusal(
+  where: string,
+  status: number,
+  answer: object | undefined,
+  secrets: readonly string[],
+): KleidiError {
+  const why = errorsOf(answer, secrets);
   const said = why === '' ? `HTTP ${status}` : `HTTP ${status}: ${why}`;
   const isElecting = status === 500 && texts.noLeader.test(why);
   if (isElecting || [307, 472, 473, 502, 503, 504].includes(status)) return sealed(where, said);
@@ -33,9 +42,15 @@ export function refusal(where: string, status: number, answer: object | undefine
   });
 }
 
-function errorsOf(answer: object | undefined): string {
+function errorsOf(answer: object | undefined, secrets: readonly string[]): string {
   const errors = (answer as { errors?: unknown } | undefined)?.errors;
-  return Array.isArray(errors) ? errors.map(String).join('; ').replace(/\s+/g, ' ').trim() : '';
+  if (!Array.isArray(errors)) return '';
+  const texts = errors.filter((each) => typeof each === 'string');
+  const text = secrets.reduce((all, each) => all.replaceAll(each, '(not shown)'), texts.join('; '));
+  return text
+    .replace(/[\s\p{C}]+/gu, ' ')
+    .trim()
+    .slice(0, shownChars);
 }
 
 function sealed(where: string, said: string): KleidiError {
@@ -67,6 +82,7 @@ function missing(where: string, said: string): KleidiError {
 }
 
 function badRequest(where: string, said: string, why: string): KleidiError {
+  if (where.endsWith('/login')) return new KleidiError('vault-login-failed', `${where}: ${said}`);
   if (texts.tooOld.test(why)) {
     return new KleidiError(
       'vault-version-disallowed',
@@ -77,7 +93,8 @@ function badRequest(where: string, said: string, why: string): KleidiError {
     );
   }
   if (texts.keyMissing.test(why) || texts.tooNew.test(why)) return missing(where, said);
-  if (texts.badCiphertext.test(why)) {
+  // Of no other path: a request to seal has no ciphertext.
+  if (where.includes('/decrypt/') && texts.badCiphertext.test(why)) {
     return new KleidiError('ciphertext-invalid', 'the ciphertext does not open under its KEK');
   }
   return new KleidiError('vault-failed', `${where} refuses: ${said}`, {

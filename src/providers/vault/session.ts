@@ -1,28 +1,49 @@
 // A token that stays alive: renewed at two thirds of its lease, replaced by a new
-// login where renewal ends or Vault has forgotten it. Nothing here ever ends the
-// process; while there is no token, calls fail with the reason.
+// login where renewal ends or Vault has forgotten it. One login at a time, and after
+// a refused one a pause: each counts against Vault's user lockout, and fills its audit
+// log. Nothing here ever ends the process; while there is no token, calls fail with
+// the reason.
 import { KleidiError } from '../../errors.ts';
-import { type Login, login, renew } from './auth.ts';
-import type { Answer, Ask, VaultHttp } from './http.ts';
+import type { Answer, Login } from './answers.ts';
+import { askAbout, login, renew } from './auth.ts';
+import { Breaker, isOutage } from './breaker.ts';
+import type { Ask, VaultHttp } from './http.ts';
 import type { VaultAuth } from './settings.ts';
 
 const loginTimeoutMs = 2_000;
 /** A lease below this cannot be renewed in time: a new login is made instead. */
 const shortestMs = 1_000;
 const longestTimerMs = 2 ** 31 - 1;
+/** Outages are the business of the breaker before Vault as a whole. */
+const refusedLogins = {
+  threshold: 1,
+  firstMs: 500,
+  longestMs: 30_000,
+  counts: (error: KleidiError) => !isOutage(error),
+} as const;
 
 export class VaultSession {
   readonly #http: VaultHttp;
   readonly #auth: VaultAuth;
+  readonly #gate = new Breaker(refusedLogins);
   #login: Login | undefined;
+  /** The last token that Vault has taken for a call. */
+  #proven = '';
   /** The login that is under way, shared by all who wait for it. */
   #pending: Promise<Login> | undefined;
+  /** The look at this token that is under way, shared likewise. */
+  #look: { readonly token: string; readonly isAlive: Promise<boolean> } | undefined;
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(http: VaultHttp, auth: VaultAuth) {
     this.#http = http;
     this.#auth = auth;
+  }
+
+  /** Why there is no token, where the last login was refused. */
+  get refused(): KleidiError | undefined {
+    return this.#login === undefined ? this.#gate.open : undefined;
   }
 
   /**
@@ -33,13 +54,15 @@ export class VaultSession {
   async ask(ask: Omit<Ask, 'token'>): Promise<Answer> {
     const { token } = this.#login ?? (await this.#logIn());
     try {
-      return await this.#http.ask({ ...ask, token });
+      return await this.#askWith(token, ask);
     } catch (thrown) {
       if (KleidiError.from(thrown).code !== 'vault-denied') throw thrown;
-      if (this.#auth.method === 'token' || (await this.#isAlive(token))) throw thrown;
-      if (this.#login?.token === token) this.#login = undefined;
+      if (this.#login?.token === token) {
+        if (await this.#isAlive(token)) throw thrown;
+        if (this.#login?.token === token) await this.#drop(token);
+      }
       const again = this.#login ?? (await this.#logIn());
-      return this.#http.ask({ ...ask, token: again.token });
+      return this.#askWith(again.token, ask);
     }
   }
 
@@ -48,17 +71,38 @@ export class VaultSession {
     clearTimeout(this.#timer);
   }
 
+  async #askWith(token: string, ask: Omit<Ask, 'token'>): Promise<Answer> {
+    const answer = await this.#http.ask({ ...ask, token });
+    this.#proven = token;
+    return answer;
+  }
+
+  /** A login whose token dies before its first use is as good as refused. */
+  async #drop(token: string): Promise<void> {
+    this.#login = undefined;
+    clearTimeout(this.#timer);
+    if (this.#proven === token) return;
+    await this.#gate.run(() => Promise.reject(deadOnArrival()));
+  }
+
   /** Tells a dead token from a policy that lacks the path. */
-  async #isAlive(token: string): Promise<boolean> {
-    const path = 'auth/token/lookup-self';
-    return this.#http.ask({ method: 'GET', path, token, timeoutMs: loginTimeoutMs }).then(
-      () => true,
-      (thrown: unknown) => KleidiError.from(thrown).code !== 'vault-denied',
-    );
+  #isAlive(token: string): Promise<boolean> {
+    if (this.#look?.token === token) return this.#look.isAlive;
+    const isAlive = askAbout(this.#http, token, loginTimeoutMs)
+      .then(
+        () => true,
+        (thrown: unknown) => KleidiError.from(thrown).code !== 'vault-denied',
+      )
+      .finally(() => {
+        this.#look = undefined;
+      });
+    this.#look = { token, isAlive };
+    return isAlive;
   }
 
   #logIn(): Promise<Login> {
-    this.#pending ??= login(this.#http, this.#auth, loginTimeoutMs)
+    this.#pending ??= this.#gate
+      .run(() => login(this.#http, this.#auth, loginTimeoutMs))
       .then((fresh) => this.#take(fresh))
       .finally(() => {
         this.#pending = undefined;
@@ -69,11 +113,13 @@ export class VaultSession {
   #take(fresh: Login): Login {
     this.#login = fresh;
     clearTimeout(this.#timer);
-    if (fresh.leaseMs > 0 && !this.#closed) this.#wake((fresh.leaseMs * 2) / 3);
+    if (fresh.leaseMs > 0) this.#wake((fresh.leaseMs * 2) / 3);
     return fresh;
   }
 
   #wake(inMs: number): void {
+    if (this.#closed) return;
+    clearTimeout(this.#timer);
     const waitMs = Math.min(Math.max(inMs, shortestMs / 2), longestTimerMs);
     this.#timer = setTimeout(() => void this.#keepAlive(), waitMs).unref();
   }
@@ -84,6 +130,7 @@ export class VaultSession {
     if (old === undefined || this.#closed) return;
     const renewed =
       old.renewable && old.leaseMs >= shortestMs ? await this.#renewed(old) : undefined;
+    if (this.#login !== old) return;
     // Near its maximum, a renewed lease shrinks: then it is time for a new login.
     const whole = renewed !== undefined && renewed.leaseMs >= old.leaseMs / 2;
     if (whole) this.#take({ ...renewed, leaseMs: Math.max(renewed.leaseMs, 1) });
@@ -93,4 +140,10 @@ export class VaultSession {
   #renewed(old: Login): Promise<Login | undefined> {
     return renew(this.#http, old.token, loginTimeoutMs).catch(() => undefined);
   }
+}
+
+function deadOnArrival(): KleidiError {
+  return new KleidiError('vault-login-failed', 'Vault refuses the token that it has just given', {
+    hint: 'look at token_ttl and token_num_uses of the role, and at the clocks of the Vault servers',
+  });
 }

@@ -26,8 +26,6 @@ export type VaultAuth =
       readonly mount: string;
       readonly roleId: string;
       readonly secretId: Secret;
-      /** The secret id is a wrapping token, to be unwrapped once. */
-      readonly wrapped: boolean;
     }
   | {
       readonly method: 'cert';

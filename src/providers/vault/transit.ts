@@ -3,17 +3,30 @@
 // allow are here.
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint } from '../provider.ts';
-import type { Answer, Ask } from './http.ts';
+import {
+  type Answer,
+  bodyOf,
+  ciphertextIn,
+  keyMetadataIn,
+  macIn,
+  nonceBytes,
+  plaintextIn,
+  tagBytes,
+} from './answers.ts';
+import type { Ask } from './http.ts';
 
 export interface KeyVersions {
-  readonly latest: number;
-  /** Those that Transit still holds and lets decrypt. */
+  /** Those that Transit still holds and lets decrypt, in rising order. */
   readonly usable: readonly number[];
+  /** Versions below it neither encrypt nor tell their fingerprint. */
+  readonly minEncryption: number;
 }
 
 /** What a fingerprint is made over; the same text as in a PKCS#11 token. */
 const fingerprintText = Buffer.from('kleidi/v1 key-fingerprint').toString('base64');
 const fingerprintBytes = 16;
+/** Some thousand versions; one has about 20 bytes. */
+const metadataBytes = 2 ** 20;
 
 type Asker = (ask: Omit<Ask, 'token'>) => Promise<Answer>;
 
@@ -30,14 +43,11 @@ export class Transit {
 
   /** @throws KleidiError vault-* */
   async versions(timeoutMs: number): Promise<KeyVersions> {
-    const { data } = await this.#ask({ method: 'GET', path: this.#path('keys'), timeoutMs });
-    const { type, derived, latest_version, min_decryption_version, keys } = data as KeyData;
-    if (type !== 'aes256-gcm96' || derived === true) throw unfit(this.#key, type, derived);
-    const all = Object.keys(keys ?? {}).map(Number);
-    return {
-      latest: latest_version,
-      usable: all.filter((version) => version >= min_decryption_version).sort((a, b) => a - b),
-    };
+    const ask = { method: 'GET', path: this.#path('keys'), timeoutMs } as const;
+    const key = keyMetadataIn(await this.#ask({ ...ask, maxBodyBytes: metadataBytes }));
+    if (key.type !== 'aes256-gcm96' || key.derived) throw unfit(this.#key, key.type, key.derived);
+    const usable = key.versions.filter((version) => version >= key.minDecryption);
+    return { usable, minEncryption: key.minEncryption };
   }
 
   /**
@@ -47,11 +57,8 @@ export class Transit {
   async fingerprint(version: number, timeoutMs: number): Promise<Fingerprint> {
     const path = `${this.#path('hmac')}/sha2-256`;
     const body = { input: fingerprintText, key_version: version };
-    const { data } = await this.#ask({ method: 'POST', path, body, timeoutMs });
-    const [, , mac = ''] = String((data as Answer)['hmac']).split(':');
-    const bytes = Buffer.from(mac, 'base64');
-    if (bytes.length !== 32) throw malformed('hmac');
-    return bytes.subarray(0, fingerprintBytes).toString('hex');
+    const mac = macIn(await this.#ask({ method: 'POST', path, body, timeoutMs }), version);
+    return mac.subarray(0, fingerprintBytes).toString('hex');
   }
 
   async encrypt(
@@ -66,11 +73,8 @@ export class Transit {
       key_version: version,
     };
     const path = this.#path('encrypt');
-    const { data } = await this.#ask({ method: 'POST', path, body, timeoutMs });
-    const ciphertext = String((data as Answer)['ciphertext']);
-    // Never hand out what another version has sealed: the key id would lie.
-    if (!ciphertext.startsWith(`vault:v${version}:`)) throw malformed('encrypt');
-    return Buffer.from(ciphertext, 'ascii');
+    const answer = await this.#ask({ method: 'POST', path, body, timeoutMs });
+    return ciphertextIn(answer, version, plaintext.length);
   }
 
   /** @throws KleidiError ciphertext-invalid, vault-* */
@@ -81,13 +85,14 @@ export class Transit {
     timeoutMs: number,
   ): Promise<Buffer> {
     const text = ciphertext.toString('latin1');
-    if (!text.startsWith(`vault:v${version}:`)) {
+    const sealedBytes = bodyOf(text, version)?.length ?? 0;
+    const plaintextBytes = sealedBytes - nonceBytes - tagBytes;
+    if (plaintextBytes < 1) {
       throw new KleidiError('ciphertext-invalid', 'the ciphertext is not of the KEK that it names');
     }
     const body = { ciphertext: text, associated_data: aad.toString('base64') };
     const path = this.#path('decrypt');
-    const { data } = await this.#ask({ method: 'POST', path, body, timeoutMs });
-    return Buffer.from(String((data as Answer)['plaintext']), 'base64');
+    return plaintextIn(await this.#ask({ method: 'POST', path, body, timeoutMs }), plaintextBytes);
   }
 
   #path(operation: string): string {
@@ -95,27 +100,9 @@ export class Transit {
   }
 }
 
-interface KeyData {
-  readonly type: string;
-  readonly derived?: boolean;
-  readonly latest_version: number;
-  readonly min_decryption_version: number;
-  readonly keys?: Readonly<Record<string, unknown>>;
-}
-
-function unfit(key: string, type: string, derived: boolean | undefined): KleidiError {
-  const what = derived === true ? 'derived' : `of type ${type}`;
+function unfit(key: string, type: string, derived: boolean): KleidiError {
+  const what = derived ? 'derived' : `of type ${type}`;
   return new KleidiError('vault-key-unfit', `Transit key '${key}' is ${what}`, {
     hint: 'kleidi needs type=aes256-gcm96 without derivation: vault write -f transit/keys/NAME type=aes256-gcm96',
   });
-}
-
-function malformed(operation: string): KleidiError {
-  return new KleidiError(
-    'vault-failed',
-    `Vault's answer to ${operation} is not what its API says`,
-    {
-      hint: 'something between here and Vault changes answers, or this Vault is older than 1.9',
-    },
-  );
 }

@@ -8,11 +8,13 @@ import { VaultHttp } from './http.ts';
 import { VaultSession } from './session.ts';
 import type { VaultSettings } from './settings.ts';
 import { Transit } from './transit.ts';
+import { KeyVersions } from './versions.ts';
 
 const alg = 0x02;
 const backgroundTimeoutMs = 2_000;
 const knownPlaintext = Buffer.alloc(32, 0x6b);
 const knownAad = Buffer.from('kleidi/v1 self-test');
+const outages = { threshold: 3, firstMs: 250, longestMs: 5_000, counts: isOutage } as const;
 
 export class VaultProvider implements Provider {
   readonly kind = 'vault';
@@ -21,12 +23,11 @@ export class VaultProvider implements Provider {
   readonly #http: VaultHttp;
   readonly #session: VaultSession;
   readonly #transit: Transit;
-  readonly #breaker = new Breaker();
-  /** Of versions whose fingerprint has been computed by Vault itself. */
-  readonly #versions = new Map<Fingerprint, number>();
-  readonly #loaded = new Set<Fingerprint>();
-  #unlisted: readonly number[] = [];
-  #testedMs = 0;
+  readonly #breaker = new Breaker(outages);
+  readonly #versions: KeyVersions;
+  /** On the monotonic clock. */
+  #testDueMs = 0;
+  #testedFp: Fingerprint | undefined;
   #failure: KleidiError | undefined;
 
   private constructor(settings: VaultSettings, http: VaultHttp) {
@@ -36,6 +37,7 @@ export class VaultProvider implements Provider {
     const ask = (what: Parameters<VaultSession['ask']>[0]) =>
       this.#breaker.run(() => this.#session.ask(what));
     this.#transit = new Transit(ask, settings.mount, settings.key);
+    this.#versions = new KeyVersions(this.#transit, settings.key);
   }
 
   /** @throws KleidiError vault-* where Vault cannot be reached or refuses */
@@ -48,7 +50,7 @@ export class VaultProvider implements Provider {
       new VaultHttp({ addresses, namespace, ca, ...client }),
     );
     try {
-      await provider.#learn();
+      await provider.#versions.learn(backgroundTimeoutMs);
       return provider;
     } catch (thrown) {
       await provider.close();
@@ -61,71 +63,77 @@ export class VaultProvider implements Provider {
     return `Vault Transit ${mount}/${key} at ${addresses.join(', ')}`;
   }
 
-  /** Rotated in Vault, not staged here yet: hosts never switch at moments of their own. */
   get notices(): readonly string[] {
-    return this.#unlisted.map(
-      (version) =>
-        `Transit key ${this.#settings.key} has version ${version}, which the ring does not name: kleidi key import --vault-version ${version} on each host stages it`,
-    );
+    return this.#versions.notices();
   }
 
   /** Every version that can be used, by its fingerprint. */
   keks(): readonly { readonly fp: Fingerprint; readonly version: number }[] {
-    return [...this.#versions].map(([fp, version]) => ({ fp, version }));
+    return this.#versions.list();
   }
 
-  /** While Vault is away, what is known already holds: a fingerprint is bound to its version. */
+  /**
+   * The set follows every look at the key from now on. Where Vault does not answer,
+   * what is known already holds, and `failure` says why.
+   */
   async load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>> {
-    await this.#learn().catch((thrown: unknown) => {
-      if (!isOutage(KleidiError.from(thrown))) throw thrown;
+    this.#versions.want(wanted);
+    await this.#versions.learn(backgroundTimeoutMs).catch((thrown: unknown) => {
+      this.#failure = KleidiError.from(thrown);
     });
-    const found = wanted.filter((fp) => this.#versions.has(fp));
-    this.#loaded.clear();
-    for (const fp of found) this.#loaded.add(fp);
-    const newest = Math.max(0, ...found.map((fp) => this.#versions.get(fp) ?? 0));
-    this.#unlisted = [...this.#versions.values()].filter((version) => version > newest);
-    return new Set(found);
+    return this.#versions.loaded;
   }
 
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
+    const version = this.#versions.of(fp);
     const { callTimeoutMs } = this.#settings;
-    return this.#transit.encrypt(this.#versionOf(fp), plaintext, aad, callTimeoutMs);
+    return this.#noting(this.#transit.encrypt(version, plaintext, aad, callTimeoutMs));
   }
 
   async unwrap(fp: Fingerprint, body: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#transit.decrypt(this.#versionOf(fp), body, aad, this.#settings.callTimeoutMs);
+    const version = this.#versions.of(fp);
+    return this.#noting(this.#transit.decrypt(version, body, aad, this.#settings.callTimeoutMs));
   }
 
   /** Why Vault cannot be used right now, by the last test and by the calls since. */
   get failure(): KleidiError | undefined {
-    return this.#breaker.open ?? this.#failure;
+    return this.#breaker.open ?? this.#session.refused ?? this.#failure;
   }
 
   /** Never rejects: what it finds is in `failure`, and other providers serve on. */
-  async selfTest(): Promise<void> {
+  async selfTest(writeFp?: Fingerprint): Promise<void> {
     const isDue =
-      Date.now() - this.#testedMs >= this.#settings.testEveryMs || this.failure !== undefined;
+      performance.now() >= this.#testDueMs ||
+      writeFp !== this.#testedFp ||
+      this.failure !== undefined;
     if (!isDue) return;
-    this.#failure = await this.#test().then(
+    this.#testDueMs = performance.now() + this.#settings.testEveryMs;
+    this.#testedFp = writeFp;
+    this.#failure = await this.#test(writeFp).then(
       () => undefined,
       (thrown: unknown) => KleidiError.from(thrown),
     );
-    this.#testedMs = Date.now();
   }
 
-  /** One KEK is wrapped with, the newest; fingerprints are bound to versions for ever. */
-  async #test(): Promise<void> {
-    const [fp] = [...this.#loaded].sort((a, b) => this.#versionOf(b) - this.#versionOf(a));
+  /**
+   * The key is looked at first, then one KEK is confirmed and wrapped with: the one
+   * that is written with, whatever Vault has become since. A KEK for reading that
+   * Vault has taken away is missing in the loaded set, and no failure.
+   */
+  async #test(writeFp: Fingerprint | undefined): Promise<void> {
+    await this.#versions.learn(backgroundTimeoutMs);
+    const fp = writeFp ?? this.#versions.newestWritable();
     if (fp === undefined) return;
-    await this.#learn();
-    const version = this.#versionOf(fp);
-    const sealed = await this.#transit.encrypt(
-      version,
-      knownPlaintext,
-      knownAad,
-      backgroundTimeoutMs,
-    );
-    const opened = await this.#transit.decrypt(version, sealed, knownAad, backgroundTimeoutMs);
+    await this.#versions.confirm(fp, backgroundTimeoutMs);
+    const version = this.#versions.of(fp);
+    const text = knownPlaintext;
+    const sealed = await this.#transit.encrypt(version, text, knownAad, backgroundTimeoutMs);
+    const opened = await this.#transit
+      .decrypt(version, sealed, knownAad, backgroundTimeoutMs)
+      .catch((thrown: unknown) => {
+        const error = KleidiError.from(thrown);
+        throw error.code === 'ciphertext-invalid' ? wrongAnswer() : error;
+      });
     if (!opened.equals(knownPlaintext)) throw wrongAnswer();
   }
 
@@ -134,33 +142,21 @@ export class VaultProvider implements Provider {
     await this.#http.close();
   }
 
-  /** Asks only for versions that are new since the last time. */
-  async #learn(): Promise<void> {
-    const { usable } = await this.#transit.versions(backgroundTimeoutMs);
-    for (const [fp, version] of this.#versions) {
-      if (!usable.includes(version)) this.#versions.delete(fp);
-    }
-    const known = new Set(this.#versions.values());
-    for (const version of usable.filter((each) => !known.has(each))) {
-      this.#versions.set(await this.#transit.fingerprint(version, backgroundTimeoutMs), version);
-    }
-  }
-
-  #versionOf(fp: Fingerprint): number {
-    const version = this.#versions.get(fp);
-    if (version !== undefined) return version;
-    throw new KleidiError(
-      'kek-missing',
-      `Transit key '${this.#settings.key}' has no usable version for KEK ${fp}`,
-      {
-        hint: 'lower min_decryption_version of the Transit key; a version that was trimmed comes back only from a backup of Vault',
-      },
-    );
+  /** After a call that fails, other than by its ciphertext, the next test is due. */
+  #noting<T>(work: Promise<T>): Promise<T> {
+    return work.catch((thrown: unknown) => {
+      if (KleidiError.from(thrown).code !== 'ciphertext-invalid') this.#testDueMs = 0;
+      throw thrown;
+    });
   }
 }
 
 function wrongAnswer(): KleidiError {
-  return new KleidiError('vault-failed', 'Vault opened what it had sealed to something else', {
-    hint: 'trust nothing that this server answers; see its log and storage',
-  });
+  return new KleidiError(
+    'vault-failed',
+    'Vault does not open what it has just sealed to the same again',
+    {
+      hint: 'trust nothing that this server answers; see its log and storage',
+    },
+  );
 }

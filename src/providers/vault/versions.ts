@@ -1,0 +1,104 @@
+// The versions of the Transit key, each by its fingerprint, and which of those that
+// are wanted can be used now. What Vault takes away is missing, what it gives back
+// is there again: by every look at the key, without a restart.
+import { KleidiError } from '../../errors.ts';
+import type { Fingerprint } from '../provider.ts';
+import { malformed } from './answers.ts';
+import type { Transit } from './transit.ts';
+
+export class KeyVersions {
+  readonly #transit: Transit;
+  readonly #key: string;
+  /** Of versions whose fingerprint has been computed by Vault itself. */
+  readonly #known = new Map<Fingerprint, number>();
+  readonly #loaded = new Set<Fingerprint>();
+  #wanted: readonly Fingerprint[] = [];
+  #nameless: readonly number[] = [];
+  #minEncryption = 0;
+
+  constructor(transit: Transit, key: string) {
+    this.#transit = transit;
+    this.#key = key;
+  }
+
+  /** Those wanted last that can be used now: one set, which follows each look. */
+  get loaded(): ReadonlySet<Fingerprint> {
+    return this.#loaded;
+  }
+
+  list(): readonly { readonly fp: Fingerprint; readonly version: number }[] {
+    return [...this.#known].map(([fp, version]) => ({ fp, version }));
+  }
+
+  want(fps: readonly Fingerprint[]): void {
+    this.#wanted = fps;
+    this.#refresh();
+  }
+
+  /** Asks only for versions that are new since the last time. @throws KleidiError vault-* */
+  async learn(timeoutMs: number): Promise<void> {
+    const { usable, minEncryption } = await this.#transit.versions(timeoutMs);
+    this.#minEncryption = minEncryption;
+    for (const [fp, version] of this.#known) {
+      if (!usable.includes(version)) this.#known.delete(fp);
+    }
+    const known = new Set(this.#known.values());
+    const fresh = usable.filter((version) => !known.has(version));
+    // Transit's HMAC, unlike its decrypt, obeys min_encryption_version.
+    this.#nameless = fresh.filter((version) => version < minEncryption);
+    this.#refresh();
+    for (const version of fresh.filter((each) => each >= minEncryption)) {
+      const fp = await this.#transit.fingerprint(version, timeoutMs);
+      if (this.#known.has(fp)) throw malformed('hmac');
+      this.#known.set(fp, version);
+    }
+    this.#refresh();
+  }
+
+  /** A Transit key that was deleted and made anew has the same versions with other keys. */
+  async confirm(fp: Fingerprint, timeoutMs: number): Promise<void> {
+    if ((await this.#transit.fingerprint(this.of(fp), timeoutMs)) === fp) return;
+    this.#known.clear();
+    await this.learn(timeoutMs);
+  }
+
+  /** The newest of those loaded that Transit still encrypts with. */
+  newestWritable(): Fingerprint | undefined {
+    const writable = [...this.#loaded].filter((fp) => this.of(fp) >= this.#minEncryption);
+    return writable.sort((a, b) => this.of(b) - this.of(a))[0];
+  }
+
+  /** @throws KleidiError kek-missing */
+  of(fp: Fingerprint): number {
+    const version = this.#known.get(fp);
+    if (version !== undefined) return version;
+    throw new KleidiError(
+      'kek-missing',
+      `Transit key '${this.#key}' has no usable version for KEK ${fp}`,
+      {
+        hint: 'lower min_decryption_version and min_encryption_version of the Transit key; a version that was trimmed comes back only from a backup of Vault',
+      },
+    );
+  }
+
+  /** Rotated in Vault, not staged here yet: hosts never switch at moments of their own. */
+  notices(): readonly string[] {
+    const newest = Math.max(0, ...[...this.#loaded].map((fp) => this.#known.get(fp) ?? 0));
+    const unlisted = [...this.#known.values()].filter((version) => version > newest);
+    return [
+      ...unlisted.map(
+        (version) =>
+          `Transit key ${this.#key} has version ${version}, which the ring does not name: kleidi key import --vault-version ${version} on each host stages it`,
+      ),
+      ...this.#nameless.map(
+        (version) =>
+          `Transit key ${this.#key} does not tell which KEK its version ${version} is, because min_encryption_version is ${this.#minEncryption}: lower that to ${version} where the ring needs it`,
+      ),
+    ];
+  }
+
+  #refresh(): void {
+    this.#loaded.clear();
+    for (const fp of this.#wanted) if (this.#known.has(fp)) this.#loaded.add(fp);
+  }
+}
