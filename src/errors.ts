@@ -84,6 +84,7 @@ export const errorKinds = {
   'file-failed': kind('INTERNAL', 1, 'a file cannot be read or written'),
   'tool-missing': kind('INTERNAL', 1, 'a needed program is missing'),
   'snapshot-invalid': kind('INTERNAL', 1, 'the file is no etcd snapshot, or is damaged'),
+  'scan-cannot-tell': kind('INTERNAL', 1, 'the snapshot proves nothing, one way or the other'),
   'not-followed': kind('INTERNAL', 1, 'the daemon has not taken up the change'),
   internal: kind('INTERNAL', 1, 'kleidi has a bug here'),
 } as const satisfies Record<string, ErrorKind>;

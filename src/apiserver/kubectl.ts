@@ -1,10 +1,22 @@
-// The one object in the cluster that kleidi touches: kubeadm's ClusterConfiguration,
-// through kubectl with the admin's own credentials.
+// What kleidi asks of the cluster, through kubectl with the admin's own credentials:
+// which cluster it is, and the one object that kleidi touches, kubeadm's
+// ClusterConfiguration.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { uidPattern } from './clusteruid.ts';
+import type { Distribution } from './installation.ts';
 
 const adminConf = '/etc/kubernetes/admin.conf';
+/** A kubeconfig of this host's own cluster: none but these is ever asked. */
+const kubeconfigs: Readonly<Record<Distribution, string>> = {
+  kubeadm: adminConf,
+  unit: adminConf,
+  rke2: '/etc/rancher/rke2/rke2.yaml',
+  k3s: '/etc/rancher/k3s/k3s.yaml',
+};
+/** RKE2 puts none on the path. */
+const ownKubectl = '/var/lib/rancher/rke2/bin/kubectl';
 const timeoutMs = 15_000;
 const target = ['-n', 'kube-system', 'configmap', 'kubeadm-config'];
 
@@ -29,6 +41,24 @@ export function readClusterConfiguration(
   return { text, resourceVersion: metadata.resourceVersion };
 }
 
+/** The UID of the namespace kube-system, or why it cannot be asked for. */
+export function askClusterUid(
+  root: string,
+  kind: Distribution,
+): { readonly uid: string } | { readonly unreachable: string } {
+  const kubeconfig = kubeconfigs[kind];
+  if (!existsSync(join(root, kubeconfig))) return { unreachable: `there is no ${kubeconfig}` };
+  const { stdout, stderr, status, error } = run(
+    root,
+    ['get', 'namespace', 'kube-system', '-o', 'jsonpath={.metadata.uid}'],
+    '',
+    kubeconfig,
+  );
+  if (status !== 0) return { unreachable: error?.message ?? stderr.trim() };
+  const uid = stdout.trim();
+  return uidPattern.test(uid) ? { uid } : { unreachable: 'kubectl prints no UID' };
+}
+
 /** Refused by the API server where somebody else has changed it since. */
 export function writeClusterConfiguration(
   root: string,
@@ -47,10 +77,11 @@ export function writeClusterConfiguration(
   return status === 0 ? undefined : (error?.message ?? stderr.trim());
 }
 
-function run(root: string, args: readonly string[], input = '') {
+function run(root: string, args: readonly string[], input = '', kubeconfig = adminConf) {
+  const own = join(root, ownKubectl);
   return spawnSync(
-    'kubectl',
-    [`--kubeconfig=${join(root, adminConf)}`, `--request-timeout=${timeoutMs}ms`, ...args],
+    existsSync(own) ? own : 'kubectl',
+    [`--kubeconfig=${join(root, kubeconfig)}`, `--request-timeout=${timeoutMs}ms`, ...args],
     {
       input,
       encoding: 'utf8',

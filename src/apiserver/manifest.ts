@@ -93,6 +93,13 @@ function keptIn(keep: string | boolean, path: string): Kept {
   };
 }
 
+/** Of command and args together. @throws KleidiError refused */
+export function serverArguments(text: string, path: string): string[] {
+  const { container } = partsOf(parseDocument(text, path).contents, path);
+  const lists = ['command', 'args'].map((name) => container.get(name));
+  return lists.flatMap((list) => (isSeq(list) ? argumentsOf(list as YAMLSeq) : []));
+}
+
 /** The value of --encryption-provider-config, if it is set. */
 export function manifestFlag(text: string, path: string): string | undefined {
   const { command } = partsOf(parseDocument(text, path).contents, path);

@@ -15,6 +15,11 @@ export function rancherDropIn(kind: Rancher): string {
   return `${rancherFolder(kind)}/config.yaml.d/50-kleidi.yaml`;
 }
 
+/** Its command line may hold flags of kube-apiserver, too. */
+export function rancherUnit(kind: Rancher): string {
+  return `/etc/systemd/system/${kind === 'rke2' ? 'rke2-server' : 'k3s'}.service`;
+}
+
 /** What RKE2 and k3s have made for themselves, where secrets encryption is on. */
 export function generatedConfig(kind: Rancher): string {
   return `/var/lib/rancher/${kind}/server/cred/encryption-config.json`;
@@ -39,16 +44,16 @@ ${kind === 'rke2' ? mount : reload}`;
 
 /** @param texts of config.yaml and its drop-ins, by path. @throws KleidiError refused */
 export function requireNoOtherFlag(texts: ReadonlyMap<string, string>, paths: Paths): void {
-  for (const [path, text] of texts) {
-    const args = Object.entries(fieldsOf(text, path)).flatMap(([name, value]) =>
-      name.replace('+', '') === 'kube-apiserver-arg' ? [value].flat().map(String) : [],
-    );
-    requireOwnFlag(
-      args.map((arg) => `--${arg.replace(/^--/, '')}`),
-      path,
-      paths,
-    );
-  }
+  for (const each of texts) requireOwnFlag(rancherArguments([each]), each[0], paths);
+}
+
+/** Flags of kube-apiserver in config.yaml and its drop-ins, by path. @throws KleidiError refused */
+export function rancherArguments(texts: Iterable<readonly [string, string]>): string[] {
+  return [...texts].flatMap(([path, text]) =>
+    Object.entries(fieldsOf(text, path))
+      .filter(([name]) => name.replace('+', '') === 'kube-apiserver-arg')
+      .flatMap(([, value]) => [value].flat().map((arg) => `--${String(arg).replace(/^--/, '')}`)),
+  );
 }
 
 /** A later file with the same name and no + would take ours away. @throws KleidiError refused */

@@ -2,6 +2,7 @@
 import { disabledClusterConfiguration } from '../apiserver/clusterconfiguration.ts';
 import { hasOtherKeys, providerName } from '../apiserver/encryptionconfig.ts';
 import { textAt } from '../apiserver/installation.ts';
+import { forgetPhaseTime } from '../apiserver/phasetime.ts';
 import { planDisable } from '../apiserver/plan.ts';
 import { removeRecord } from '../apiserver/record.ts';
 import { KleidiError } from '../errors.ts';
@@ -11,11 +12,13 @@ import {
   hostOptions,
   openApiserverHost,
   planAsJson,
+  scanSubject,
   showPlan,
   withApiserverLock,
 } from './apiserverhost.ts';
 import { clusterConfigurationName, planCluster } from './apiserverkubeadm.ts';
-import { readScan, requireNoneSealed } from './apiserverphase.ts';
+import { requireNoneSealed } from './apiserverphase.ts';
+import { readProof, scanHelp, scanOptions } from './scanproof.ts';
 import { note, printJson } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
@@ -27,15 +30,17 @@ Puts kube-apiserver of this host back to how it was: files that nobody has chang
 since byte for byte, others without what kleidi has added. Only from phase read, and
 once nothing is left that kleidi has sealed.
 
-  --scan FILE           an etcd snapshot, to prove that nothing is left
+  --scan FILE           an etcd snapshot, to prove that nothing is left: of this cluster,
+                        and taken some 3 minutes after phase read or later
   --no-scan             without that proof
+${scanHelp}
   --distribution NAME   where more than one is found: kubeadm, rke2, k3s, unit
   --root DIR            look at another file system than this host's
 
 example: kleidi apiserver disable --scan snapshot.db`,
 
   async run(args) {
-    const options = parse(args, { ...hostOptions, scan: 'text', 'no-scan': 'flag' });
+    const options = parse(args, { ...hostOptions, ...scanOptions });
     return withApiserverLock(options.configPath, () => disable(options));
   },
 };
@@ -44,8 +49,8 @@ async function disable(options: ReturnType<typeof parse>): Promise<number> {
   const host = await openApiserverHost(options);
   const plan = planDisable(host.root, host.installation, host.paths, host.record);
   if (plan.from === 'write' || plan.from === 'only') throw stillWriting(plan.from);
-  const snapshot = await readScan(options.text('scan'), options.flag('no-scan'));
-  if (snapshot !== undefined) requireNoneSealed(snapshot, providerName);
+  const proof = await readProof(options, scanSubject(host, 'read'));
+  if (proof !== undefined) requireNoneSealed(proof, providerName);
   const cluster = planCluster(
     host,
     () => undefined,
@@ -53,6 +58,7 @@ async function disable(options: ReturnType<typeof parse>): Promise<number> {
   );
   const outcome = await changeAll(host, plan.changes, cluster);
   await removeRecord(host.recordPath);
+  await forgetPhaseTime(host.recordPath);
   const isChanged = plan.changes.length > 0;
   if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome });
   else {

@@ -5,6 +5,7 @@ import {
   requireOwnClusterFlag,
 } from '../apiserver/clusterconfiguration.ts';
 import { type Phase, resourcesOf } from '../apiserver/encryptionconfig.ts';
+import { forgetPhaseTime, phaseSinceUnixMs, recordPhaseTime } from '../apiserver/phasetime.ts';
 import { flagPath, isFlagged, type Plan, planEnable, requireStep } from '../apiserver/plan.ts';
 import {
   type ApiserverHost,
@@ -12,17 +13,19 @@ import {
   hostOptions,
   openApiserverHost,
   planAsJson,
+  scanSubject,
   showPlan,
   withApiserverLock,
 } from './apiserverhost.ts';
-import { planCluster } from './apiserverkubeadm.ts';
+import { type ClusterOutcome, type ClusterPlan, planCluster } from './apiserverkubeadm.ts';
 import {
   parsePhase,
-  readScan,
   requireAllSealed,
   requireSafeToWrite,
   requireServing,
 } from './apiserverphase.ts';
+import { noteCluster } from './clusternote.ts';
+import { parseClusterUid, readProof, scanHelp, scanOptions } from './scanproof.ts';
 import { note, printJson } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
@@ -45,10 +48,15 @@ Shows what it changes. Safe to repeat. What the files were is kept beside the ri
   --single-master        instead: there is no other
   --accept-no-recovery   write with a KEK that has no recovery
   --scan FILE            for only: an etcd snapshot, to prove that no Secret is
-                         left in clear or under another key
+                         left in clear or under another key: of this cluster, and
+                         taken some 3 minutes after phase write or later
   --no-scan              without that proof
+${scanHelp}
   --distribution NAME    where more than one is found: kubeadm, rke2, k3s, unit
   --root DIR             look at another file system than this host's
+
+Which cluster this is (UID of kube-system) is recorded beside the ring, where kubectl
+works or --cluster says it.
 
 example: kleidi apiserver enable --phase read`,
 
@@ -59,8 +67,7 @@ example: kleidi apiserver enable --phase read`,
       'ring-digest': 'text',
       'single-master': 'flag',
       'accept-no-recovery': 'flag',
-      scan: 'text',
-      'no-scan': 'flag',
+      ...scanOptions,
     });
     const phase = parsePhase(options.text('phase'));
     return withApiserverLock(options.configPath, () => enable(options, phase));
@@ -71,6 +78,7 @@ type Options = ReturnType<typeof parse>;
 
 async function enable(options: Options, phase: Phase): Promise<number> {
   const host = await openApiserverHost(options);
+  const uid = parseClusterUid(options.text('cluster'));
   const plan = planEnable(host.root, host.installation, host.paths, phase);
   const isUsed = isFlagged(host.root, host.installation, host.paths);
   // Flags that an upgrade has lost do not take this host back to the beginning.
@@ -78,13 +86,14 @@ async function enable(options: Options, phase: Phase): Promise<number> {
   requireStep(from, phase, options.flag('single-master'));
   if (phase !== 'read') await requireAssurances(options, host);
   else if (from === undefined || !isUsed) await requireServing(host.config);
+  await noteCluster(host, uid);
   if (phase === 'only' && from !== 'only') await requireRewritten(options, plan, host);
   const cluster = planCluster(
     host,
     (text) => requireOwnClusterFlag(text, host.paths),
     (text) => enabledClusterConfiguration(text, host.paths),
   );
-  const outcome = await changeAll(host, plan.changes, cluster);
+  const outcome = await changeTo(host, phase, plan, cluster);
   const isChanged = plan.changes.length > 0;
   if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome });
   else {
@@ -92,6 +101,20 @@ async function enable(options: Options, phase: Phase): Promise<number> {
     if (isChanged) note(nextStep(phase, plan));
   }
   return 0;
+}
+
+/** Since when this host is at a phase is what a later --scan is compared with. */
+async function changeTo(
+  host: ApiserverHost,
+  phase: Phase,
+  { changes }: Plan,
+  cluster: ClusterPlan,
+): Promise<ClusterOutcome> {
+  if (changes.length > 0) await forgetPhaseTime(host.recordPath);
+  const outcome = await changeAll(host, changes, cluster);
+  const isKnown = (await phaseSinceUnixMs(host.recordPath, phase)) !== undefined;
+  if (!isKnown) await recordPhaseTime(host.recordPath, phase);
+  return outcome;
 }
 
 async function requireAssurances(options: Options, { config }: ApiserverHost): Promise<void> {
@@ -102,15 +125,12 @@ async function requireAssurances(options: Options, { config }: ApiserverHost): P
   });
 }
 
-async function requireRewritten(
-  options: Options,
-  plan: Plan,
-  { paths }: ApiserverHost,
-): Promise<void> {
-  const snapshot = await readScan(options.text('scan'), options.flag('no-scan'));
-  if (snapshot === undefined) return;
+async function requireRewritten(options: Options, plan: Plan, host: ApiserverHost): Promise<void> {
+  const proof = await readProof(options, scanSubject(host, 'write'));
+  if (proof === undefined) return;
+  const { paths } = host;
   const after = plan.changes.find(({ path }) => path === paths.config)?.after;
-  requireAllSealed(snapshot, after === undefined ? ['secrets'] : resourcesOf(after, paths.config));
+  requireAllSealed(proof, after === undefined ? ['secrets'] : resourcesOf(after, paths.config));
 }
 
 /** A file that is in use already is read again every minute; flags are not, and not by RKE2. */

@@ -4,13 +4,16 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { carryOut, requireWritable } from '../apiserver/change.ts';
 import { differenceOf } from '../apiserver/difference.ts';
+import type { Phase } from '../apiserver/encryptionconfig.ts';
 import type { Paths } from '../apiserver/flags.ts';
 import { type Installation, requireInstallation } from '../apiserver/installation.ts';
+import { phaseSinceUnixMs } from '../apiserver/phasetime.ts';
 import type { FileChange, Plan } from '../apiserver/plan.ts';
 import { ChangeRecord, recordPath } from '../apiserver/record.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { withRingLock } from '../keyring/ringfile.ts';
+import { settleMs } from '../snapshot/proof.ts';
 import {
   type ClusterOutcome,
   type ClusterPlan,
@@ -18,6 +21,7 @@ import {
   changesOf,
   takeBackCluster,
 } from './apiserverkubeadm.ts';
+import type { ScanSubject } from './scanproof.ts';
 import { note, print } from './terminal.ts';
 
 export interface ApiserverHost {
@@ -88,6 +92,23 @@ export async function changeAll(
     throw error;
   }
   return outcome;
+}
+
+/** A snapshot must be younger than the phase that this host is at. */
+export function scanSubject(host: ApiserverHost, phase: Phase): ScanSubject {
+  return {
+    ringPath: host.config.ring,
+    root: host.root,
+    installations: [host.installation],
+    async change() {
+      const since = await phaseSinceUnixMs(host.recordPath, phase);
+      return {
+        what: `this host is at phase ${phase}`,
+        unixMs: since === undefined ? undefined : since + settleMs,
+        howToRecord: `kleidi apiserver enable --phase ${phase} records it as of now: then take a new snapshot`,
+      };
+    },
+  };
 }
 
 export function showPlan({ changes, installation }: Plan): void {

@@ -6,7 +6,9 @@ import { KleidiError } from '../errors.ts';
 import { writeKekOf } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import type { StateResponse } from '../kms/contract.ts';
-import { type Snapshot, scanSnapshot } from '../snapshot/snapshot.ts';
+import { cannotTell, type ProvenSnapshot } from '../snapshot/proof.ts';
+import { foreignResource } from '../snapshot/snapshot.ts';
+import type { SealCount } from '../snapshot/tally.ts';
 import { askState } from './askstate.ts';
 import { usage } from './verb.ts';
 
@@ -79,24 +81,20 @@ async function requireRecovery(config: Config, { acceptNoRecovery }: Assurances)
   );
 }
 
-/** @returns undefined for --no-scan. @throws KleidiError usage, snapshot-invalid */
-export async function readScan(
-  file: string | undefined,
-  noScan: boolean,
-): Promise<Snapshot | undefined> {
-  if ((file === undefined) !== noScan) throw usage('--scan FILE (an etcd snapshot) or --no-scan?');
-  return file === undefined ? undefined : scanSnapshot(file);
-}
-
 /**
  * Before phase only: whatever is in clear would be unreadable, and what is under another
  * key has not been rewritten.
  */
-export function requireAllSealed(snapshot: Snapshot, resources: readonly string[]): void {
-  const isOurs = ({ seal }: Snapshot['counts'][number]): boolean =>
+export function requireAllSealed({ snapshot }: ProvenSnapshot, resources: readonly string[]): void {
+  const group = resources.find((name) => name.startsWith('*') && name !== '*.*');
+  if (group !== undefined) {
+    const why = `which objects are of ${group} cannot be told from their names in etcd`;
+    throw cannotTell(snapshot.path, why, 'look with kleidi snapshot scan');
+  }
+  const isOurs = ({ seal }: SealCount): boolean =>
     seal.kind === 'kms-v2' && seal.provider === providerName;
   const left = snapshot.counts.filter(
-    (count) => resources.includes(count.resource) && !isOurs(count) && count.live > 0,
+    (count) => isCovered(count.resource, resources) && !isOurs(count) && count.live > 0,
   );
   requireNone(
     left,
@@ -105,8 +103,14 @@ export function requireAllSealed(snapshot: Snapshot, resources: readonly string[
   );
 }
 
+/** The place in etcd of what is built in lacks its group: deployments.apps is deployments there. */
+function isCovered(resource: string, names: readonly string[]): boolean {
+  if (resource === foreignResource) return false;
+  return names.some((name) => [name, name.split('.')[0]].includes(resource) || name === '*.*');
+}
+
 /** Before disable: whatever kleidi has sealed would be unreadable. */
-export function requireNoneSealed(snapshot: Snapshot, provider: string): void {
+export function requireNoneSealed({ snapshot }: ProvenSnapshot, provider: string): void {
   const left = snapshot.counts.filter(
     ({ seal, live, older }) => live + older > 0 && 'provider' in seal && seal.provider === provider,
   );

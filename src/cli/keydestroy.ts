@@ -1,21 +1,30 @@
 // kleidi key destroy: removes a retired KEK from the ring, and then from the
 // token. In this order, so that the daemon never takes the missing key for
 // damage; a run that was killed between the two is finished by the next.
+import { findInstallations } from '../apiserver/installation.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
+import { readChangeTimes } from '../keyring/changetimes.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { remove } from '../keyring/transitions.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { under } from '../snapshot/judgement.ts';
-import { scanSnapshot } from '../snapshot/snapshot.ts';
+import { type ProvenSnapshot, settleMs } from '../snapshot/proof.ts';
 import { requireTyped } from './confirmation.ts';
 import { parseFingerprint } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
+import {
+  readProof,
+  requireScanChoice,
+  type ScanSubject,
+  scanHelp,
+  scanOptions,
+} from './scanproof.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
-import { parse, usage, type Verb } from './verb.ts';
+import { parse, type Verb } from './verb.ts';
 
 export const keyDestroy: Verb = {
   help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [--yes] [--json]
@@ -24,11 +33,13 @@ Removes a retired KEK from the ring and from the token of this host, for good.
 Refused while anything is known to need it: an object in the snapshot, or a
 Decrypt that the running daemon has had to refuse since the KEK was retired.
 
-  --scan FILE     an etcd snapshot taken after the last rewrite: nothing in it may
-                  be under this KEK, earlier states of objects included
-  --prefix PATH   --etcd-prefix of kube-apiserver (default /registry)
-  --no-scan       without that proof
-  --yes           without typing the fingerprint
+  --scan FILE           an etcd snapshot of this cluster, taken after the KEK was
+                        retired: nothing in it may be under this KEK, earlier states
+                        of objects included
+  --no-scan             without that proof
+${scanHelp}
+  --root DIR            look for kube-apiserver's flags in another file system
+  --yes                 without typing the fingerprint
 
 A recovery bundle of the KEK stays: delete it, and its copies, to end the KEK
 everywhere.
@@ -38,17 +49,18 @@ example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
   async run(args) {
     const options = parse(
       args,
-      { scan: 'text', 'no-scan': 'flag', prefix: 'text', yes: 'flag' },
+      { ...scanOptions, root: 'text', yes: 'flag' },
       { least: 1, most: 1 },
     );
     const fp = parseFingerprint(options.positionals[0]);
-    const file = options.text('scan');
-    if ((file === undefined) !== options.flag('no-scan')) throw usage('--scan FILE or --no-scan?');
+    requireScanChoice(options);
     const config = loadConfig(options.configPath);
     const before = await stateIfAny(config);
     requireWholeToken(before);
     requireUnused(before, fp);
-    if (file !== undefined) await requireAbsent(file, fp, options.text('prefix'));
+    const root = options.text('root') ?? '/';
+    const proof = await readProof(options, scanSubject(config.ring, root, fp));
+    if (proof !== undefined) requireAbsent(proof, fp);
     if (!options.flag('yes')) await requireTyped(fp, `KEK ${fp} will be destroyed on this host`);
     const wasHeld = await withRingLock(config.ring, () => destroy(config, fp, before));
     report(fp, wasHeld, before !== undefined, options.json);
@@ -94,12 +106,27 @@ function requireUnused(state: StateResponse | undefined, fp: Fingerprint): void 
   );
 }
 
-async function requireAbsent(
-  file: string,
-  fp: Fingerprint,
-  prefix: string | undefined,
-): Promise<void> {
-  const found = under(await scanSnapshot(file, prefix === undefined ? {} : { prefix }), fp);
+/** It was last written with by API servers some minutes after another KEK took its place. */
+function scanSubject(ringPath: string, root: string, fp: Fingerprint): ScanSubject {
+  return {
+    ringPath,
+    root,
+    installations: findInstallations(root),
+    async change() {
+      const { retired, lastWrite } = await readChangeTimes(ringPath, fp);
+      const written = lastWrite === undefined ? 0 : Date.parse(lastWrite) + settleMs;
+      return {
+        what: `KEK ${fp} is retired`,
+        unixMs: retired === undefined ? undefined : Math.max(Date.parse(retired), written),
+        howToRecord: `kleidi key retire ${fp} records it as of now: then take a new snapshot`,
+      };
+    },
+  };
+}
+
+function requireAbsent(proof: ProvenSnapshot, fp: Fingerprint): void {
+  const { path: file } = proof.snapshot;
+  const found = under(proof, fp);
   if (found.live + found.older === 0) return;
   const what =
     found.live > 0 ? `${found.live} objects` : `${found.older} earlier states of objects`;

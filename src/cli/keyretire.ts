@@ -2,6 +2,7 @@
 // the token; --undo takes that back. The proof, before destroy, that nothing
 // needs it any more.
 import { type Config, loadConfig } from '../config.ts';
+import { recordChangeTimes } from '../keyring/changetimes.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { retire, unretire } from '../keyring/transitions.ts';
@@ -44,7 +45,11 @@ example: kleidi key retire 00112233445566778899aabbccddeeff`,
 async function change(config: Config, fp: Fingerprint, undo: boolean): Promise<Ring> {
   const ring = await readRing(config.ring);
   const next = undo ? unretire(ring, fp) : retire(ring, fp);
-  if (next === ring) return ring;
+  if (next === ring) {
+    // Where its time was lost: now is late enough.
+    await recordChangeTimes(config.ring, ring, ring);
+    return ring;
+  }
   if (undo) await requireInToken(new TokenCommand(config), [fp]);
   await writeRing(config.ring, next);
   return next;

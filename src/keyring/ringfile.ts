@@ -6,6 +6,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { isErrno, type Owner, writeFileAtomically } from '../files.ts';
+import { recordChangeTimes } from './changetimes.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
 
 const lockWaitS = 10;
@@ -51,12 +52,15 @@ export async function readRingIfAny(path: string): Promise<Ring | undefined> {
 
 /**
  * Keeps the owner of the file that is replaced; a new one gets the group of its
- * folder, so that the daemon can read it. Call it under the lock.
+ * folder, so that the daemon can read it. Call it under the lock. Each change of a KEK
+ * is recorded with its time, whatever the command.
  */
 export async function writeRing(path: string, ring: Ring): Promise<void> {
   parseRing(formatRing(ring), path);
+  const before = await readRingIfWhole(path);
   const old = await stat(path).catch(() => undefined);
   await writeFileAtomically(path, formatRing(ring), 0o640, old ?? (await firstOwner(path)));
+  await recordChangeTimes(path, before, ring);
 }
 
 /** Only root can give a file away. */

@@ -5,6 +5,7 @@ import { KleidiError } from '../errors.ts';
 import { parseKeyId } from '../keyring/keyid.ts';
 import type { Ring, RingKek } from '../keyring/ring.ts';
 import { open } from '../kms/envelope.ts';
+import type { ProvenSnapshot } from './proof.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { KmsSeal, Seal } from './storedobject.ts';
 
@@ -55,8 +56,8 @@ export function highestGeneration(snapshot: Snapshot, ring: string): number {
   }, 0);
 }
 
-/** Objects and earlier states of objects that need this KEK. */
-export function under(snapshot: Snapshot, fp: string): { live: number; older: number } {
+/** Objects and earlier states of objects that need this KEK, under whatever prefix. */
+export function under({ snapshot }: ProvenSnapshot, fp: string): { live: number; older: number } {
   const found = snapshot.counts.filter(
     ({ seal }) => seal.kind === 'kms-v2' && (keyIdOf(seal)?.fp === fp || fpOf(seal) === fp),
   );

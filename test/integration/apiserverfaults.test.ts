@@ -7,7 +7,9 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { faultsIn } from '../../src/apiserver/encryptionrules.ts';
+import { apiServerObjects, clusterUid } from '../support/apiobjects.ts';
 import { ApiserverHost } from '../support/apiserverhost.ts';
+import { letTimePass } from '../support/changetimes.ts';
 import { KmsClient } from '../support/client.ts';
 import { Etcd } from '../support/etcd.ts';
 import { KillAtStep } from '../support/killatstep.ts';
@@ -119,9 +121,10 @@ test('a snapshot refuses what would leave objects unreadable', {
   const file = (name: string): string => etcd.snapshot(join(host.host.folder, name));
   const seed = await newSeed(new KmsClient(host.host.socket));
   const key = '/registry/secrets/default/a';
-  await host.run('enable', '--phase', 'read');
+  await host.run('enable', '--phase', 'read', '--cluster', clusterUid);
   await host.run('enable', '--phase', 'write', ...sure);
-
+  letTimePass(host.host.ringPath);
+  await etcd.put(...apiServerObjects(Date.now()));
   await etcd.put(clearObject(key));
   const only = (name: string) =>
     host.run('enable', '--phase', 'only', ...sure, '--scan', file(name));
@@ -136,6 +139,7 @@ test('a snapshot refuses what would leave objects unreadable', {
 
   for (const phase of ['write', 'read'])
     await host.run('enable', '--phase', phase, ...(phase === 'write' ? sure : []));
+  letTimePass(host.host.ringPath);
   const disable = (name: string) => host.run('disable', '--scan', file(name));
   assert.match((await disable('still.db')).stderr, /that kleidi has sealed: 1 secrets/);
   await etcd.put(clearObject(key));

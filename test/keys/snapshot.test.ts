@@ -9,6 +9,7 @@ import { KleidiError } from '../../src/errors.ts';
 import type { Finding } from '../../src/snapshot/judgement.ts';
 import { scanSnapshot } from '../../src/snapshot/snapshot.ts';
 import { apiServerObjects, clusterUid, renewedLease } from '../support/apiobjects.ts';
+import { letTimePass } from '../support/changetimes.ts';
 import { KmsClient } from '../support/client.ts';
 import { Etcd } from '../support/etcd.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -291,8 +292,13 @@ test('key destroy --scan refuses for an object and for its earlier states', { sk
   const next = JSON.parse(await run('key', 'create', '--json')) as { fp: string };
   await run('key', 'promote', next.fp);
   await run('key', 'retire', fp);
+  letTimePass(own.ringPath);
+  await etcd.put(...apiServerObjects(Date.now()));
   const destroy = (name: string) =>
-    own.run('key', 'destroy', fp, '--yes', '--scan', etcd.snapshot(join(folder, name)));
+    own.run(
+      ...['key', 'destroy', fp, '--yes', '--cluster', clusterUid],
+      ...['--scan', etcd.snapshot(join(folder, name))],
+    );
   const live = await destroy('e1.db');
   assert.equal(live.exitCode, 1);
   assert.match(live.stderr, /holds 1 objects under KEK/);

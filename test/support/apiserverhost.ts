@@ -2,15 +2,18 @@
 // kubectl is a script that keeps the one ConfigMap in a file; there is no cluster.
 import { chmodSync, cpSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { clusterUid } from './apiobjects.ts';
 import { TestHost } from './host.ts';
 import type { Result, RunOptions } from './kleidi.ts';
 
-/** get and patch as kleidi calls them; each patch notes whether the static pod is as it was. */
+/** the UID of kube-system, and get and patch, as kleidi calls them; each patch notes whether the static pod is as it was. */
 const kubectl = `#!/usr/bin/env python3
 import json, os, sys
 store = os.environ['KUBECTL_STORE']
 held = json.load(open(store))
-if 'get' in sys.argv:
+if 'namespace' in sys.argv:
+    print(held['uid'], end='')
+elif 'get' in sys.argv:
     print(json.dumps({'metadata': {'resourceVersion': str(held['version'])}, 'data': {'ClusterConfiguration': held['text']}}))
 else:
     patch = json.load(sys.stdin)
@@ -75,7 +78,7 @@ export class ApiserverHost {
     writeFileSync(join(bin, 'kubectl'), kubectl);
     chmodSync(join(bin, 'kubectl'), 0o755);
     writeFileSync(join(this.root, 'etc/kubernetes/admin.conf'), '');
-    writeFileSync(this.#store, JSON.stringify({ text, version: 1, pods: [] }));
+    writeFileSync(this.#store, JSON.stringify({ text, version: 1, pods: [], uid: clusterUid }));
   }
 
   get cluster(): Store {

@@ -1,0 +1,40 @@
+// Since when kube-apiserver of this host has been told of a phase: beside the record of
+// changes. Taken away before the phase changes and written after it, so that a run that
+// was killed leaves a time that is not known instead of one that is too early.
+import { readFile, rm } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { isErrno, syncFolder, writeFileAtomically } from '../files.ts';
+import type { Phase } from './encryptionconfig.ts';
+
+function pathOf(recordPath: string): string {
+  return join(dirname(recordPath), 'phase.json');
+}
+
+/** In ms since 1970; undefined where it is not known, or this host is at another phase. */
+export async function phaseSinceUnixMs(
+  recordPath: string,
+  phase: Phase,
+): Promise<number | undefined> {
+  try {
+    const found = JSON.parse(await readFile(pathOf(recordPath), 'utf8')) as {
+      phase?: unknown;
+      since?: unknown;
+    };
+    const unixMs = found.phase === phase ? Date.parse(String(found.since)) : Number.NaN;
+    return Number.isNaN(unixMs) ? undefined : unixMs;
+  } catch (error) {
+    if (isErrno(error, 'ENOENT') || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+export async function forgetPhaseTime(recordPath: string): Promise<void> {
+  await rm(pathOf(recordPath), { force: true });
+  await syncFolder(dirname(recordPath));
+}
+
+/** @throws KleidiError file-failed */
+export async function recordPhaseTime(recordPath: string, phase: Phase): Promise<void> {
+  const text = JSON.stringify({ format: 1, phase, since: new Date().toISOString() }, null, 2);
+  await writeFileAtomically(pathOf(recordPath), `${text}\n`, 0o600);
+}
