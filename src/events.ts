@@ -27,9 +27,20 @@ export const events = {
   'ring-refused': event('0bee1598434f4414a2ede3f78546ba95', 'error', 'the ring file is refused'),
   'kek-lacking': event('c73ebac56ba74195a9350fbfcd10cf72', 'warn', 'this host lacks KEKs'),
   'kek-worn': event('a43b07fdc2984740ae3cc6dfa98b503f', 'warn', 'a KEK should be rotated'),
+  'provider-failed': event('dd6a28a5b22c4196bd312a1b73103a9f', 'warn', 'a provider of KEKs fails'),
+  'provider-back': event(
+    '978a82ee225640349eb3d10f68132ff1',
+    'info',
+    'a provider of KEKs works again',
+  ),
   // The token.
   'token-reopened': event('fb4d6d1c9cc94d7aa2b1c77add25e8cb', 'info', 'opening the token again'),
   'token-damaged': event('c927f6208fda42f8a7a4211ec6638fcd', 'error', 'token on disk is damaged'),
+  'token-unchecked': event(
+    '86601552ba13474bb9e79982e5074d3a',
+    'warn',
+    'the token on disk could not be checked',
+  ),
   'token-whole': event(
     'e60fc8d1ec404617a37786bc27693579',
     'info',
@@ -58,6 +69,7 @@ export const journalFields = {
   generation: 'KLEIDI_RING_GENERATION',
   keks: 'KLEIDI_RING_KEKS',
   fp: 'KLEIDI_KEK',
+  provider: 'KLEIDI_PROVIDER',
   rpc: 'KLEIDI_RPC',
   uid: 'KLEIDI_UID',
   alsoUnlogged: 'KLEIDI_ALSO_UNLOGGED',

@@ -14,3 +14,8 @@ export const softHsmPaths = [
 export function firstModule(): string {
   return softHsmPaths.find((path) => existsSync(path)) ?? softHsmPaths[0];
 }
+
+/** By the name of its file, as every distribution has it. */
+export function isSoftHsm(module: string): boolean {
+  return /softhsm/i.test(module.slice(module.lastIndexOf('/') + 1));
+}

@@ -1,13 +1,15 @@
-// Keeps `Live` true for as long as the daemon runs: opens token and ring and
-// tries again, follows changes of the ring, tests itself, has the token on disk
-// verified, and ends the process where the module is beyond repair.
+// Keeps `Live` true for as long as the daemon runs. One job, `#reconcile`, brings
+// what is served to what ring file and providers allow, at the start, after a
+// change and after a failure alike. Others test the providers, have the token on
+// disk verified, and end the process if the module is beyond repair.
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { Keyring } from '../keyring/keyring.ts';
-import type { Ring } from '../keyring/ring.ts';
+import { formatRing, type Ring } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
-import { requireSuccessor } from '../keyring/transitions.ts';
+import { requireSuccessor } from '../keyring/succession.ts';
 import type { Live } from '../kms/live.ts';
+import type { ProviderKind } from '../providers/provider.ts';
 import { Opening } from './opening.ts';
 import { Providers } from './providers.ts';
 import type { Report } from './report.ts';
@@ -28,12 +30,13 @@ export interface KeeperParts {
   changed(): void;
 }
 
-const crashedRetryMs = 30_000;
+/** Calls under way at another provider end within this time, if they end at all. */
+const drainMs = 6_000;
 
 export class Keeper {
   readonly #parts: KeeperParts;
   readonly #opening: Opening;
-  readonly #retry = new RetryTimer(() => void this.#enqueue(() => this.#tryAgain()));
+  readonly #retry = new RetryTimer(() => void this.#enqueue(() => this.#reconcile()));
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #providers = new Providers();
   #queue: Promise<void> = Promise.resolve();
@@ -47,14 +50,15 @@ export class Keeper {
   /** Resolves after the first attempt, whether it has succeeded or not. */
   async start(): Promise<void> {
     const { selfTest, verifier } = this.#parts.config;
-    await this.#enqueue(() => this.#first());
+    await this.#enqueue(() => this.#reconcile());
     this.#every(selfTest.intervalMs, () => this.#selfTest());
     this.#every(verifier.intervalMs, () => this.#verify());
   }
 
-  /** The ring file has changed, or somebody says so (SIGHUP). */
+  /** The ring file has changed, or an operator says so (SIGHUP): no back-off counts then. */
   ringChanged(): void {
-    void this.#enqueue(() => this.#followRing());
+    this.#retry.reset();
+    void this.#enqueue(() => this.#reconcile());
   }
 
   stop(): void {
@@ -67,7 +71,8 @@ export class Keeper {
   #enqueue(job: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(async () => {
       if (this.#stopped) return;
-      await job().catch((error: unknown) => this.#parts.report.failed(KleidiError.from(error)));
+      await job().catch((error: unknown) => this.#jobFailed(KleidiError.from(error)));
+      this.#parts.report.providers(this.#failures());
       this.#parts.changed();
     });
     return this.#queue;
@@ -77,138 +82,165 @@ export class Keeper {
     this.#timers.push(setInterval(() => void this.#enqueue(job), intervalMs));
   }
 
-  /** After three crashes, Status answers at once and a child is asked afterwards. */
-  async #first(): Promise<void> {
-    const crash = this.#opening.crash();
-    if (crash === undefined) return this.#open();
-    this.#parts.report.failed(crash);
-    this.#retry.scheduleIn(0);
-  }
-
-  async #open(): Promise<void> {
-    const { config, marks, report } = this.#parts;
-    try {
-      const ring = await readRing(config.ring);
-      await this.#openFor(ring);
-      const keyring = await this.#keyringOf(ring);
-      this.#retry.reset();
-      this.#serve('serving', keyring);
-    } catch (thrown) {
-      marks.enter('ready');
-      const error = KleidiError.from(thrown);
-      report.failed(error);
-      await this.#providers.close();
-      if (error.code === 'module-crashed') this.#retry.scheduleIn(crashedRetryMs);
-      else this.#retry.schedule();
-    }
-  }
-
-  async #keyringOf(ring: Ring): Promise<Keyring> {
-    // What is in use stays loaded until the new keyring has taken its place.
-    const inUse = this.#parts.live.keyring?.ring.keks ?? [];
-    const loaded = await this.#providers.load([...inUse, ...ring.keks]);
-    return new Keyring(ring, loaded, this.#providers.failed);
-  }
-
-  /** Runs after a failure, and while this host lacks a KEK of the ring. */
-  async #tryAgain(): Promise<void> {
-    const { keyring } = this.#parts.live;
-    const whole = this.#providers.isOpen && this.#providers.failed.size === 0;
-    if (!whole || keyring === undefined) return this.#open();
-    if (await this.#appearsAfresh(keyring)) return this.#reopen('KEKs that were missing are there');
-    const next = await this.#keyringOf(keyring.ring);
-    if (next.lacking().length < keyring.lacking().length) this.#serve('serving', next);
-    else this.#retry.schedule();
-  }
-
-  async #followRing(): Promise<void> {
-    const { config, live, report } = this.#parts;
+  /** A keyring that is in use stays in use. */
+  #jobFailed(error: KleidiError): void {
+    const { live, report } = this.#parts;
     const inUse = live.keyring?.ring;
-    if (inUse === undefined || !this.#providers.isOpen) return this.#open();
+    if (inUse === undefined) report.failed(error);
+    else report.ringRefused(error, inUse.generation, undefined);
+    this.#retry.schedule();
+  }
+
+  async #reconcile(): Promise<void> {
+    const inUse = this.#parts.live.keyring?.ring;
+    const file = await this.#readFile(inUse);
+    if (file.kind === 'good') return this.#serve(file.ring, undefined);
+    if (inUse !== undefined) return this.#serve(inUse, file);
+    this.#parts.report.failed(file.error);
+    this.#retry.schedule();
+  }
+
+  async #readFile(inUse: Ring | undefined): Promise<RingFile> {
+    let ring: Ring | undefined;
     try {
-      const ring = await readRing(config.ring);
-      requireSuccessor(ring, inUse);
-      await this.#adopt(ring);
-      report.ringTaken();
-    } catch (error) {
-      report.ringRefused(KleidiError.from(error), inUse.generation);
+      ring = await readRing(this.#parts.config.ring);
+      if (inUse !== undefined) requireSuccessor(ring, inUse);
+      const isInUse = inUse !== undefined && formatRing(ring) === formatRing(inUse);
+      return { kind: 'good', ring: isInUse ? inUse : ring };
+    } catch (thrown) {
+      return { kind: 'refused', ring, error: KleidiError.from(thrown) };
     }
   }
 
-  /** Swaps the new ring in, or restarts for a KEK that only a new process can see. */
-  async #adopt(ring: Ring): Promise<void> {
-    const { config, live } = this.#parts;
-    await this.#openFor(ring);
-    const next = await this.#keyringOf(ring);
-    if (await this.#appearsAfresh(next)) return this.#reopen('the ring names a new KEK');
-    if (!next.canWrite && live.keyring?.canWrite === true) {
-      throw new KleidiError(
-        'kek-missing',
-        `${config.ring} names a write KEK that this host lacks`,
-        {
-          hint: 'kleidi key import brings it here; kleidi key list shows what the token holds',
-        },
-      );
+  /** Serves this ring as far as its providers allow, and tries again what is missing. */
+  async #serve(ring: Ring, refused: RefusedFile | undefined): Promise<void> {
+    const { live, report, config } = this.#parts;
+    const inUse = live.keyring;
+    const keks = [...(inUse?.ring.keks ?? []), ...ring.keks];
+    await this.#providers.open(keks, this.#opening.usual, (kind) =>
+      this.#opening.open(kind, ring, (error) => this.#broken(kind, error)),
+    );
+    await this.#providers.load(keks, ring === inUse?.ring ? 'incomplete' : 'all');
+    await this.#providers.selfTest(ring, 'failed');
+    const next = this.#keyringOf(ring);
+    if (await this.#appearsAfresh(next))
+      return this.#reopen('the ring names KEKs that only a new process sees');
+    if (
+      inUse !== undefined &&
+      inUse.ring !== ring &&
+      !next.canWrite &&
+      this.#keyringOf(inUse.ring).canWrite
+    ) {
+      return this.#serve(inUse.ring, { kind: 'refused', ring, error: cannotWrite(config.ring) });
     }
-    this.#serve('ring-changed', next);
+    if (refused === undefined) report.ringTaken();
+    else report.ringRefused(refused.error, ring.generation, refused.ring);
+    report.serves(next);
+    this.#tryAgainIfIncomplete(next, refused);
+  }
+
+  #keyringOf(ring: Ring): Keyring {
+    return new Keyring(ring, this.#providers.loaded(), this.#providers.failures());
+  }
+
+  #tryAgainIfIncomplete(keyring: Keyring, refused: RefusedFile | undefined): void {
+    const isComplete =
+      refused === undefined &&
+      keyring.lacking().length === 0 &&
+      this.#providers.failures().size === 0;
+    if (isComplete) this.#retry.reset();
+    else this.#retry.schedule();
   }
 
   /** Whether a new process would see what this one lacks. */
   async #appearsAfresh(keyring: Keyring): Promise<boolean> {
     const lacking = keyring.lacking('pkcs11').map((kek) => kek.fp);
-    if (lacking.length === 0) return false;
+    if (lacking.length === 0 || !this.#providers.openKinds().includes('pkcs11')) return false;
     return (await this.#opening.verify(lacking)).kind === 'whole';
   }
 
   async #reopen(reason: string): Promise<void> {
-    const { supervised, report } = this.#parts;
-    if (report.disk.damaged) return;
+    const { supervised, report, live } = this.#parts;
+    if (live.tokenDamaged) return this.#retry.schedule();
     if (supervised) return this.#parts.restart(reason);
     report.reopens(reason);
     await this.#providers.close();
-    return this.#open();
-  }
-
-  /** A ring may name a provider that none before it has named. */
-  async #openFor(ring: Ring): Promise<void> {
-    await this.#providers.open(ring, this.#opening.usual, (kind) =>
-      this.#opening.open(kind, ring, (error) => this.#broken(error)),
-    );
+    return this.#reconcile();
   }
 
   async #selfTest(): Promise<void> {
     const { live, report } = this.#parts;
-    if (!this.#providers.isOpen || live.keyring === undefined) return;
-    await this.#providers.selfTest(live.keyring.ring);
-    report.tested(live.keyring);
+    const ring = live.keyring?.ring;
+    if (ring === undefined) return;
+    await this.#providers.selfTest(ring, 'all');
+    const next = this.#keyringOf(ring);
+    report.serves(next);
+    report.tested();
+    if (!this.#retry.isPending) this.#tryAgainIfIncomplete(next, undefined);
   }
 
   async #verify(): Promise<void> {
-    const { keyring } = this.#parts.live;
-    if (!this.#providers.isOpen || keyring === undefined) return;
-    const held = [...keyring.verified('pkcs11')];
-    if (held.length === 0) return;
-    this.#parts.report.disk.judge(await this.#opening.verify(held));
+    const { live, report } = this.#parts;
+    if (live.keyring === undefined || !this.#providers.openKinds().includes('pkcs11')) return;
+    const held = [...live.keyring.verified('pkcs11')];
+    if (held.length > 0) report.disk.judge(await this.#opening.verify(held));
+  }
+
+  /** Why each provider cannot be used now, also where only the provider itself knows. */
+  #failures(): Map<ProviderKind, KleidiError> {
+    const failures = new Map(this.#providers.failures());
+    for (const { provider } of this.#providers.loaded()) {
+      const { kind, failure } = provider;
+      if (failure !== undefined && !failures.has(kind))
+        failures.set(kind, KleidiError.from(failure));
+    }
+    return failures;
   }
 
   /** The module cannot be used by this process any more. */
-  #broken(error: KleidiError): void {
-    const { marks, supervised, report } = this.#parts;
-    report.failed(error);
+  #broken(kind: ProviderKind, error: KleidiError): void {
+    const { marks, supervised } = this.#parts;
     if (supervised && !marks.tooMany) {
-      report.killsItself(error);
-      marks.die();
-      // process.exit would wait for a stuck call; this does not.
-      process.kill(process.pid, 'SIGKILL');
+      this.#die(kind, error);
+      return;
     }
     void this.#enqueue(async () => {
-      await this.#providers.close();
-      this.#retry.schedule();
+      await this.#providers.fail(kind, error);
+      await this.#reconcile();
     });
   }
 
-  #serve(event: 'serving' | 'ring-changed', keyring: Keyring): void {
-    this.#parts.report.serves(event, keyring);
-    if (keyring.lacking().length > 0 || this.#providers.failed.size > 0) this.#retry.schedule();
+  /** Calls under way at another provider must not be lost. */
+  #die(kind: ProviderKind, error: KleidiError): void {
+    const { marks, report, restart } = this.#parts;
+    report.killsItself(error);
+    marks.die();
+    if (this.#providers.openKinds().every((each) => each === kind)) {
+      killItself();
+    } else {
+      // A call that is stuck in the module must not hold the end up.
+      setTimeout(killItself, drainMs).unref();
+      restart(error.message);
+    }
   }
+}
+
+type RingFile = { readonly kind: 'good'; readonly ring: Ring } | RefusedFile;
+
+interface RefusedFile {
+  readonly kind: 'refused';
+  /** Undefined where it cannot be read. */
+  readonly ring: Ring | undefined;
+  readonly error: KleidiError;
+}
+
+/** process.exit would wait for a stuck call; this does not. */
+function killItself(): void {
+  process.kill(process.pid, 'SIGKILL');
+}
+
+function cannotWrite(path: string): KleidiError {
+  return new KleidiError('kek-missing', `${path} names a write KEK that this host lacks`, {
+    hint: 'kleidi key import brings it here; kleidi key list shows what the token holds',
+  });
 }

@@ -15,6 +15,7 @@ export class Opening {
   readonly #env: NodeJS.ProcessEnv;
   readonly #marks: StartMarks;
   #pin = '';
+  #hasAnswered = false;
 
   constructor(config: Config, env: NodeJS.ProcessEnv, marks: StartMarks) {
     this.#config = config;
@@ -41,7 +42,13 @@ export class Opening {
     this.#pin = await readSecret(this.#config.pkcs11.pin, this.#env);
     if (this.#marks.tooMany) await this.#askChildFirst(ring);
     const onStage = (stage: string): void => this.#marks.enter(stage);
-    return openProvider(this.#config, this.#pin, { onStage, onBroken });
+    try {
+      return await openProvider(this.#config, this.#pin, { onStage, onBroken });
+    } catch (error) {
+      // It has failed and not died: this start is no crash.
+      this.#marks.enter('ready');
+      throw error;
+    }
   }
 
   /** What a new process sees, with the PIN of the last opening. */
@@ -49,18 +56,17 @@ export class Opening {
     return verifyToken(this.#config, this.#pin, fps);
   }
 
-  /** Why the token is not opened in this process, if so. */
-  crash(): KleidiError | undefined {
-    return this.#marks.tooMany ? crashedAtStart(this.#marks.diedIn) : undefined;
-  }
-
   /** Not by opening the token alone: the module may fail only where a KEK is used. */
   async #askChildFirst(ring: Ring): Promise<void> {
+    // Not at the first attempt, which READY waits for.
+    const isFirst = !this.#hasAnswered;
+    this.#hasAnswered = true;
+    if (isFirst) throw crashedAtStart(this.#marks.diedIn);
     const verdict = await this.verify(pkcs11Fps(ring));
-    if (verdict.kind !== 'unusable') return this.#marks.clear();
+    if (verdict.kind === 'whole' || verdict.kind === 'lacking') return this.#marks.clear();
     this.#marks.renew();
-    const { error } = verdict;
-    throw error.code === 'module-crashed' ? crashedAtStart(this.#marks.diedIn) : error;
+    const isCrash = verdict.kind === 'unchecked' || verdict.error.code === 'module-crashed';
+    throw isCrash ? crashedAtStart(this.#marks.diedIn) : verdict.error;
   }
 }
 
@@ -70,9 +76,9 @@ function pkcs11Fps(ring: Ring): Fingerprint[] {
 
 function crashedAtStart(stage: string | undefined): KleidiError {
   const where = stage === undefined ? 'while running' : `in ${stage}`;
-  const text = `the PKCS#11 module has ended kleidi three times within a minute, ${where}`;
+  const text = `the PKCS#11 module has ended kleidi three times, ${where}`;
   return new KleidiError('module-crashed', text, {
     stage,
-    hint: 'token or module is damaged: restore the token from its recovery; kleidi tries again every 30 s',
+    hint: 'token or module is damaged: restore the token from its recovery; kleidi tries again by itself, at intervals of up to 30 s',
   });
 }

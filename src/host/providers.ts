@@ -1,86 +1,136 @@
-// The providers that a ring needs, open or failed. One that fails takes only its
-// own KEKs away: while the provider of the write KEK is there, the daemon serves.
+// The providers that a ring needs, open or failed, and what each can use now. A
+// provider that fails affects only its own KEKs: the others are neither closed nor
+// asked again because of it.
 import { KleidiError } from '../errors.ts';
 import type { LoadedProvider } from '../keyring/keyring.ts';
 import { type Ring, type RingKek, writeKekOf } from '../keyring/ring.ts';
-import type { Provider, ProviderKind } from '../providers/provider.ts';
+import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
+
+interface Opened {
+  readonly provider: Provider;
+  /** What it could use when it was asked last; undefined until it has answered once. */
+  verified: ReadonlySet<Fingerprint> | undefined;
+  loadFailure: KleidiError | undefined;
+  /** Ended only by a test that passes. */
+  testFailure: KleidiError | undefined;
+}
 
 export class Providers {
-  readonly #open = new Map<ProviderKind, Provider>();
-  readonly #failed = new Map<ProviderKind, KleidiError>();
+  readonly #open = new Map<ProviderKind, Opened>();
+  readonly #unopened = new Map<ProviderKind, KleidiError>();
 
-  get isOpen(): boolean {
-    return this.#open.size > 0;
+  /** Those that could not be opened, or failed their last load or test, and why. */
+  failures(): ReadonlyMap<ProviderKind, KleidiError> {
+    const failures = new Map(this.#unopened);
+    for (const [kind, { loadFailure, testFailure }] of this.#open) {
+      const failure = testFailure ?? loadFailure;
+      if (failure !== undefined) failures.set(kind, failure);
+    }
+    return failures;
   }
 
-  /** Those that could not be opened, or failed their last test, and why. */
-  get failed(): ReadonlyMap<ProviderKind, KleidiError> {
-    return this.#failed;
+  openKinds(): readonly ProviderKind[] {
+    return [...this.#open.keys()];
+  }
+
+  /** Each open provider with the KEKs that it could use when it was asked last. */
+  loaded(): readonly LoadedProvider[] {
+    return [...this.#open.values()].map(({ provider, verified }) => ({
+      provider,
+      verified: verified ?? new Set(),
+    }));
   }
 
   /**
-   * Opens what the ring needs and is not open yet.
-   * @param otherwise what to open for a ring that names no KEK
-   * @throws KleidiError where the provider of the write KEK, or every one, fails
+   * Opens what these KEKs need and is not open yet. Never rejects.
+   * @param otherwise what to open if there are no KEKs
    */
   async open(
-    ring: Ring,
+    keks: readonly RingKek[],
     otherwise: ProviderKind,
     opener: (kind: ProviderKind) => Promise<Provider>,
   ): Promise<void> {
-    const kinds = neededKinds(ring, otherwise);
-    for (const kind of kinds.filter((each) => !this.#open.has(each))) {
+    const needed = neededKinds(keks, otherwise);
+    // What nothing needs any more is neither tried again nor reported.
+    for (const kind of this.#unopened.keys()) if (!needed.has(kind)) this.#unopened.delete(kind);
+    for (const kind of needed) {
+      if (this.#open.has(kind)) continue;
       try {
-        this.#open.set(kind, await opener(kind));
-        this.#failed.delete(kind);
+        const provider = await opener(kind);
+        const nothingYet = { verified: undefined, loadFailure: undefined, testFailure: undefined };
+        this.#open.set(kind, { provider, ...nothingYet });
+        this.#unopened.delete(kind);
       } catch (thrown) {
-        this.#failed.set(kind, KleidiError.from(thrown));
+        this.#unopened.set(kind, KleidiError.from(thrown));
       }
     }
-    this.#requireWriter(ring, kinds);
   }
 
-  /** Each open provider with those of these KEKs that it can use now. */
-  async load(keks: readonly RingKek[]): Promise<LoadedProvider[]> {
-    const loaded: LoadedProvider[] = [];
-    for (const [kind, provider] of this.#open) {
-      const wanted = keks.filter((kek) => kek.provider === kind).map((kek) => kek.fp);
-      loaded.push({ provider, verified: await provider.load([...new Set(wanted)]) });
+  /**
+   * Asks which of these KEKs can be used now. Never rejects.
+   * @param who every open provider, or only those that lack one or have failed
+   */
+  async load(keks: readonly RingKek[], who: 'all' | 'incomplete'): Promise<void> {
+    for (const [kind, opened] of this.#open) {
+      const mine = keks.filter((kek) => kek.provider === kind);
+      if (who === 'all' || !isComplete(opened, mine)) await this.#loadOne(kind, opened, mine);
     }
-    return loaded;
   }
 
-  /** @throws KleidiError where the provider of the write KEK fails */
-  async selfTest(ring: Ring): Promise<void> {
+  /**
+   * Has open providers test themselves. Never rejects.
+   * @param who every open provider, or only those whose last test has failed
+   */
+  async selfTest(ring: Ring, who: 'all' | 'failed'): Promise<void> {
     const writer = writeKekOf(ring);
-    for (const [kind, provider] of this.#open) {
+    for (const [kind, opened] of this.#open) {
+      if (who === 'failed' && opened.testFailure === undefined) continue;
+      const writeFp = writer?.provider === kind ? writer.fp : undefined;
       try {
-        await provider.selfTest(writer?.provider === kind ? writer.fp : undefined);
-        this.#failed.delete(kind);
+        opened.verified = await opened.provider.selfTest(writeFp);
+        opened.testFailure = undefined;
       } catch (thrown) {
-        if (writer?.provider === kind || this.#open.size === 1) throw thrown;
-        this.#failed.set(kind, KleidiError.from(thrown));
+        opened.testFailure = KleidiError.from(thrown);
       }
     }
+  }
+
+  /** This provider cannot be used any more: the next `open` tries again. */
+  async fail(kind: ProviderKind, error: KleidiError): Promise<void> {
+    await this.#close(kind);
+    this.#unopened.set(kind, error);
   }
 
   async close(): Promise<void> {
-    const open = [...this.#open.values()];
-    this.#open.clear();
-    this.#failed.clear();
-    for (const provider of open) await provider.close();
+    this.#unopened.clear();
+    for (const kind of this.openKinds()) await this.#close(kind);
   }
 
-  #requireWriter(ring: Ring, kinds: readonly ProviderKind[]): void {
-    const writer = writeKekOf(ring)?.provider;
-    const [first] = kinds.flatMap((kind) => this.#failed.get(kind) ?? []);
-    const failure = (writer && this.#failed.get(writer)) ?? (this.isOpen ? undefined : first);
-    if (failure !== undefined) throw failure;
+  async #loadOne(kind: ProviderKind, opened: Opened, mine: readonly RingKek[]): Promise<void> {
+    try {
+      opened.verified = await opened.provider.load([...new Set(mine.map((kek) => kek.fp))]);
+      opened.loadFailure = undefined;
+    } catch (thrown) {
+      opened.loadFailure = KleidiError.from(thrown);
+      // Nothing of it is in use: the next attempt opens it afresh.
+      if (opened.verified === undefined) await this.fail(kind, opened.loadFailure);
+    }
+  }
+
+  async #close(kind: ProviderKind): Promise<void> {
+    const opened = this.#open.get(kind);
+    this.#open.delete(kind);
+    await opened?.provider.close();
   }
 }
 
-function neededKinds(ring: Ring, otherwise: ProviderKind): ProviderKind[] {
-  const live = ring.keks.filter((kek) => kek.state !== 'retired');
+function isComplete({ verified, loadFailure }: Opened, mine: readonly RingKek[]): boolean {
+  if (verified === undefined || loadFailure !== undefined) return false;
+  return mine.every((kek) => kek.state === 'retired' || verified.has(kek.fp));
+}
+
+function neededKinds(keks: readonly RingKek[], otherwise: ProviderKind): Set<ProviderKind> {
+  const live = keks.filter((kek) => kek.state !== 'retired');
   const kinds = new Set(live.map((kek) => kek.provider));
-  return kinds.size === 0 ? [otherwise] : [...kinds];
+  return kinds.size === 0 ? new Set([otherwise]) : kinds;
 }

@@ -1,17 +1,23 @@
 // Says what has become of token and ring: to `Live`, from which Status is
 // answered, and to the log, once per change. The keeper decides, this tells.
 import type { KleidiError } from '../errors.ts';
+import { ringDigest } from '../keyring/digest.ts';
 import { keyIdHash } from '../keyring/keyid.ts';
 import type { Keyring } from '../keyring/keyring.ts';
+import type { Ring } from '../keyring/ring.ts';
 import type { Live } from '../kms/live.ts';
 import type { Log } from '../log.ts';
-import type { Fingerprint } from '../providers/provider.ts';
+import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { DiskWatch } from './diskwatch.ts';
 
 export class Report {
   readonly #live: Live;
   readonly #log: Log;
   readonly #worn = new Set<Fingerprint>();
+  readonly #away = new Map<ProviderKind, string>();
+  /** What was logged last of each kind: a retry that changes nothing logs nothing. */
+  #served = '';
+  #refused = '';
   readonly disk: DiskWatch;
 
   constructor(live: Live, log: Log) {
@@ -20,44 +26,63 @@ export class Report {
     this.disk = new DiskWatch(live, log);
   }
 
-  /** Every call is refused with this error from now on. */
+  /** Every call is refused with this error from now on: there is no keyring. */
   failed(error: KleidiError): void {
-    const before = this.#live.health();
     this.#live.fail(error);
-    if (before.kind === 'failed' && before.error.message === error.message) return;
-    this.#notServing(error);
+    if (this.#isNews(error.message)) this.#notServing(error);
   }
 
   /** This keyring is in use from now on. A ring without a write KEK still opens old data. */
-  serves(event: 'serving' | 'ring-changed', keyring: Keyring): void {
+  serves(keyring: Keyring): void {
+    const before = this.#live.keyring;
     this.#live.serve(keyring);
     const { name: ring, generation, keks } = namesOf(keyring);
     const health = this.#live.health();
+    const lacking = keyring.lacking().map((kek) => kek.fp);
+    const what = health.kind === 'failed' ? health.error.message : health.keyId;
+    if (!this.#isNews(JSON.stringify([what, ringDigest(keyring.ring), lacking]))) return;
     if (health.kind === 'failed') this.#notServing(health.error, { ring, generation });
     else {
       const { keyId } = health;
       const ids = { keyId, keyIdHash: keyIdHash(keyId) };
-      this.#log.event(event, { ring, generation, keks, ...ids });
+      const isChanged = before !== undefined && before.ring !== keyring.ring;
+      this.#log.event(isChanged ? 'ring-changed' : 'serving', { ring, generation, keks, ...ids });
     }
-    this.#lacks(keyring);
+    this.#lacks(lacking, ring);
   }
 
-  /** The token has passed a test: ends a failure that an earlier one has found. */
-  tested(keyring: Keyring): void {
-    const before = this.#live.health();
+  tested(): void {
     this.#live.selfTestMs = Date.now();
-    if (before.kind === 'failed' && keyring.canWrite) this.serves('serving', keyring);
-    else this.#live.serve(keyring);
     this.#wears();
   }
 
+  /** Why each provider cannot be used now; those that are missing here can. */
+  providers(failures: ReadonlyMap<ProviderKind, KleidiError>): void {
+    for (const kind of [...this.#away.keys()].filter((each) => !failures.has(each))) {
+      this.#away.delete(kind);
+      this.#log.event('provider-back', { provider: kind }, `provider ${kind} works again`);
+    }
+    for (const [kind, { code, message, hint }] of failures) {
+      if (this.#away.get(kind) === message) continue;
+      this.#away.set(kind, message);
+      const text = `provider ${kind} fails, its KEKs cannot be used: ${message}`;
+      this.#log.event('provider-failed', { provider: kind, code, hint }, text);
+    }
+  }
+
   ringTaken(): void {
+    this.#refused = '';
+    this.#live.refusedRing = undefined;
     this.#live.notice('ring', undefined);
   }
 
-  ringRefused(error: KleidiError, generation: number): void {
+  /** @param ring what the file says, where it can be read */
+  ringRefused(error: KleidiError, generation: number, ring: Ring | undefined): void {
     const { message, hint, code } = error;
+    this.#live.refusedRing = ring;
     this.#live.notice('ring', `${message}; serving on with generation ${generation}`);
+    if (this.#refused === message) return;
+    this.#refused = message;
     this.#log.event('ring-refused', { code, hint, generation }, message);
   }
 
@@ -75,11 +100,16 @@ export class Report {
     this.#log.event('not-serving', { code, hint, ...where }, message);
   }
 
-  #lacks(keyring: Keyring): void {
-    const fp = keyring.lacking().map((kek) => kek.fp);
+  #lacks(fp: readonly Fingerprint[], ring: string): void {
     if (fp.length === 0) return;
     const text = 'this host lacks KEKs of the ring: objects sealed under them cannot be read here';
-    this.#log.event('kek-lacking', { fp, ring: keyring.ring.ring }, text);
+    this.#log.event('kek-lacking', { fp, ring }, text);
+  }
+
+  #isNews(what: string): boolean {
+    const isNews = what !== this.#served;
+    this.#served = what;
+    return isNews;
   }
 
   #wears(): void {

@@ -13,13 +13,16 @@ export class RetryTimer {
   }
 
   schedule(): void {
-    this.scheduleIn(this.#nextMs);
+    this.cancel();
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#job();
+    }, this.#nextMs);
     this.#nextMs = Math.min(2 * this.#nextMs, longestMs);
   }
 
-  scheduleIn(delayMs: number): void {
-    this.cancel();
-    this.#timer = setTimeout(this.#job, delayMs);
+  get isPending(): boolean {
+    return this.#timer !== undefined;
   }
 
   /** After a success the next failure is tried again soon. */

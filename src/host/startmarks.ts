@@ -1,6 +1,7 @@
-// Crashes at start, remembered across restarts: a module that ends the process
-// in C_Initialize or C_Login would otherwise do so for ever. Kept in the runtime
-// folder, which outlives a restart but not a reboot. Not fsynced for that reason.
+// Deaths of this program, remembered across restarts: a module that ends the
+// process in C_Initialize or C_Login would otherwise do so for ever. Kept in the
+// runtime folder, which outlives a restart but not a reboot, so that the kernel's
+// monotonic clock is one clock for all processes that read it. Not fsynced.
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
@@ -8,53 +9,73 @@ const windowMs = 60_000;
 const tolerated = 3;
 
 interface Marks {
-  /** The step that was under way, or null. */
+  /** The step of the start that was under way, or null. */
   readonly stage: string | null;
+  /**
+   * Starts in a row that have not come to `ready`. Counted without a window: a
+   * module that hangs is killed only after TimeoutStartSec= and TimeoutStopSec=.
+   */
+  readonly failedStarts: number;
+  /** When this program ended itself while it was serving, by the monotonic clock. */
   readonly deathsMs: readonly number[];
 }
 
 export class StartMarks {
   readonly #file: string;
+  readonly #nowMs: () => number;
   #marks: Marks;
   /** Where the last start died, if it did. */
   readonly diedIn: string | undefined;
 
   /** Reads what earlier processes left. A missing folder means no memory, no error. */
-  constructor(folder: string) {
+  constructor(folder: string, nowMs: () => number = sinceBootMs) {
     this.#file = join(folder, 'start.json');
-    const { stage, deathsMs } = read(this.#file);
+    this.#nowMs = nowMs;
+    const { stage, failedStarts, deathsMs } = read(this.#file);
     this.diedIn = stage ?? undefined;
-    const deaths = stage === null ? deathsMs : [...deathsMs, Date.now()];
-    this.#marks = { stage: null, deathsMs: deaths.filter(isRecent) };
+    this.#marks = {
+      stage: null,
+      failedStarts: failedStarts + (stage === null ? 0 : 1),
+      deathsMs: deathsMs.filter((ms) => this.#isRecent(ms)),
+    };
     this.#write();
   }
 
-  /** Three deaths in a minute: start without the module. */
+  /** Three starts in a row that died, or three deaths in a minute: start without the module. */
   get tooMany(): boolean {
-    return this.#marks.deathsMs.filter(isRecent).length >= tolerated;
+    const { failedStarts, deathsMs } = this.#marks;
+    const recent = deathsMs.filter((ms) => this.#isRecent(ms));
+    return failedStarts >= tolerated || recent.length >= tolerated;
   }
 
   /** Names the step before it is taken; `ready` ends the dangerous part. */
   enter(stage: string): void {
-    this.#marks = { ...this.#marks, stage: stage === 'ready' ? null : stage };
+    const isReady = stage === 'ready';
+    const failedStarts = isReady ? 0 : this.#marks.failedStarts;
+    this.#marks = { ...this.#marks, failedStarts, stage: isReady ? null : stage };
     this.#write();
   }
 
   /** Counts a death that is about to come. */
   die(): void {
-    this.#marks = { stage: null, deathsMs: [...this.#marks.deathsMs, Date.now()] };
+    const { failedStarts, deathsMs } = this.#marks;
+    this.#marks = { stage: null, failedStarts, deathsMs: [...deathsMs, this.#nowMs()] };
     this.#write();
   }
 
   /** The crash has just been seen again, in a child: stay without the module. */
   renew(): void {
-    this.#marks = { stage: null, deathsMs: Array(tolerated).fill(Date.now()) };
+    this.#marks = { stage: null, failedStarts: tolerated, deathsMs: [] };
     this.#write();
   }
 
   clear(): void {
-    this.#marks = { stage: null, deathsMs: [] };
+    this.#marks = { stage: null, failedStarts: 0, deathsMs: [] };
     this.#write();
+  }
+
+  #isRecent(ms: number): boolean {
+    return Math.abs(this.#nowMs() - ms) < windowMs;
   }
 
   #write(): void {
@@ -67,15 +88,21 @@ export class StartMarks {
   }
 }
 
-function isRecent(ms: number): boolean {
-  return Math.abs(Date.now() - ms) < windowMs;
+function sinceBootMs(): number {
+  return Number(process.hrtime.bigint() / 1_000_000n);
 }
 
 function read(file: string): Marks {
   try {
-    const { stage, deathsMs } = JSON.parse(readFileSync(file, 'utf8')) as Partial<Marks>;
-    return { stage: stage ?? null, deathsMs: (deathsMs ?? []).filter(Number.isFinite) };
+    const { stage, failedStarts, deathsMs } = JSON.parse(
+      readFileSync(file, 'utf8'),
+    ) as Partial<Marks>;
+    return {
+      stage: stage ?? null,
+      failedStarts: Number.isSafeInteger(failedStarts) ? (failedStarts ?? 0) : 0,
+      deathsMs: (deathsMs ?? []).filter(Number.isFinite),
+    };
   } catch {
-    return { stage: null, deathsMs: [] };
+    return { stage: null, failedStarts: 0, deathsMs: [] };
   }
 }

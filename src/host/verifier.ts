@@ -3,7 +3,8 @@
 // while the folder is read-only to us, and damage that cached objects hide.
 
 import type { Config } from '../config.ts';
-import { KleidiError } from '../errors.ts';
+import { type ErrorCode, KleidiError } from '../errors.ts';
+import { isSoftHsm } from '../modules.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
 import type { Fingerprint } from '../providers/provider.ts';
@@ -14,9 +15,25 @@ export type Verdict =
   | { readonly kind: 'whole' }
   /** The token opens, but these KEKs are not in it. */
   | { readonly kind: 'lacking'; readonly fps: readonly Fingerprint[] }
-  | { readonly kind: 'unusable'; readonly error: KleidiError };
+  | { readonly kind: 'unusable'; readonly error: KleidiError }
+  /** The check itself could not be made: it says nothing about the token. */
+  | { readonly kind: 'unchecked'; readonly error: KleidiError };
 
-/** Never rejects: whatever goes wrong in the child is a verdict about the token. */
+/** What a child says of the token that it has seen. */
+const aboutToken: ReadonlySet<ErrorCode> = new Set([
+  'token-damaged',
+  'module-crashed',
+  'kek-missing',
+  'pin-refused',
+]);
+/** SoftHSM is its files: what it cannot open is damaged. An HSM may be away for a moment. */
+const aboutFiles: ReadonlySet<ErrorCode> = new Set([
+  'token-missing',
+  'module-failed',
+  'module-unfit',
+]);
+
+/** Never rejects. */
 export async function verifyToken(
   config: Config,
   pin: string,
@@ -29,23 +46,14 @@ export async function verifyToken(
     const found = new Set(Array.isArray(verified) ? verified : []);
     const lacking = fps.filter((fp) => !found.has(fp));
     return lacking.length === 0 ? { kind: 'whole' } : { kind: 'lacking', fps: lacking };
-  } catch (error) {
-    return { kind: 'unusable', error: KleidiError.from(error) };
+  } catch (thrown) {
+    const error = KleidiError.from(thrown);
+    return { kind: isAboutToken(error, config) ? 'unusable' : 'unchecked', error };
   } finally {
     await child.end();
   }
 }
 
-/** One sentence for people; undefined where all is well. */
-export function describeVerdict(verdict: Verdict): string | undefined {
-  switch (verdict.kind) {
-    case 'whole':
-      return undefined;
-    case 'lacking':
-      return `it lacks KEK ${verdict.fps.join(', ')}`;
-    case 'unusable':
-      return verdict.error.message;
-    default:
-      return verdict satisfies never;
-  }
+function isAboutToken({ code }: KleidiError, { pkcs11 }: Config): boolean {
+  return aboutToken.has(code) || (aboutFiles.has(code) && isSoftHsm(pkcs11.module));
 }

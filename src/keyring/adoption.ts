@@ -2,7 +2,8 @@
 // The digest does not cover the recovery keys, so those of this host stay.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { type Ring, type RingKek, writeKekOf } from './ring.ts';
+import type { Ring, RingKek } from './ring.ts';
+import { requireSucceeds } from './succession.ts';
 
 /**
  * The ring that this host has afterwards: states and generation of the other.
@@ -11,7 +12,7 @@ import { type Ring, type RingKek, writeKekOf } from './ring.ts';
  */
 export function adopt(local: Ring | undefined, other: Ring): Ring {
   if (local === undefined) return other;
-  requireNewer(local, other);
+  requireSucceeds('this ring is not adopted', other, local);
   const pinned = local.keks.find((kek) => kek.recovery !== null)?.recovery;
   const known = new Map(local.keks.map((kek) => [kek.fp, kek]));
   return { ...other, keks: other.keks.map((kek) => adopted(kek, known, pinned)) };
@@ -21,40 +22,6 @@ export function adopt(local: Ring | undefined, other: Ring): Ring {
 export function forgotten(local: Ring | undefined, other: Ring): readonly RingKek[] {
   const kept = new Set(other.keks.map((kek) => kek.fp));
   return local?.keks.filter((kek) => !kept.has(kek.fp)) ?? [];
-}
-
-function requireNewer(local: Ring, other: Ring): void {
-  if (local.ring !== other.ring) {
-    throw refused(
-      `it is the ring '${other.ring}', this host has ring '${local.ring}'`,
-      'export it on a member of the same cluster',
-    );
-  }
-  if (other.generation < local.generation) {
-    throw refused(
-      `it is of generation ${other.generation}, this host has ${local.generation}`,
-      'the other member lags behind: run kleidi ring adopt there, with the ring of this host',
-    );
-  }
-  requireWriteKek(local, other);
-}
-
-/** Each host may have written under its own write KEK: both must stay readable. */
-function requireWriteKek(local: Ring, other: Ring): void {
-  const [mine, theirs] = [writeKekOf(local)?.fp, writeKekOf(other)?.fp];
-  if (mine === undefined) return;
-  if (other.generation === local.generation && mine !== theirs) {
-    throw refused(
-      `generation ${local.generation} has write KEK ${theirs} there and ${mine} here`,
-      'bring each KEK to the other member (key import), promote one of them there under a higher generation, then adopt that ring',
-    );
-  }
-  if (other.keks.every((kek) => kek.fp !== mine)) {
-    throw refused(
-      `KEK ${mine}, which this host writes with, is not in it`,
-      'bring that KEK to the other member first: key import there, or recovery rewrap',
-    );
-  }
 }
 
 function adopted(

@@ -24,7 +24,7 @@ export class Keyring {
   readonly #keks: ReadonlyMap<Fingerprint, RingKek>;
   readonly #failed: ReadonlyMap<ProviderKind, KleidiError>;
 
-  /** @param failed providers that the ring needs and that are not there, and why */
+  /** @param failed providers that the ring needs and that could not be opened or have failed a test, and why */
   constructor(
     ring: Ring,
     loaded: readonly LoadedProvider[],
@@ -38,9 +38,16 @@ export class Keyring {
     this.#keks = new Map(ring.keks.map((kek) => [kek.fp, kek]));
   }
 
-  /** @throws KleidiError ring-empty, kek-missing, provider-missing */
+  /**
+   * A provider that has failed its test is not written with. It is still read with:
+   * what it opens is authenticated, and another test may pass.
+   * @throws KleidiError ring-empty, kek-missing, provider-missing, why the provider has failed
+   */
   writeTarget(): Target & { readonly keyId: string } {
     const kek = writeKekOf(this.ring);
+    const failure =
+      kek === undefined ? [...this.#failed.values()][0] : this.#failed.get(kek.provider);
+    if (failure !== undefined) throw failure;
     if (kek === undefined || this.keyId === undefined) {
       throw new KleidiError('ring-empty', `ring ${this.ring.ring} has no write KEK yet`, {
         hint: 'kleidi key create or key import, then key promote',
@@ -78,7 +85,12 @@ export class Keyring {
 
   get canWrite(): boolean {
     const kek = writeKekOf(this.ring);
-    return kek !== undefined && this.isVerified(kek.fp);
+    return kek !== undefined && this.isVerified(kek.fp) && !this.#failed.has(kek.provider);
+  }
+
+  /** Whether Decrypt opens what is sealed under this KEK. */
+  canRead(fp: Fingerprint): boolean {
+    return this.isVerified(fp) && this.#keks.get(fp)?.state !== 'retired';
   }
 
   /**

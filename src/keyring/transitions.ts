@@ -77,23 +77,6 @@ export function remove(ring: Ring, fp: Fingerprint): Ring {
   return { ...ring, keks: ring.keks.filter((kek) => kek.fp !== fp) };
 }
 
-/**
- * Nothing ever lowers a generation: a ring that is older than the one in use
- * comes from a backup or a mistake.
- * @throws KleidiError ring-rollback
- */
-export function requireSuccessor(ring: Ring, inUse: Ring): void {
-  if (ring.ring === inUse.ring && ring.generation >= inUse.generation) return;
-  const name = (each: Ring): string => `ring '${each.ring}' generation ${each.generation}`;
-  throw new KleidiError(
-    'ring-rollback',
-    `the ring file is ${name(ring)}, in use is ${name(inUse)}`,
-    {
-      hint: 'put the right ring file back, or take it from another member: kleidi ring adopt',
-    },
-  );
-}
-
 function find(ring: Ring, fp: Fingerprint): RingKek {
   const kek = ring.keks.find((candidate) => candidate.fp === fp);
   if (kek === undefined) throw refused(`KEK ${fp} is not in the ring`, 'kleidi ring show');

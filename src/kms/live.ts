@@ -3,6 +3,7 @@
 // Status and State are answered from here, without a call to anything.
 import { KleidiError } from '../errors.ts';
 import type { Keyring } from '../keyring/keyring.ts';
+import type { Ring } from '../keyring/ring.ts';
 import { KekUses } from './limits.ts';
 
 export type NoticeSource = 'ring' | 'token' | 'verifier' | 'usage';
@@ -20,6 +21,8 @@ export class Live {
   tokenVerifiedMs = 0;
   /** The disk no longer holds what is served from memory. */
   tokenDamaged = false;
+  /** What the ring file says, where that is not taken into use. */
+  refusedRing: Ring | undefined;
   #keyring: Keyring | undefined;
   #failure: KleidiError | undefined;
   readonly #notices = new Map<NoticeSource, string>();
@@ -66,16 +69,24 @@ export class Live {
       const keyring = this.requireKeyring();
       const { keyId, provider } = keyring.writeTarget();
       if (provider.failure !== undefined) throw provider.failure;
-      return { kind: 'serving', healthz: healthz(keyring), keyId };
+      return { kind: 'serving', healthz: healthz(keyring, this.refusedRing), keyId };
     } catch (error) {
       return { kind: 'failed', error: KleidiError.from(error) };
     }
   }
 }
 
-function healthz(keyring: Keyring): string {
-  const [first, ...more] = keyring.lacking();
-  if (first === undefined) return 'ok';
+function healthz(keyring: Keyring, refused: Ring | undefined): string {
+  const lacking = keyring.lacking().map((kek) => kek.fp);
+  if (lacking.length > 0) return `this host lacks ${sentence(lacking)}`;
+  const named = refused?.keks.filter((kek) => kek.state !== 'retired').map((kek) => kek.fp) ?? [];
+  const unreadable = named.filter((fp) => !keyring.canRead(fp));
+  return unreadable.length === 0
+    ? 'ok'
+    : `the ring file is not in use; it names ${sentence(unreadable)}`;
+}
+
+function sentence([first = '', ...more]: readonly string[]): string {
   const others = more.length === 0 ? '' : ` and ${more.length} more`;
-  return `this host lacks KEK ${first.fp}${others}: objects sealed under it cannot be read here`;
+  return `KEK ${first}${others}: objects sealed under it cannot be read here`;
 }

@@ -37,8 +37,9 @@ export interface Provider {
    * `failure`.
    * @param writeFp the KEK that is written with, where this provider holds it: it
    *   must be able to wrap; of the others nobody asks that
+   * @returns the fingerprints that this provider can use now
    */
-  selfTest(writeFp?: Fingerprint): Promise<void>;
+  selfTest(writeFp?: Fingerprint): Promise<ReadonlySet<Fingerprint>>;
 
   close(): Promise<void>;
 }

@@ -123,7 +123,7 @@ test('a module that kills the process at login is left out after three deaths', 
   assert.equal(deaths.length, 3);
   await assert.rejects(client.status(), { code: 14, details: /crashed kleidi at start/ });
   await daemon.event('not-serving');
-  assert.match(JSON.stringify(daemon.lines), /three times within a minute, in C_Login/);
+  assert.match(JSON.stringify(daemon.lines), /three times, in C_Login/);
   client.close();
   faults.plan();
   await daemon.stop();

@@ -50,12 +50,11 @@ test('only one retry is pending, the one that was asked for last', () => {
   assert.equal(ran, 1);
 });
 
-test('a wait that is named replaces the pending one and leaves the back-off as it is', () => {
+test('a retry that has come is not pending any more', () => {
   retry.schedule();
-  retry.scheduleIn(5_000);
-  comesAfter(5_000);
-  retry.schedule();
-  comesAfter(400);
+  assert.equal(retry.isPending, true);
+  comesAfter(200);
+  assert.equal(retry.isPending, false);
 });
 
 test('nothing comes after a cancel, however often, until it is asked for again', () => {

@@ -6,7 +6,8 @@ import fc from 'fast-check';
 import { openableDigest, ringDigest, verifiedPart } from '../../src/keyring/digest.ts';
 import { formatKeyId, isRingName, keyIdHash, parseKeyId } from '../../src/keyring/keyid.ts';
 import { formatRing, parseRing, type Ring } from '../../src/keyring/ring.ts';
-import { promote, requireSuccessor, stage } from '../../src/keyring/transitions.ts';
+import { requireSuccessor } from '../../src/keyring/succession.ts';
+import { promote, stage } from '../../src/keyring/transitions.ts';
 
 interface RingVector {
   readonly ring: Ring;

@@ -1,22 +1,23 @@
-// Deaths at start, remembered from one process to the next. Each `new` is a new
-// process; the clock is the only thing that is not real.
+// Deaths, remembered from one process to the next. Each `new` is a new process;
+// the clock is the only thing that is not real.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { beforeEach, mock, test } from 'node:test';
+import { beforeEach, test } from 'node:test';
 import { StartMarks } from '../../src/host/startmarks.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
-const start = Date.parse('2026-01-01T00:00:00Z');
+let nowMs = 0;
 
 beforeEach(() => {
-  mock.timers.reset();
-  mock.timers.enable({ apis: ['Date'], now: start });
+  nowMs = 1_000_000;
 });
+
+const marksIn = (folder: string): StartMarks => new StartMarks(folder, () => nowMs);
 
 /** A process that dies in this stage. */
 function dieIn(folder: string, stage: string): void {
-  new StartMarks(folder).enter(stage);
+  marksIn(folder).enter(stage);
 }
 
 test('where nothing has happened yet, a start is an ordinary one', () => {
@@ -27,82 +28,97 @@ test('where nothing has happened yet, a start is an ordinary one', () => {
 
 test('the stage in which the last process died is told by the next, and by no later one', () => {
   const folder = temporaryFolder();
-  const first = new StartMarks(folder);
+  const first = marksIn(folder);
   first.enter('C_Initialize');
   first.enter('C_Login');
-  assert.equal(new StartMarks(folder).diedIn, 'C_Login');
-  assert.equal(new StartMarks(folder).diedIn, undefined);
+  assert.equal(marksIn(folder).diedIn, 'C_Login');
+  assert.equal(marksIn(folder).diedIn, undefined);
 });
 
-test('the third death within a minute is one too many', () => {
+test('the third start in a row that dies is one too many', () => {
   const folder = temporaryFolder();
   dieIn(folder, 'C_Initialize');
   dieIn(folder, 'C_Initialize');
-  assert.equal(new StartMarks(folder).tooMany, false);
+  assert.equal(marksIn(folder).tooMany, false);
   dieIn(folder, 'C_Login');
-  const marks = new StartMarks(folder);
+  const marks = marksIn(folder);
   assert.equal(marks.tooMany, true);
   assert.equal(marks.diedIn, 'C_Login');
+});
+
+test('a module that hangs at start is killed after a minute each time, and counts all the same', () => {
+  const folder = temporaryFolder();
+  for (let i = 0; i < 3; i += 1) {
+    assert.equal(marksIn(folder).tooMany, false);
+    dieIn(folder, 'C_Login');
+    nowMs += 65_000;
+  }
+  assert.equal(marksIn(folder).tooMany, true);
 });
 
 test('a process that came to be ready did not die, however it ended', () => {
   const folder = temporaryFolder();
   for (let i = 0; i < 5; i += 1) {
-    const marks = new StartMarks(folder);
+    const marks = marksIn(folder);
     marks.enter('C_Login');
     marks.enter('ready');
   }
-  assert.equal(new StartMarks(folder).tooMany, false);
+  assert.equal(marksIn(folder).tooMany, false);
 });
 
-test('deaths of more than a minute ago do not count, in a later process nor in this one', () => {
+test('deaths of one’s own making of more than a minute ago do not count', () => {
   const folder = temporaryFolder();
-  dieIn(folder, 'C_Login');
-  dieIn(folder, 'C_Login');
-  dieIn(folder, 'C_Login');
-  const marks = new StartMarks(folder);
+  for (let i = 0; i < 3; i += 1) marksIn(folder).die();
+  const marks = marksIn(folder);
   assert.equal(marks.tooMany, true);
-  mock.timers.setTime(start + 59_000);
+  nowMs += 59_000;
   assert.equal(marks.tooMany, true);
-  mock.timers.setTime(start + 60_000);
+  nowMs += 1_000;
   assert.equal(marks.tooMany, false);
-  assert.equal(new StartMarks(folder).tooMany, false);
+  assert.equal(marksIn(folder).tooMany, false);
 });
 
-test('a clock that was set back does not make old deaths count for ever', () => {
+test('starts that died before one that came to be ready do not count', () => {
   const folder = temporaryFolder();
-  for (let i = 0; i < 3; i += 1) dieIn(folder, 'C_Login');
-  new StartMarks(folder);
-  mock.timers.setTime(start - 3_600_000);
-  assert.equal(new StartMarks(folder).tooMany, false);
+  dieIn(folder, 'C_Login');
+  dieIn(folder, 'C_Login');
+  marksIn(folder).enter('ready');
+  dieIn(folder, 'C_Login');
+  assert.equal(marksIn(folder).tooMany, false);
+});
+
+test('the clock is the kernel’s, which no one sets', () => {
+  const folder = temporaryFolder();
+  for (let i = 0; i < 3; i += 1) new StartMarks(folder).die();
+  assert.equal(new StartMarks(folder).tooMany, true);
 });
 
 test('a death of one’s own making counts like any other, without a stage', () => {
   const folder = temporaryFolder();
   for (let i = 0; i < 3; i += 1) {
-    assert.equal(new StartMarks(folder).tooMany, false);
-    new StartMarks(folder).die();
+    assert.equal(marksIn(folder).tooMany, false);
+    marksIn(folder).die();
   }
-  const marks = new StartMarks(folder);
+  const marks = marksIn(folder);
   assert.equal(marks.tooMany, true);
   assert.equal(marks.diedIn, undefined);
 });
 
 test('a crash seen again in a child counts as all three, and a success forgets all', () => {
   const folder = temporaryFolder();
-  const marks = new StartMarks(folder);
+  const marks = marksIn(folder);
   marks.renew();
   assert.equal(marks.tooMany, true);
-  assert.equal(new StartMarks(folder).tooMany, true);
+  assert.equal(marksIn(folder).tooMany, true);
   marks.clear();
   assert.equal(marks.tooMany, false);
-  assert.equal(new StartMarks(folder).tooMany, false);
+  assert.equal(marksIn(folder).tooMany, false);
 });
 
 test('without a folder nothing is remembered, and nothing fails', () => {
   const folder = join(temporaryFolder(), 'none');
   for (let i = 0; i < 5; i += 1) dieIn(folder, 'C_Login');
-  const marks = new StartMarks(folder);
+  const marks = marksIn(folder);
   assert.equal(marks.tooMany, false);
   assert.equal(existsSync(folder), false);
 });
@@ -120,7 +136,7 @@ test('a damaged file is as good as none', () => {
     '{"stage":null,"deathsMs":[null,"a",{},1e999]}',
   ]) {
     writeFileSync(join(folder, 'start.json'), text);
-    const marks = new StartMarks(folder);
+    const marks = marksIn(folder);
     assert.equal(marks.tooMany, false, text);
     assert.equal(marks.diedIn, undefined, text);
   }

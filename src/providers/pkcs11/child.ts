@@ -5,6 +5,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { readFileSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
+import { Readable } from 'node:stream';
 import { type ErrorCode, errorKinds, KleidiError } from '../../errors.ts';
 import type { Owner } from '../../files.ts';
 
@@ -15,17 +16,23 @@ export interface ChildFailure {
   readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 
+type Ending =
+  | { readonly kind: 'not-started'; readonly why: string }
+  | { readonly kind: 'ended'; readonly how: string };
+
 export class TokenChild {
   readonly #process: ChildProcess;
   readonly #lines: AsyncIterator<string>;
-  readonly #ended: Promise<string>;
+  readonly #ended: Promise<Ending>;
 
   private constructor(process: ChildProcess, lines: AsyncIterator<string>) {
     this.#process = process;
     this.#lines = lines;
     this.#ended = new Promise((resolve) => {
-      process.once('error', (error) => resolve(error.message));
-      process.once('exit', (code, signal) => resolve(signal ?? `exit code ${code}`));
+      process.once('error', ({ message }) => resolve({ kind: 'not-started', why: message }));
+      process.once('exit', (code, signal) => {
+        resolve({ kind: 'ended', how: signal ?? `exit code ${code}` });
+      });
     });
   }
 
@@ -40,7 +47,8 @@ export class TokenChild {
     });
     // A child that died early makes writing fail; reading then tells how it ended.
     child.stdin?.on('error', () => undefined);
-    const lines = createInterface({ input: child.stdout ?? process.stdin });
+    // Without a free descriptor there is no pipe, and the child has not started.
+    const lines = createInterface({ input: child.stdout ?? Readable.from([]) });
     return new TokenChild(child, lines[Symbol.asyncIterator]());
   }
 
@@ -48,10 +56,13 @@ export class TokenChild {
     this.#process.stdin?.write(`${JSON.stringify(message)}\n`);
   }
 
-  /** @throws KleidiError what the child reports, or `module-crashed` where it just ended */
+  /**
+   * @throws KleidiError what the child reports; `module-crashed` if it just ended,
+   * `child-failed` if it could not be started or was killed
+   */
   async receive(): Promise<Record<string, unknown>> {
     const line = await this.#lines.next();
-    if (line.done === true) throw crashed(await this.#ended);
+    if (line.done === true) throw errorOf(await this.#ended);
     const message = JSON.parse(line.value) as Record<string, unknown>;
     if ('error' in message) throw reported(message as unknown as ChildFailure);
     return message;
@@ -96,8 +107,22 @@ function reported({ error }: ChildFailure): KleidiError {
   return new KleidiError(code, error.message, error.hint === undefined ? {} : { hint: error.hint });
 }
 
-function crashed(how: string): KleidiError {
-  return new KleidiError('module-crashed', `the PKCS#11 module ended a child process (${how})`, {
-    hint: 'the token or the module is damaged: restore the token from its recovery, or mend the module',
+/** SIGKILL comes from our own time limit or for want of memory, never from a fault of the module. */
+function errorOf(ending: Ending): KleidiError {
+  if (ending.kind === 'not-started') return childFailed(`could not be started: ${ending.why}`);
+  if (ending.how === 'SIGKILL')
+    return childFailed('was killed: it took too long, or memory ran out');
+  return new KleidiError(
+    'module-crashed',
+    `the PKCS#11 module ended a child process (${ending.how})`,
+    {
+      hint: 'the token or the module is damaged: restore the token from its recovery, or repair the module',
+    },
+  );
+}
+
+function childFailed(why: string): KleidiError {
+  return new KleidiError('child-failed', `a child process for work on the token ${why}`, {
+    hint: 'check free memory, the limits of processes and open files, and that the HSM answers; then try again',
   });
 }

@@ -81,7 +81,7 @@ export class VaultProvider implements Provider {
     await this.#versions.learn(backgroundTimeoutMs).catch((thrown: unknown) => {
       this.#failure = KleidiError.from(thrown);
     });
-    return this.#versions.loaded;
+    return new Set(this.#versions.loaded);
   }
 
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
@@ -101,18 +101,19 @@ export class VaultProvider implements Provider {
   }
 
   /** Never rejects: what it finds is in `failure`, and other providers serve on. */
-  async selfTest(writeFp?: Fingerprint): Promise<void> {
+  async selfTest(writeFp?: Fingerprint): Promise<ReadonlySet<Fingerprint>> {
     const isDue =
       performance.now() >= this.#testDueMs ||
       writeFp !== this.#testedFp ||
       this.failure !== undefined;
-    if (!isDue) return;
+    if (!isDue) return new Set(this.#versions.loaded);
     this.#testDueMs = performance.now() + this.#settings.testEveryMs;
     this.#testedFp = writeFp;
     this.#failure = await this.#test(writeFp).then(
       () => undefined,
       (thrown: unknown) => KleidiError.from(thrown),
     );
+    return new Set(this.#versions.loaded);
   }
 
   /**
