@@ -1,10 +1,11 @@
 // kubeadm's ClusterConfiguration, from which an upgrade makes the static pod anew:
 // without our flags in it, the next upgrade would take them away.
-import { isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
 import { KleidiError } from '../errors.ts';
 import { configFlag, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
 import { mountsOf } from './manifest.ts';
 import { parseDocument, printDocument } from './yamlfile.ts';
+import { requireNoAliases, requireRestUntouched, type Touched } from './yamlrules.ts';
 
 const where = 'the ClusterConfiguration of kubeadm (ConfigMap kube-system/kubeadm-config)';
 
@@ -18,6 +19,7 @@ export function requireOwnClusterFlag(text: string, paths: Paths): void {
 /** v1beta3 has a map of flags, v1beta4 a list. @throws KleidiError refused */
 export function enabledClusterConfiguration(text: string, paths: Paths): string {
   const document = parseDocument(text, where);
+  const touched = touchedIn(document, paths);
   const apiServer = apiServerIn(document.contents, (name) => document.createNode(name));
   requireOwnFlag(currentFlags(apiServer), where, paths);
   for (const [name, value] of flags(paths))
@@ -28,7 +30,26 @@ export function enabledClusterConfiguration(text: string, paths: Paths): string 
     const volume = { name, hostPath: path, mountPath: path, readOnly: true, pathType: 'Directory' };
     volumes.add(document.createNode(volume));
   }
-  return printDocument(document, text);
+  return checked(printDocument(document, text), text, touched);
+}
+
+function checked(after: string, before: string, touched: readonly Touched[]): string {
+  requireRestUntouched(before, after, where, touched);
+  return after;
+}
+
+/** What an edit reaches. @throws KleidiError refused */
+function touchedIn(document: Document, paths: Paths): readonly Touched[] {
+  const flagNames = flags(paths).map(([name]) => name);
+  const mountNames = mountsOf(paths).map(({ name }) => name);
+  const nameOf = (item: unknown): string =>
+    String(isMap(item) ? item.get('name') : isScalar(item) ? item.value : '');
+  const touched: readonly Touched[] = [
+    { at: ['apiServer', 'extraArgs'], isOurs: (item) => flagNames.includes(nameOf(item)) },
+    { at: ['apiServer', 'extraVolumes'], isOurs: (item) => mountNames.includes(nameOf(item)) },
+  ];
+  for (const { at } of touched) requireNoAliases(document, at, where);
+  return touched;
 }
 
 /**
@@ -41,6 +62,7 @@ export function disabledClusterConfiguration(
   keep: string | boolean,
 ): string {
   const document = parseDocument(text, where);
+  const touched = touchedIn(document, paths);
   const apiServer = apiServerIn(document.contents, (name) => document.createNode(name));
   const stays = keptIn(keep);
   for (const [name] of flags(paths)) if (!stays.flag(name)) dropFlag(apiServer, name);
@@ -57,7 +79,7 @@ export function disabledClusterConfiguration(
     const list = apiServer.get(name);
     if ((isSeq(list) || isMap(list)) && list.items.length === 0) apiServer.delete(name);
   }
-  return printDocument(document, text);
+  return checked(printDocument(document, text), text, touched);
 }
 
 function keptIn(keep: string | boolean) {

@@ -2,10 +2,11 @@
 // it, and the same file with kleidi in another place. Comments and order of what
 // is not ours are kept.
 import { isDeepStrictEqual } from 'node:util';
-import { isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
 import { KleidiError } from '../errors.ts';
 import { kmsProvidersIn, requireValid } from './encryptionrules.ts';
-import { parseDocument, printDocument } from './yamlfile.ts';
+import { parseDocument, plainOf, printDocument } from './yamlfile.ts';
+import { requireNoAliases, requireRestUntouched } from './yamlrules.ts';
 
 /**
  * read: [others, kms]; write: [kms, others, identity]; only: [kms, others]. Others are
@@ -61,7 +62,7 @@ export function phaseOf(text: string, path: string, socket: string): Phase | und
 /** @throws KleidiError refused where the file is not what kube-apiserver would take */
 export function withPhase(text: string, path: string, socket: string, phase: Phase): string {
   const document = parseDocument(text, path);
-  const providers = providersIn(document.toJS({ maxAliasCount: 0 }), document.contents, path);
+  const { providers, at } = providersIn(document, path);
   requireOneKleidi(text, path, socket);
   const ours = takeOut(providers, socket) ?? document.createNode(kmsProvider(socket));
   if (phase === 'only') providers.items = providers.items.filter((item) => !isIdentity(item));
@@ -70,6 +71,7 @@ export function withPhase(text: string, path: string, socket: string, phase: Pha
   if (phase === 'read') providers.items.push(ours);
   else providers.items.unshift(ours);
   const result = printDocument(document, text);
+  requireOthersKept(text, result, path, socket, at);
   requireValid(result, path);
   return result;
 }
@@ -77,17 +79,18 @@ export function withPhase(text: string, path: string, socket: string, phase: Pha
 /** The file without kleidi. @throws KleidiError refused */
 export function withoutKleidi(text: string, path: string, socket: string): string {
   const document = parseDocument(text, path);
-  const providers = providersIn(document.toJS({ maxAliasCount: 0 }), document.contents, path);
+  const { providers, at } = providersIn(document, path);
   takeOut(providers, socket);
   if (providers.items.length === 0) providers.items = [document.createNode({ identity: {} })];
   const result = printDocument(document, text);
+  requireOthersKept(text, result, path, socket, at);
   requireValid(result, path);
   return result;
 }
 
 /** What kleidi seals, or would: the resources of the entry that covers Secrets. */
 export function resourcesOf(text: string, path: string): readonly string[] {
-  const { resources } = parseDocument(text, path).toJS({ maxAliasCount: 0 }) as {
+  const { resources } = plainOf(parseDocument(text, path), path) as {
     resources: { resources: string[] }[];
   };
   return resources.find((entry) => entry.resources.includes('secrets'))?.resources ?? [];
@@ -95,7 +98,7 @@ export function resourcesOf(text: string, path: string): readonly string[] {
 
 /** Whether each key of `others` is in the file, so that what it has sealed can be read. */
 export function carries(text: string, path: string, others: readonly object[]): boolean {
-  const file = parseDocument(text, path).toJS({ maxAliasCount: 0 }) as {
+  const file = plainOf(parseDocument(text, path), path) as {
     resources?: { providers?: object[] }[];
   };
   const mine = (file.resources ?? []).flatMap(({ providers }) => providers ?? []);
@@ -115,19 +118,36 @@ function kmsProvider(socket: string): object {
 }
 
 function providersOf(text: string, path: string): YAMLSeq {
-  const document = parseDocument(text, path);
-  return providersIn(document.toJS({ maxAliasCount: 0 }), document.contents, path);
+  return providersIn(parseDocument(text, path), path).providers;
+}
+
+function requireOthersKept(
+  before: string,
+  after: string,
+  path: string,
+  socket: string,
+  at: readonly (string | number)[],
+): void {
+  const isTouched = (item: unknown): boolean => isIdentity(item) || isOurs(item, socket);
+  requireRestUntouched(before, after, path, [{ at, isOurs: isTouched }]);
 }
 
 /** The providers of the entry that covers Secrets. */
-function providersIn(plain: unknown, contents: unknown, path: string): YAMLSeq {
+function providersIn(
+  document: Document,
+  path: string,
+): { readonly providers: YAMLSeq; readonly at: readonly (string | number)[] } {
+  const plain = plainOf(document, path);
   requireValid(plain, path);
   requireExactSecrets(plain, path);
-  const resources = isMap(contents) ? contents.get('resources') : undefined;
-  const entries = isSeq(resources) ? resources.items.filter((item) => isMap(item)) : [];
-  const entry = (entries as YAMLMap[]).find(coversSecrets);
-  const providers = entry?.get('providers');
-  if (isSeq(providers)) return providers;
+  const resources: unknown = document.getIn(['resources'], true);
+  const index = isSeq(resources)
+    ? resources.items.findIndex((item) => isMap(item) && coversSecrets(item))
+    : -1;
+  const at = ['resources', index, 'providers'];
+  if (index >= 0) requireNoAliases(document, at, path);
+  const providers: unknown = index < 0 ? undefined : document.getIn(at, true);
+  if (isSeq(providers)) return { providers, at };
   throw new KleidiError('refused', `${path} has no entry for the resource secrets`, {
     hint: 'add one ({resources: [secrets], providers: [identity: {}]}), then run the command again',
   });
@@ -170,7 +190,9 @@ function isSocket(endpoint: unknown, socket: string): boolean {
 
 /** In any entry. @throws KleidiError refused where our name or our socket is somebody else's */
 function requireOneKleidi(text: string, path: string, socket: string): void {
-  for (const { name, endpoint, apiVersion } of kmsProvidersIn(parseDocument(text, path).toJS())) {
+  for (const { name, endpoint, apiVersion } of kmsProvidersIn(
+    plainOf(parseDocument(text, path), path),
+  )) {
     const isOurSocket = isSocket(endpoint, socket);
     if (isOurSocket === (name === providerName) && (!isOurSocket || apiVersion === 'v2')) continue;
     const what = isOurSocket

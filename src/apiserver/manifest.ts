@@ -2,11 +2,12 @@
 // configuration mounted read-only. Folders, not files: a file mount would keep
 // the inode of a socket or a configuration that has been replaced since.
 import { dirname } from 'node:path';
-import { isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
 import { KleidiError } from '../errors.ts';
 import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
 import { requireRootUser, requireUsableMounts } from './podrules.ts';
-import { parseDocument, printDocument } from './yamlfile.ts';
+import { parseDocument, plainOf, printDocument } from './yamlfile.ts';
+import { requireNoAliases, requireRestUntouched, type Touched } from './yamlrules.ts';
 
 export const manifestPath = '/etc/kubernetes/manifests/kube-apiserver.yaml';
 
@@ -25,10 +26,11 @@ export function mountsOf({ socket, config }: Paths): readonly Mount[] {
 /** @throws KleidiError refused */
 export function enabledManifest(text: string, path: string, paths: Paths): string {
   const document = parseDocument(text, path);
+  const touched = touchedIn(document, path, paths);
   const { command, spec, container } = partsOf(document.contents, path);
   requireOwnFlag(argumentsOf(command), path, paths);
-  requireRootUser(document.toJS(), path);
-  requireUsableMounts(document.toJS(), path, paths);
+  requireRootUser(plainOf(document, path), path);
+  requireUsableMounts(plainOf(document, path), path, paths);
   for (const flag of [`${configFlag}=${paths.config}`, `${reloadFlag}=true`]) {
     if (!argumentsOf(command).includes(flag)) command.add(document.createNode(flag));
   }
@@ -39,7 +41,7 @@ export function enabledManifest(text: string, path: string, paths: Paths): strin
     volumeMounts.add(document.createNode({ mountPath: folder, name, readOnly: true }));
     volumes.add(document.createNode({ hostPath: { path: folder, type: 'Directory' }, name }));
   }
-  return printDocument(document, text);
+  return checked(printDocument(document, text), text, path, touched);
 }
 
 /**
@@ -54,6 +56,7 @@ export function disabledManifest(
   keep: string | boolean,
 ): string {
   const document = parseDocument(text, path);
+  const touched = touchedIn(document, path, paths);
   const { command, spec, container } = partsOf(document.contents, path);
   const stays = keptIn(keep, path);
   const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`].filter(
@@ -71,7 +74,33 @@ export function disabledManifest(
       (item) => !(isMap(item) && ours.includes(String(item.get('name')))),
     );
   }
-  return printDocument(document, text);
+  return checked(printDocument(document, text), text, path, touched);
+}
+
+function checked(after: string, before: string, path: string, touched: readonly Touched[]): string {
+  requireRestUntouched(before, after, path, touched);
+  return after;
+}
+
+/** What an edit reaches. @throws KleidiError refused */
+function touchedIn(document: Document, path: string, paths: Paths): readonly Touched[] {
+  const { contents } = document;
+  const containers = document.getIn(['spec', 'containers'], true);
+  requireNoAliases(document, ['spec', 'containers'], path);
+  const { container, command } = partsOf(contents, path);
+  const at = ['spec', 'containers', isSeq(containers) ? containers.items.indexOf(container) : 0];
+  const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`];
+  const names = mountsOf(paths).map(({ name }) => name);
+  const isFlag = (item: unknown): boolean => isScalar(item) && flags.includes(String(item.value));
+  const isMount = (item: unknown): boolean =>
+    isMap(item) && names.includes(String(item.get('name')));
+  const touched: readonly Touched[] = [
+    { at: [...at, container.get('command') === command ? 'command' : 'args'], isOurs: isFlag },
+    { at: [...at, 'volumeMounts'], isOurs: isMount },
+    { at: ['spec', 'volumes'], isOurs: isMount },
+  ];
+  for (const each of touched) requireNoAliases(document, each.at, path);
+  return touched;
 }
 
 interface Kept {
