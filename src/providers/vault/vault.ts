@@ -73,13 +73,14 @@ export class VaultProvider implements Provider {
   }
 
   /**
-   * The set follows every look at the key from now on. Where Vault does not answer,
-   * what is known already holds, and `failure` says why.
+   * Where Vault does not answer, what is known already holds, and `failure` says
+   * why: of an outage not before the breaker opens.
    */
   async load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>> {
     this.#versions.want(wanted);
     await this.#versions.learn(backgroundTimeoutMs).catch((thrown: unknown) => {
-      this.#failure = KleidiError.from(thrown);
+      const error = KleidiError.from(thrown);
+      if (!isOutage(error)) this.#failure = error;
     });
     return new Set(this.#versions.loaded);
   }

@@ -21,7 +21,7 @@ export class KeyVersions {
     this.#key = key;
   }
 
-  /** Those wanted last that can be used now: one set, which follows each look. */
+  /** Those wanted last that could be used at the last look. */
   get loaded(): ReadonlySet<Fingerprint> {
     return this.#loaded;
   }
@@ -55,9 +55,15 @@ export class KeyVersions {
     this.#refresh();
   }
 
-  /** A Transit key that was deleted and made anew has the same versions with other keys. */
+  /**
+   * A Transit key that was deleted and made anew, or came back from a backup, has the
+   * same versions with other keys: then all fingerprints are asked for again.
+   */
   async confirm(fp: Fingerprint, timeoutMs: number): Promise<void> {
-    if ((await this.#transit.fingerprint(this.of(fp), timeoutMs)) === fp) return;
+    const version = this.#known.get(fp);
+    const isSame =
+      version !== undefined && (await this.#transit.fingerprint(version, timeoutMs)) === fp;
+    if (isSame) return;
     this.#known.clear();
     await this.learn(timeoutMs);
   }
