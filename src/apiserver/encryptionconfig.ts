@@ -184,7 +184,7 @@ function isOurs(item: unknown, socket: string): boolean {
 }
 
 /** kube-apiserver takes unix:/path and unix:///path alike. */
-function isSocket(endpoint: unknown, socket: string): boolean {
+export function isSocket(endpoint: unknown, socket: string): boolean {
   return String(endpoint).replace(/^unix:(?:\/\/(?=\/))?/, '') === socket;
 }
 

@@ -70,12 +70,15 @@ export function planEnable(
 /**
  * Files that nobody has changed since go back byte for byte; from others only
  * what kleidi has added is taken.
+ * @param isLoaded whether kube-apiserver may still be started with the old flags: then the
+ *   EncryptionConfiguration stays, without kleidi
  */
 export function planDisable(
   root: string,
   installation: Installation,
   paths: Paths,
   record: ChangeRecord | undefined,
+  isLoaded: boolean,
 ): Plan {
   const text = textAt(root, paths.config);
   const from = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
@@ -89,7 +92,10 @@ export function planDisable(
         ? text !== undefined && hasOtherKeys(text, paths.config, paths.socket)
         : first;
     const after =
-      restored === undefined ? without(path, before, installation, paths, keep) : restored.contents;
+      restored === undefined ||
+      (path === paths.config && isLoaded && restored.contents === undefined)
+        ? without(path, before, installation, paths, keep)
+        : restored.contents;
     return { path, before, after, mode: 0o600 };
   });
   return { installation, from, to: undefined, changes: changes.filter(isChange) };

@@ -2,6 +2,7 @@
 import { disabledClusterConfiguration } from '../apiserver/clusterconfiguration.ts';
 import { hasOtherKeys, providerName } from '../apiserver/encryptionconfig.ts';
 import { textAt } from '../apiserver/installation.ts';
+import { hasLoaded } from '../apiserver/loadedflags.ts';
 import { forgetPhaseTime } from '../apiserver/phasetime.ts';
 import { planDisable } from '../apiserver/plan.ts';
 import { removeRecord } from '../apiserver/record.ts';
@@ -28,7 +29,9 @@ export const apiserverDisable: Verb = {
 
 Puts kube-apiserver of this host back to how it was: files that nobody has changed
 since byte for byte, others without what kleidi has added. Only from phase read, and
-once nothing is left that kleidi has sealed.
+once nothing is left that kleidi has sealed. While kube-apiserver would be started with
+its old flags (a unit that systemd has not reloaded, RKE2 until its restart), the
+EncryptionConfiguration stays, without kleidi; the same command once more removes it.
 
   --scan FILE           an etcd snapshot, to prove that nothing is left: of this cluster,
                         and taken some 3 minutes after phase read or later
@@ -47,7 +50,9 @@ example: kleidi apiserver disable --scan snapshot.db`,
 
 async function disable(options: ReturnType<typeof parse>): Promise<number> {
   const host = await openApiserverHost(options);
-  const plan = planDisable(host.root, host.installation, host.paths, host.record);
+  const { root, installation, paths } = host;
+  const isLoaded = hasLoaded(root, installation, paths.config);
+  const plan = planDisable(root, installation, paths, host.record, isLoaded);
   if (plan.from === 'write' || plan.from === 'only') throw stillWriting(plan.from);
   const proof = await readProof(options, scanSubject(host, 'read'));
   if (proof !== undefined) requireNoneSealed(proof, providerName);
@@ -57,15 +62,29 @@ async function disable(options: ReturnType<typeof parse>): Promise<number> {
     (text) => clusterBefore(host, text),
   );
   const outcome = await changeAll(host, plan.changes, cluster);
-  await removeRecord(host.recordPath);
-  await forgetPhaseTime(host.recordPath);
+  const stays = isLoaded && isToGo(host);
+  if (!stays) {
+    await removeRecord(host.recordPath);
+    await forgetPhaseTime(host.recordPath);
+  }
   const isChanged = plan.changes.length > 0;
-  if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome });
+  if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome, stays });
   else {
     showPlan(plan);
     if (isChanged) note(host.installation.restart);
+    if (stays) note(whyStays(host));
   }
   return 0;
+}
+
+/** It is kleidi's own, and there still. */
+function isToGo({ root, paths, record }: ApiserverHost): boolean {
+  const isOurs = record?.firstOf(paths.config) === '';
+  return isOurs && textAt(root, paths.config) !== undefined;
+}
+
+function whyStays({ paths, installation }: ApiserverHost): string {
+  return `${paths.config} stays, without kleidi: kube-apiserver would be started with the old flags until ${installation.restart}. Then run this command again: it removes the file`;
 }
 
 /** As it was; where somebody has changed it since, without what kleidi has added. */

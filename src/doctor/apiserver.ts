@@ -3,6 +3,7 @@
 // server of this host is told to read it.
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
+import { isSocket } from '../apiserver/encryptionconfig.ts';
 import { faultsIn } from '../apiserver/encryptionrules.ts';
 import { findInstallations } from '../apiserver/installation.ts';
 import { flagPath, isFlagged } from '../apiserver/plan.ts';
@@ -57,7 +58,7 @@ export function configurationFindings(text: string, config: Config): Finding[] {
   }
   const ours = providers
     .map((each) => each['kms'] as KmsProvider | undefined)
-    .filter((kms) => kms?.endpoint === `unix://${config.socket}`);
+    .filter((kms) => isSocket(kms?.endpoint, config.socket));
   const [kms] = ours;
   if (kms === undefined || kms === null) {
     return [

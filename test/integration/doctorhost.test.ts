@@ -54,6 +54,8 @@ test('apiserver: the file is open to others, names another socket, or is not wha
   chmodSync(path, 0o644);
   found((await diagnose(host, 'apiserver')).findings, 'fail', /others could read/, /chmod 0600/);
   chmodSync(path, 0o600);
+  enable(host, encryptionConfiguration(`unix:${host.socket}`));
+  assert.equal((await diagnose(host, 'apiserver')).exitCode, 0, 'unix:/path is the same socket');
   const broken: readonly [string, RegExp][] = [
     [encryptionConfiguration('unix:///run/other.sock'), /no provider in it has the endpoint/],
     [encryptionConfiguration(`unix://${host.socket}`, ', cachesize: 100'), /cachesize/],

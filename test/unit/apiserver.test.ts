@@ -128,7 +128,7 @@ for (const { name, kind, files, results } of cases) {
     await enable(root, kind, 'write');
     await enable(root, kind, 'read');
     const record = await ChangeRecord.read(join(root, 'record.json'));
-    const plan = planDisable(root, requireInstallation(root, kind), paths, record);
+    const plan = planDisable(root, requireInstallation(root, kind), paths, record, false);
     assert.equal(plan.from, 'read');
     await carryOut(root, plan.changes);
     for (const path of Object.keys(results)) {
@@ -148,7 +148,7 @@ test('disable takes out only what is ours from a manifest that was changed since
   const record = await ChangeRecord.read(join(root, 'record.json'));
   await carryOut(
     root,
-    planDisable(root, requireInstallation(root, undefined), paths, record).changes,
+    planDisable(root, requireInstallation(root, undefined), paths, record, false).changes,
   );
   const original = readFileSync(join(vectors, 'kubeadm/manifest.yaml'), 'utf8');
   assert.equal(readFileSync(path, 'utf8'), original.replace('v1.34.1', 'v1.34.2'));

@@ -272,7 +272,7 @@ test('a run that was killed between two files is finished, or undone, by the nex
   await carryOut(root, plan.changes.slice(0, 1));
   const finished = planEnable(root, installation, paths, 'read');
   assert.deepEqual(finished.changes, plan.changes.slice(1));
-  const undone = planDisable(root, installation, paths, await ChangeRecord.read(record));
+  const undone = planDisable(root, installation, paths, await ChangeRecord.read(record), false);
   await carryOut(root, undone.changes);
   const { 'record.json': _, ...left } = filesOf(root);
   assert.deepEqual(left, { [manifestPath.slice(1)]: manifest });
