@@ -3,6 +3,7 @@
 // was killed leaves a time that is not known instead of one that is too early.
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { KleidiError } from '../errors.ts';
 import { isErrno, syncFolder, writeFileAtomically } from '../files.ts';
 import type { Phase } from './encryptionconfig.ts';
 
@@ -23,14 +24,27 @@ export async function phaseSinceUnixMs(
     const unixMs = found.phase === phase ? Date.parse(String(found.since)) : Number.NaN;
     return Number.isNaN(unixMs) ? undefined : unixMs;
   } catch (error) {
-    if (isErrno(error, 'ENOENT') || error instanceof SyntaxError) return undefined;
-    throw error;
+    // A damaged file tells nothing.
+    if (isErrno(error, 'ENOENT') || !(error instanceof Error && 'code' in error)) return undefined;
+    throw failed(recordPath, 'read', error);
   }
 }
 
+/** @throws KleidiError file-failed */
 export async function forgetPhaseTime(recordPath: string): Promise<void> {
-  await rm(pathOf(recordPath), { force: true });
-  await syncFolder(dirname(recordPath));
+  try {
+    await rm(pathOf(recordPath), { force: true });
+    await syncFolder(dirname(recordPath));
+  } catch (cause) {
+    throw failed(recordPath, 'removed', cause);
+  }
+}
+
+function failed(recordPath: string, what: string, cause: unknown): KleidiError {
+  return new KleidiError('file-failed', `${pathOf(recordPath)} cannot be ${what}`, {
+    hint: 'run as root, and check that the file system is not read-only',
+    cause,
+  });
 }
 
 /** @throws KleidiError file-failed */

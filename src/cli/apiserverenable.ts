@@ -42,18 +42,18 @@ before any goes to the next:
 
 Shows what it changes. Safe to repeat. What the files were is kept beside the ring.
 
-  --phase PHASE          one of the above
-  --ring-digest DIGEST   for write and only: kleidi ring digest --live of another
-                         member; refused where this host's differs
-  --single-master        instead: there is no other
-  --accept-no-recovery   write with a KEK that has no recovery
-  --scan FILE            for only: an etcd snapshot, to prove that no Secret is
-                         left in clear or under another key: of this cluster, and
-                         taken some 3 minutes after phase write or later
-  --no-scan              without that proof
+  --phase PHASE         one of the above
+  --ring-digest DIGEST  for write and only: kleidi ring digest --live of another
+                        member; refused where this host's differs
+  --single-master       instead: there is no other
+  --accept-no-recovery  write with a KEK that has no recovery
+  --scan FILE           for only: an etcd snapshot, to prove that no Secret is
+                        left in clear or under another key: of this cluster, and
+                        taken some 3 minutes after phase write or later
+  --no-scan             without that proof
 ${scanHelp}
-  --distribution NAME    where more than one is found: kubeadm, rke2, k3s, unit
-  --root DIR             look at another file system than this host's
+  --distribution NAME   where more than one is found: kubeadm, rke2, k3s, unit
+  --root DIR            look at another file system than this host's
 
 Which cluster this is (UID of kube-system) is recorded beside the ring, where kubectl
 works or --cluster says it.

@@ -3,6 +3,7 @@
 // with it (kleidi key destroy --scan). A time that is not known is never guessed.
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { KleidiError } from '../errors.ts';
 import { isErrno, writeFileAtomically } from '../files.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import type { Ring } from './ring.ts';
@@ -19,7 +20,7 @@ export function changeTimesPath(ringPath: string): string {
   return join(dirname(ringPath), 'changes.json');
 }
 
-/** Empty where nothing is known. @throws where the file is there and may not be read */
+/** Empty where nothing is known. @throws KleidiError file-failed */
 export async function readChangeTimes(ringPath: string, fp: Fingerprint): Promise<ChangeTimes> {
   return (await readAll(changeTimesPath(ringPath)))[fp] ?? {};
 }
@@ -58,13 +59,18 @@ function hasAny({ retired, lastWrite }: ChangeTimes): boolean {
   return retired !== undefined || lastWrite !== undefined;
 }
 
+function unreadable(path: string, cause: unknown): KleidiError {
+  return new KleidiError('file-failed', `${path} cannot be read`, { hint: 'run as root', cause });
+}
+
 /** A damaged file knows nothing. */
 async function readAll(path: string): Promise<Times> {
   try {
     const { keks } = JSON.parse(await readFile(path, 'utf8')) as { keks?: unknown };
     return typeof keks === 'object' && keks !== null ? (keks as Times) : {};
   } catch (error) {
-    if (error instanceof Error && 'code' in error && !isErrno(error, 'ENOENT')) throw error;
+    if (error instanceof Error && 'code' in error && !isErrno(error, 'ENOENT'))
+      throw unreadable(path, error);
     return {};
   }
 }
