@@ -1,12 +1,18 @@
-// Asks the running daemon for its state, over its own socket.
+// Asks the running daemon for its state, over its own socket. An absent daemon and
+// one that does not answer are two different answers: only where nothing listens
+// may a command go on as if there were none.
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { KleidiError } from '../errors.ts';
+import { isErrno } from '../files.ts';
 import { loadContract, type StateResponse } from '../kms/contract.ts';
 
 const timeoutMs = 5_000;
 
-/** @throws KleidiError not-running */
-export function askState(socket: string): Promise<StateResponse> {
+/** @throws KleidiError not-running where nothing listens, no-answer where something does */
+export async function askState(socket: string): Promise<StateResponse> {
+  await requireListener(socket);
   const Client = grpc.makeGenericClientConstructor(loadContract().state, 'StateService');
   const client = new Client(`unix://${socket}`, grpc.credentials.createInsecure(), {
     'grpc.default_authority': 'localhost',
@@ -15,7 +21,7 @@ export function askState(socket: string): Promise<StateResponse> {
   return new Promise<StateResponse>((resolve, reject) => {
     const answered = (error: grpc.ServiceError | null, response?: StateResponse): void => {
       client.close();
-      if (error !== null || response === undefined) reject(notRunning(socket, error));
+      if (error !== null || response === undefined) reject(noAnswer(socket, reasonOf(error)));
       else resolve(response);
     };
     const call = client['State'] as (
@@ -27,10 +33,42 @@ export function askState(socket: string): Promise<StateResponse> {
   });
 }
 
-function notRunning(socket: string, error: grpc.ServiceError | null): KleidiError {
-  const why = error?.details.replace(/\. Resolution note:.*$/, '') ?? 'no answer';
-  return new KleidiError('not-running', `no kleidi daemon answers on ${socket}: ${why}`, {
-    hint: 'systemctl status kleidi; if it runs, you may lack the right: be root or in group kleidi-clients',
-    cause: error,
+/** Undefined where no daemon runs. @throws KleidiError no-answer: whether one runs cannot be told */
+export async function stateIfAny(socket: string): Promise<StateResponse | undefined> {
+  try {
+    return await askState(socket);
+  } catch (error) {
+    if (error instanceof KleidiError && error.code === 'not-running') return undefined;
+    throw error;
+  }
+}
+
+/** The kernel answers this, also for a socket that systemd holds for a daemon that is stopped. */
+async function requireListener(socket: string): Promise<void> {
+  const probe = connect(socket);
+  try {
+    await once(probe, 'connect');
+  } catch (error) {
+    const isAbsent = isErrno(error, 'ENOENT') || isErrno(error, 'ECONNREFUSED');
+    throw isAbsent ? notRunning(socket, error) : noAnswer(socket, String(error));
+  } finally {
+    probe.destroy();
+  }
+}
+
+function reasonOf(error: grpc.ServiceError | null): string {
+  return error?.details.replace(/\. Resolution note:.*$/, '') ?? 'no answer';
+}
+
+function notRunning(socket: string, cause: unknown): KleidiError {
+  return new KleidiError('not-running', `no kleidi daemon listens on ${socket}`, {
+    hint: 'systemctl status kleidi.socket kleidi.service',
+    cause,
+  });
+}
+
+function noAnswer(socket: string, why: string): KleidiError {
+  return new KleidiError('no-answer', `the kleidi daemon on ${socket} does not answer: ${why}`, {
+    hint: 'be root or in group kleidi-clients; see systemctl status kleidi and journalctl -u kleidi; to work without a daemon: systemctl stop kleidi.socket kleidi.service',
   });
 }

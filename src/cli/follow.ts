@@ -7,19 +7,15 @@ import { KleidiError } from '../errors.ts';
 import { formatKeyId } from '../keyring/keyid.ts';
 import type { Ring } from '../keyring/ring.ts';
 import type { StateResponse } from '../kms/contract.ts';
-import { askState } from './askstate.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+import { stateIfAny as askStateIfAny } from './askstate.ts';
 
 const patienceMs = 10_000;
 const everyMs = 100;
 
-/** Undefined where no daemon answers. */
-export async function stateIfAny(config: Config): Promise<StateResponse | undefined> {
-  try {
-    return await askState(config.socket);
-  } catch (error) {
-    if (error instanceof KleidiError && error.code === 'not-running') return undefined;
-    throw error;
-  }
+/** Undefined where no daemon runs. @throws KleidiError no-answer */
+export function stateIfAny(config: Config): Promise<StateResponse | undefined> {
+  return askStateIfAny(config.socket);
 }
 
 /**
@@ -37,33 +33,41 @@ export function requireWholeToken(state: StateResponse | undefined): void {
 }
 
 /**
- * Waits until the daemon has this ring in use; returns false where none runs.
+ * Waits until the daemon has this ring in use, and these KEKs ready; returns false
+ * where none runs.
  * @throws KleidiError not-followed; the ring is written by then
  */
 export async function awaitDaemon(
   config: Config,
   ring: Ring,
   before: StateResponse | undefined,
+  ready: readonly Fingerprint[] = [],
 ): Promise<boolean> {
   if (before === undefined) return false;
   let last: StateResponse | undefined;
-  for (const end = Date.now() + patienceMs; Date.now() < end; await sleep(everyMs)) {
-    last = (await stateIfAny(config)) ?? last;
-    if (last !== undefined && follows(last, ring)) return true;
+  const endMs = performance.now() + patienceMs;
+  for (; performance.now() < endMs; await sleep(everyMs)) {
+    // It may be restarting: then it answers a moment later.
+    last = (await stateIfAny(config).catch(() => undefined)) ?? last;
+    if (last !== undefined && follows(last, ring, ready)) return true;
   }
   throw new KleidiError('not-followed', notFollowed(last, ring), {
     hint: 'the ring file is changed: see kleidi status and journalctl -u kleidi, then run the same command again',
   });
 }
 
-function follows(state: StateResponse, ring: Ring): boolean {
+function follows(state: StateResponse, ring: Ring, ready: readonly Fingerprint[]): boolean {
   if (state.ring !== ring.ring || state.generation !== ring.generation) return false;
+  const verified = new Set(state.keks.filter((kek) => kek.verified).map((kek) => kek.fp));
+  if (!ready.every((fp) => verified.has(fp))) return false;
   const shown = (keks: readonly { fp: string; state: string }[]): string =>
     keks
       .map((kek) => `${kek.fp} ${kek.state}`)
       .sort()
       .join();
-  return state.keyId === keyIdOf(ring) && shown(state.keks) === shown(ring.keks);
+  // A daemon that cannot write for another reason has the ring in use all the same.
+  const isAnnounced = ready.length > 0 || state.keyId === keyIdOf(ring);
+  return isAnnounced && shown(state.keks) === shown(ring.keks);
 }
 
 /** Empty where there is no write KEK, as in State. */

@@ -16,6 +16,7 @@ import { stage } from '../keyring/transitions.ts';
 import { confirmKeys, recoveryClaims, requestClaims } from './confirm.ts';
 import { createKek, ringEntry } from './createkek.ts';
 import { handOut, removeCreateRecord, resumeCreate, writeCreateRecord } from './createrecord.ts';
+import { awaitDaemon, stateIfAny } from './follow.ts';
 import { requireRequests } from './requests.ts';
 import { print, printJson, warn } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
@@ -59,8 +60,10 @@ async function create(args: readonly string[]): Promise<number> {
   requirePinned(ring, wish.recovery?.fingerprint ?? null);
   const pinned = pinnedRecovery(ring);
   await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
+  const before = await stateIfAny(config);
   const kek = await withRingLock(config.ring, () => createStaged(config, wish));
   report(kek, wish, options.json);
+  await awaitDaemon(config, await readRing(config.ring), before, [kek.fp]);
   return 0;
 }
 

@@ -8,8 +8,10 @@ import { requirePinned } from '../keyring/recipient.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { stage } from '../keyring/transitions.ts';
+import type { Fingerprint } from '../providers/provider.ts';
 import { ringEntry, storeRecoveryBundle } from './createkek.ts';
 import { parseFingerprint } from './fingerprint.ts';
+import { awaitDaemon, stateIfAny } from './follow.ts';
 import { print, printJson, warn } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
 import { importVaultVersion } from './vaultimport.ts';
@@ -21,7 +23,8 @@ export const keyImport: Verb = {
 
 Takes the KEKs of a bundle that was made for the open request of this host.
 Nothing is kept unless every KEK is what it should be. Then the request is
-closed: another import needs another request.
+closed: another import needs another request. With a running daemon it waits up to
+10 s until that has the KEKs in use.
 
   --expect FP   the fingerprint of each KEK in the bundle, from the host that
                 made it (key create, ring show), by a way that nobody can change
@@ -46,8 +49,12 @@ async function importBundle(args: readonly string[]): Promise<number> {
   const config = loadConfig(options.configPath);
   const bundle = await readBundle(file ?? '');
   requireExpected(bundle, expected);
+  const before = await stateIfAny(config);
   const imported = await withRingLock(config.ring, () => takeIn(config, bundle));
-  report(await readRing(config.ring), bundle, imported, options.json);
+  const ring = await readRing(config.ring);
+  report(ring, bundle, imported, options.json);
+  const fps = bundle.keks.map(({ fp }) => fp);
+  await awaitDaemon(config, ring, before, readable(ring, fps));
   return 0;
 }
 
@@ -81,9 +88,8 @@ async function takeIn(config: Config, bundle: Bundle): Promise<readonly string[]
       imported = missing;
       for (const kek of bundle.keks) await storeRecoveryBundle(config, bundle.ring, kek);
     },
-    beforeClosing: async () => {
-      if (next.keks.length > ring.keks.length) await writeRing(config.ring, next);
-    },
+    // Also where it says the same: a daemon that has refused it looks again at once.
+    beforeClosing: () => writeRing(config.ring, next),
   });
   return imported;
 }
@@ -102,6 +108,12 @@ function withKeks(ring: Ring, bundle: Bundle): Ring {
     requirePinned(so, entry.recovery);
     return stage(so, entry);
   }, ring);
+}
+
+/** The daemon loads no retired KEK. */
+function readable(ring: Ring, fps: readonly Fingerprint[]): Fingerprint[] {
+  const keks = ring.keks.filter(({ fp, state }) => fps.includes(fp) && state !== 'retired');
+  return keks.map(({ fp }) => fp);
 }
 
 function report(ring: Ring, bundle: Bundle, imported: readonly string[], json: boolean): void {

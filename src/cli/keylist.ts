@@ -1,16 +1,18 @@
 // kleidi key list: every KEK of ring and token, with its attributes.
-import { loadConfig } from '../config.ts';
-import type { Ring } from '../keyring/ring.ts';
+import { type Config, loadConfig } from '../config.ts';
+import type { Ring, RingKek } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
-import type { KekDescription } from '../providers/provider.ts';
+import type { KekDescription, ProviderKind } from '../providers/provider.ts';
 import { print, printJson, table } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
+import { vaultKeks } from './vaultkeks.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const keyList: Verb = {
   help: `usage: kleidi key list [--json]
 
-Every KEK of ring and token, with its attributes.
+Every KEK of the ring and of the token: its state, where it is held, and what is
+wrong with its object.
 
 example: kleidi key list --json`,
   run: list,
@@ -20,28 +22,54 @@ async function list(args: readonly string[]): Promise<number> {
   const { configPath, json } = parse(args, {});
   const config = loadConfig(configPath);
   const ring = await readRing(config.ring);
-  const keks = merge(ring, await new TokenCommand(config).list());
+  const keks = merge(ring, await inToken(config, ring), await inVault(config, ring));
   if (json) printJson(keks);
-  else print(table([['FINGERPRINT', 'RING', 'TOKEN', 'NOTE'], ...keks.map(row)]));
+  else print(table([['FINGERPRINT', 'RING', 'HELD BY', 'NOTE'], ...keks.map(row)]));
   return 0;
 }
+
+/** A host that keeps its KEKs in Vault alone has no token, and needs no PIN. */
+async function inToken(config: Config, ring: Ring): Promise<readonly KekDescription[]> {
+  const isUsed = config.vault.address.length === 0 || ring.keks.some(isOf('pkcs11'));
+  return isUsed ? new TokenCommand(config).list() : [];
+}
+
+async function inVault(config: Config, ring: Ring): Promise<readonly string[]> {
+  if (!ring.keks.some(isOf('vault'))) return [];
+  return (await vaultKeks(config)).map(({ fp }) => fp);
+}
+
+const isOf =
+  (kind: ProviderKind) =>
+  ({ provider }: RingKek): boolean =>
+    provider === kind;
 
 interface Listed {
   readonly fp: string;
   readonly state: string | null;
-  readonly inToken: boolean;
+  readonly provider: ProviderKind;
+  /** Whether this host can use it: it is in the token, or Vault has a usable version. */
+  readonly held: boolean;
+  /** Of the object in the token; null for others. */
   readonly sensitive: boolean | null;
   readonly extractable: boolean | null;
 }
 
-function merge(ring: Ring, held: readonly KekDescription[]): Listed[] {
-  const fps = new Set([...ring.keks, ...held].map((kek) => kek.fp));
+function merge(
+  ring: Ring,
+  objects: readonly KekDescription[],
+  versions: readonly string[],
+): Listed[] {
+  const fps = new Set([...ring.keks, ...objects].map((kek) => kek.fp));
   return [...fps].map((fp) => {
-    const object = held.find((kek) => kek.fp === fp);
+    const object = objects.find((kek) => kek.fp === fp);
+    const entry = ring.keks.find((kek) => kek.fp === fp);
+    const provider = entry?.provider ?? 'pkcs11';
     return {
       fp,
-      state: ring.keks.find((kek) => kek.fp === fp)?.state ?? null,
-      inToken: object !== undefined,
+      state: entry?.state ?? null,
+      provider,
+      held: provider === 'pkcs11' ? object !== undefined : versions.includes(fp),
       sensitive: object?.sensitive ?? null,
       extractable: object?.extractable ?? null,
     };
@@ -49,10 +77,11 @@ function merge(ring: Ring, held: readonly KekDescription[]): Listed[] {
 }
 
 function row(kek: Listed): string[] {
+  const place = kek.provider === 'pkcs11' ? 'token' : 'Vault';
   const notes: string[] = [];
-  if (!kek.inToken) notes.push('not in the token of this host');
+  if (!kek.held) notes.push(`not in the ${place} of this host`);
   if (kek.state === null) notes.push('not in the ring: left by an interrupted command, or foreign');
   if (kek.extractable === true) notes.push('EXTRACTABLE: whoever has the PIN can copy it');
   if (kek.sensitive === false) notes.push('NOT SENSITIVE: whoever has the PIN can read it');
-  return [kek.fp, kek.state ?? '-', kek.inToken ? 'yes' : 'NO', notes.join('; ')];
+  return [kek.fp, kek.state ?? '-', kek.held ? place : 'NOTHING', notes.join('; ')];
 }

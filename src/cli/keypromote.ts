@@ -5,6 +5,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { formatKeyId, keyIdHash } from '../keyring/keyid.ts';
 import { type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { type RingView, requireSucceeds } from '../keyring/succession.ts';
 import { promote } from '../keyring/transitions.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { parseFingerprint, requireHeld } from './fingerprint.ts';
@@ -34,7 +35,7 @@ example: kleidi key promote 00112233445566778899aabbccddeeff --generation 4`,
     const config = loadConfig(options.configPath);
     const before = await stateIfAny(config);
     requireWholeToken(before);
-    const ring = await withRingLock(config.ring, () => change(config, fp, generation));
+    const ring = await withRingLock(config.ring, () => change(config, fp, generation, before));
     const announced = await awaitDaemon(config, ring, before);
     report(ring, fp, announced, options.json);
     return 0;
@@ -48,10 +49,16 @@ export function parseGeneration(text: string | undefined): number | undefined {
   throw usage(`'${text}' is no generation: a whole number from 1`);
 }
 
-async function change(config: Config, fp: Fingerprint, wanted: number | undefined): Promise<Ring> {
+async function change(
+  config: Config,
+  fp: Fingerprint,
+  wanted: number | undefined,
+  inUse: RingView | undefined,
+): Promise<Ring> {
   const ring = await readRing(config.ring);
   const isDone = writeKekOf(ring)?.fp === fp;
   const next = promote(ring, fp, wanted ?? ring.generation + (isDone ? 0 : 1));
+  requireSucceeds(`KEK ${fp} is not promoted`, next, inUse);
   if (next === ring) return ring;
   await requireHeld(
     config,

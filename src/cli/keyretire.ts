@@ -8,10 +8,9 @@ import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { retire, unretire } from '../keyring/transitions.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { parseFingerprint, requireInToken } from './fingerprint.ts';
+import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
-import { TokenCommand } from './tokencommand.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const keyRetire: Verb = {
@@ -50,7 +49,8 @@ async function change(config: Config, fp: Fingerprint, undo: boolean): Promise<R
     await recordChangeTimes(config.ring, ring, ring);
     return ring;
   }
-  if (undo) await requireInToken(new TokenCommand(config), [fp]);
+  const held = next.keks.filter((kek) => kek.fp === fp);
+  if (undo) await requireHeld(config, held);
   await writeRing(config.ring, next);
   return next;
 }

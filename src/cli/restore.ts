@@ -8,7 +8,13 @@ import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
 import { forgotten } from '../keyring/adoption.ts';
-import { type Backup, type BackupFile, parseBackup, restoredRing } from '../keyring/backup.ts';
+import {
+  type Backup,
+  type BackupFile,
+  parseBackup,
+  type RestoreWish,
+  restoredRing,
+} from '../keyring/backup.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
@@ -16,39 +22,46 @@ import { bundleFolder } from './createkek.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
 import { parseGeneration } from './keypromote.ts';
 import { note, print, printJson, warn } from './terminal.ts';
-import { parse, type Verb } from './verb.ts';
+import { parse, usage, type Verb } from './verb.ts';
 
 export const restore: Verb = {
-  help: `usage: kleidi restore FILE [--generation N] [--config-only] [--json]
+  help: `usage: kleidi restore FILE [--generation N [--all-lost]] [--config-only] [--json]
 
 Puts back what kleidi backup has saved: the ring, recovery bundles, and files of
 the configuration where they are missing. Refused over a newer ring. The KEKs
 themselves come back with the recovery key: key request, recovery rewrap, import.
 
-  --generation N   where this host has no ring any more: the generation of the
-                   other members, or one above every key id that was announced
-                   (kleidi snapshot scan prints the highest)
+  --generation N   where this host has no ring any more. If another member has its
+                   ring: the generation of the backup; then kleidi ring adopt here
+  --all-lost       no member has its ring any more. N is one more than the highest
+                   generation that was announced (kleidi snapshot scan prints it)
   --config-only    only the configuration, before kleidi provision --token-only
 
-example: kleidi restore /var/backups/kleidi.json --generation 8`,
+example: kleidi restore /var/backups/kleidi.json --generation 8 --all-lost`,
 
   async run(args) {
     const options = parse(
       args,
-      { generation: 'text', 'config-only': 'flag' },
+      { generation: 'text', 'all-lost': 'flag', 'config-only': 'flag' },
       { least: 1, most: 1 },
     );
-    const generation = parseGeneration(options.text('generation'));
+    const wish = {
+      generation: parseGeneration(options.text('generation')),
+      isAllLost: options.flag('all-lost'),
+    };
+    requireWhole(wish);
     const backup = await readBackup(options.positionals[0] ?? '');
     const config = await configOf(options.configPath, backup);
-    const ring = options.flag('config-only')
-      ? undefined
-      : await restoreRing(config, backup, generation);
+    const ring = options.flag('config-only') ? undefined : await restoreRing(config, backup, wish);
     await putConfiguration(backup, [resolve(options.configPath), config.pkcs11.softhsmConf]);
     report(ring, options.json);
     return 0;
   },
 };
+
+function requireWhole({ generation, isAllLost }: RestoreWish): void {
+  if (isAllLost && generation === undefined) throw usage('--all-lost wants --generation N');
+}
 
 async function readBackup(path: string): Promise<Backup> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
@@ -74,21 +87,13 @@ async function configOf(path: string, { configuration }: Backup): Promise<Config
   }
 }
 
-async function restoreRing(
-  config: Config,
-  backup: Backup,
-  generation: number | undefined,
-): Promise<Ring> {
+async function restoreRing(config: Config, backup: Backup, wish: RestoreWish): Promise<Ring> {
   await mkdir(dirname(config.ring), { recursive: true, mode: 0o750 });
   const state = await stateIfAny(config);
   const ring = await withRingLock(config.ring, async () => {
     const local = await readRingIfWhole(config.ring);
-    const served = state === undefined || state.ring === '' ? [] : [state];
-    const next = restoredRing(
-      backup.ring,
-      [...(local === undefined ? [] : [local]), ...served],
-      generation,
-    );
+    const known = [local, state].filter((view) => view !== undefined);
+    const next = restoredRing(backup.ring, known, wish);
     requireNothingLost(local, next);
     await putAll(bundleFolder(config), backup.bundles);
     if (local === undefined || ringDigest(local) !== ringDigest(next)) {

@@ -8,7 +8,7 @@ import { adopt, forgotten } from '../keyring/adoption.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import { parseRing, type Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
-import type { StateResponse } from '../kms/contract.ts';
+import { requireSucceeds } from '../keyring/succession.ts';
 import { requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
@@ -35,7 +35,8 @@ example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
     const other = await readExported(options.positionals[0] ?? '', expected);
     const before = await stateIfAny(config);
     requireWholeToken(before);
-    requireNotBehind(other, before);
+    // The file of this host may be lost: what its daemon has announced counts even so.
+    requireSucceeds('this ring is not adopted', other, before);
     const ring = await withRingLock(config.ring, () => change(config, other));
     const followed = await awaitDaemon(config, ring, before);
     const { generation } = ring;
@@ -60,17 +61,6 @@ async function readExported(path: string, expected: string): Promise<Ring> {
   throw new KleidiError('refused', `${path} is not the expected ring: its digest is ${digest}`, {
     hint: 'it has changed since, or somebody has swapped it: export it again, and ask for the digest again',
   });
-}
-
-/** The file of this host may be lost; what its daemon has announced counts even so. */
-function requireNotBehind(other: Ring, state: StateResponse | undefined): void {
-  if (state === undefined || state.ring === '') return;
-  if (state.ring === other.ring && state.generation <= other.generation) return;
-  throw new KleidiError(
-    'refused',
-    `this ring is not adopted: it is '${other.ring}' of generation ${other.generation}, the daemon of this host has '${state.ring}' of generation ${state.generation}`,
-    { hint: 'adopt it the other way round: export here, adopt there' },
-  );
 }
 
 async function change(config: Config, other: Ring): Promise<Ring> {

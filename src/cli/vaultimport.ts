@@ -5,6 +5,7 @@ import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { stage } from '../keyring/transitions.ts';
+import { awaitDaemon, stateIfAny } from './follow.ts';
 import { print, printJson } from './terminal.ts';
 import { type VaultKek, vaultKeks } from './vaultkeks.ts';
 import { usage } from './verb.ts';
@@ -20,10 +21,12 @@ export async function importVaultVersion(
     throw usage(`'${version}' is no version: a number from 1`);
   const config = loadConfig(configPath);
   const kek = await find(config, Number(version), expected);
+  const before = await stateIfAny(config);
   const ring = await withRingLock(config.ring, () => stageIn(config, kek));
   const state = ring.keks.find(({ fp }) => fp === kek.fp)?.state ?? 'staged';
   if (json) printJson({ keks: [{ fp: kek.fp, state, version: kek.version }] });
   else print(`KEK ${kek.fp}, version ${kek.version} of the Transit key, is ${state}`);
+  await awaitDaemon(config, ring, before, state === 'retired' ? [] : [kek.fp]);
   return 0;
 }
 

@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
+import { type RingView, requireSucceeds } from './succession.ts';
 
 export interface BackupFile {
   /** A bundle's name in its folder, or the absolute path of a file of the configuration. */
@@ -45,48 +46,48 @@ export function parseBackup(text: string, path: string): Backup {
   return { format: 1, kind: 'kleidi-backup', created, ring, bundles, configuration };
 }
 
-/**
- * The ring that is written by a restore.
- * @param local what this host has, in its file or in its running daemon
- * @param wanted by --generation
- * @throws KleidiError refused
- */
-export function restoredRing(
-  backup: Ring,
-  local: readonly Pick<Ring, 'ring' | 'generation'>[],
-  wanted: number | undefined,
-): Ring {
-  const other = local.find(({ ring }) => ring !== backup.ring);
-  if (other !== undefined) {
-    throw refuse(
-      `the backup is of ring '${backup.ring}', this host has ring '${other.ring}'`,
-      'use a backup of this cluster',
-    );
-  }
-  const floor = Math.max(0, ...local.map(({ generation }) => generation));
-  if (floor > backup.generation) {
-    throw refuse(
-      `this host has generation ${floor}, the backup only ${backup.generation}`,
-      'what this host has is newer: keep it; kleidi ring adopt takes the ring of another member',
-    );
-  }
-  if (backup.generation === 0) return backup;
-  return { ...backup, generation: requireGeneration(backup, floor, wanted) };
+export interface RestoreWish {
+  /** By --generation. */
+  readonly generation: number | undefined;
+  /** By --all-lost: no other member has this ring any more. */
+  readonly isAllLost: boolean;
 }
 
-/** Later key ids than the backup knows of may have been announced already. */
-function requireGeneration(backup: Ring, floor: number, wanted: number | undefined): number {
-  if (wanted === undefined && floor > 0) return backup.generation;
+/**
+ * The ring that is written by a restore.
+ * @param local what this host has, in its file and in its running daemon
+ * @throws KleidiError refused
+ */
+export function restoredRing(backup: Ring, local: readonly RingView[], wish: RestoreWish): Ring {
+  for (const view of local) requireSucceeds('this backup is not restored', backup, view);
+  if (backup.generation === 0) return backup;
+  const known = Math.max(0, ...local.map(({ generation }) => generation));
+  if (known > 0 && wish.generation === undefined) return backup;
+  return { ...backup, generation: requireGeneration(backup, wish) };
+}
+
+/**
+ * Above the generation of the backup its states are not known: another KEK may be
+ * the write KEK there. Only a generation that no member has announced is safe.
+ */
+function requireGeneration({ generation }: Ring, wish: RestoreWish): number {
+  const wanted = wish.generation;
   if (wanted === undefined) {
     throw refuse(
       'this host has no ring to tell which generation was the last',
-      `name it by --generation N, ${backup.generation} or above: the one of the other members, or one more than kleidi snapshot scan prints as highest`,
+      `if another member has its ring: --generation ${generation}, then kleidi ring adopt here; if none has: --all-lost --generation N, one more than kleidi snapshot scan prints as highest`,
     );
   }
-  if (wanted >= backup.generation) return wanted;
+  if (wanted < generation) {
+    throw refuse(
+      `generation ${wanted} is below ${generation}, which the backup has`,
+      'nothing ever lowers a generation: name a higher one',
+    );
+  }
+  if (wanted === generation || wish.isAllLost) return wanted;
   throw refuse(
-    `generation ${wanted} is below ${backup.generation}, which the backup has`,
-    'nothing ever lowers a generation: name a higher one',
+    `the backup is of generation ${generation}: which KEK generation ${wanted} writes with, it cannot say`,
+    `if another member has its ring: --generation ${generation}, then kleidi ring adopt here; if none has: add --all-lost, and let N be one more than kleidi snapshot scan prints as highest`,
   );
 }
 

@@ -109,7 +109,7 @@ test('without a daemon that serves, nothing is enabled', async () => {
   rmSync(host.host.socket);
   const { exitCode, stderr } = await host.run('enable', '--phase', 'read');
   assert.equal(exitCode, 1);
-  assert.match(stderr, /no kleidi daemon answers/);
+  assert.match(stderr, /no kleidi daemon listens/);
   assert.equal(host.text, host.original);
 });
 

@@ -73,7 +73,7 @@ test('status and ring digest --live say plainly that no daemon answers', async (
   for (const args of [['status'], ['ring', 'digest', '--live']]) {
     const { exitCode, stderr } = await host.run(...args);
     assert.equal(exitCode, 1);
-    assert.match(stderr, /no kleidi daemon answers on/);
+    assert.match(stderr, /no kleidi daemon listens on/);
   }
 });
 
@@ -114,9 +114,7 @@ test('two commands that change the ring at once do so one after the other', asyn
   assert.equal(host.ring.keks.length, 3);
   const { stdout } = await host.run('key', 'list', '--json');
   const keks = JSON.parse(stdout) as Record<string, unknown>[];
-  assert.ok(
-    keks.every((kek) => kek['inToken'] && kek['sensitive'] && kek['extractable'] === false),
-  );
+  assert.ok(keks.every((kek) => kek['held'] && kek['sensitive'] && kek['extractable'] === false));
 });
 
 test('no output of any verb holds a PIN, and --json prints one object', async () => {

@@ -33,7 +33,7 @@ test('socket: none, not a socket, open to others, nobody behind it, not serving'
   chmodSync(host.socket, 0o660);
   daemon.signal('SIGKILL');
   await daemon.ended;
-  await fault(/no kleidi daemon answers/, /systemctl status kleidi/);
+  await fault(/no kleidi daemon listens/, /systemctl status kleidi/);
 
   rmSync(host.ringPath);
   const again = await host.serve();

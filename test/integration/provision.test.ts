@@ -127,9 +127,9 @@ test('killed at any moment it can be run again and ends with one KEK that serves
     assert.equal(write?.state, 'write', `killed after ${ms} ms`);
     assert.deepEqual(more, []);
     const { stdout } = await host.run('key', 'list', '--json');
-    const listed = JSON.parse(stdout) as { fp: string; inToken: boolean; state: string | null }[];
+    const listed = JSON.parse(stdout) as { fp: string; held: boolean; state: string | null }[];
     assert.deepEqual(
-      listed.map((kek) => [kek.fp, kek.inToken, kek.state]),
+      listed.map((kek) => [kek.fp, kek.held, kek.state]),
       [[write.fp, true, 'write']],
     );
   }

@@ -70,7 +70,7 @@ test('from nothing: backup, recovery key and snapshot make a host that opens eve
   const { highestGeneration, notOpenable } = JSON.parse(scanned.stdout) as Record<string, number>;
   assert.deepEqual([scanned.exitCode, highestGeneration, notOpenable], [1, 3, 3]);
   const generation = String(Number(highestGeneration) + 1);
-  await good(host, 'restore', backup, '--generation', generation);
+  await good(host, 'restore', backup, '--generation', generation, '--all-lost');
   const again = await host.serve();
   await rewrapInto(host, recoveryBundles(host), recovery);
   const restored = new KmsClient(host.socket);

@@ -57,9 +57,9 @@ function stateOfKek(host: TestHost, fp: string): string | undefined {
 async function fpsInToken(host: TestHost): Promise<string[]> {
   const listed = JSON.parse(await good(host, 'key', 'list', '--json')) as {
     fp: string;
-    inToken: boolean;
+    held: boolean;
   }[];
-  return listed.filter((kek) => kek.inToken).map((kek) => kek.fp);
+  return listed.filter((kek) => kek.held).map((kek) => kek.fp);
 }
 
 /** At a terminal, which script(1) makes: what is shown there. */
