@@ -140,6 +140,43 @@ await onVault(async (server) => {
     );
     assert.match((await client.encrypt(seed)).ciphertext.subarray(20).toString(), /^vault:v1:/);
   });
+
+  const config = (fields: object): Promise<unknown> =>
+    server.ask('POST', 'transit/keys/kleidi/config', fields);
+  const healthz = async (): Promise<string> => (await client.status()).healthz;
+
+  test('a read version that Vault takes away is a missing KEK, and comes back by itself', async () => {
+    const old = await client.encrypt(seed);
+    const imported = await host.run('key', 'import', '--vault-version', '2', '--json');
+    const { keks } = JSON.parse(imported.stdout) as { keks: [{ fp: string }] };
+    await host.run('key', 'promote', keks[0].fp);
+    await until(writes(keks[0].fp));
+    await config({ min_decryption_version: 2 });
+    await until(async () => (await healthz()).includes(`lacks KEK ${vaultFp}`));
+    const sealed = await client.encrypt(seed);
+    assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
+    await assert.rejects(client.decrypt(old.ciphertext, old.keyId), /lacks the KEK|not hold KEK/);
+    await config({ min_decryption_version: 1 });
+    await until(async () => (await healthz()) === 'ok');
+    assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);
+  });
+
+  test('a minimum above the version that is written with makes Status an error, and lowering it heals', async () => {
+    const keyId = (await client.status()).keyId;
+    await server.ask('POST', 'transit/keys/kleidi/rotate');
+    await config({ min_encryption_version: 3 });
+    await until(() =>
+      client.status().then(
+        () => false,
+        (error: Error) => /no longer allows this key version/.test(error.message),
+      ),
+    );
+    await assert.rejects(client.encrypt(seed), /no longer allows this key version/);
+    await config({ min_encryption_version: 0 });
+    await until(async () => (await client.status()).keyId === keyId);
+    const sealed = await client.encrypt(seed);
+    assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
+  });
 });
 
 async function firstFingerprint(address: string, token: string): Promise<string> {

@@ -122,6 +122,45 @@ await onVault(async (server) => {
     assert.deepEqual(await vault.unwrap(first, sealed, aad), plaintext);
   });
 
+  test('the write KEK is tested as it is written with; a read KEK that is taken away is missing', async () => {
+    const config = (fields: object): Promise<unknown> =>
+      server.ask('POST', 'transit/keys/kleidi/config', fields);
+    const vault = await provider();
+    const [first, second] = [fingerprintOf(vault, 1), fingerprintOf(vault, 2)];
+    await vault.load([first, second]);
+    assert.deepEqual([...(await vault.selfTest(first))], [first, second]);
+    assert.equal(vault.failure, undefined);
+
+    await config({ min_encryption_version: 2 });
+    assert.equal(await codeOf(vault.wrap(first, plaintext, aad)), 'vault-version-disallowed');
+    assert.deepEqual([...(await vault.selfTest(first))], [first, second]);
+    assert.equal(failureOf(vault)?.code, 'vault-version-disallowed');
+    assert.match(failureOf(vault)?.hint ?? '', /min_encryption_version/);
+    // It is enough for reading, and the other writes.
+    await vault.selfTest(second);
+    assert.equal(vault.failure, undefined);
+
+    // A host that starts now cannot tell which KEK version 1 is, and says so.
+    const late = await provider();
+    assert.deepEqual([...(await late.load([first, second]))], [second]);
+    assert.match(late.notices.join(), /version 1 .*min_encryption_version is 2: lower that to 1/);
+    await late.selfTest(second);
+    assert.equal(late.failure, undefined);
+    await config({ min_encryption_version: 0 });
+    assert.deepEqual([...(await late.selfTest(second))].sort(), [first, second].sort());
+    await vault.selfTest(first);
+    assert.equal(vault.failure, undefined);
+
+    await config({ min_decryption_version: 2 });
+    assert.deepEqual([...(await vault.selfTest(second))], [second]);
+    assert.equal(vault.failure, undefined);
+    await vault.selfTest(first);
+    assert.equal(failureOf(vault)?.code, 'kek-missing');
+    await config({ min_decryption_version: 1 });
+    assert.deepEqual([...(await vault.selfTest(first))].sort(), [first, second].sort());
+    assert.equal(vault.failure, undefined);
+  });
+
   test('a missing key, mount or fit type is said as such', async () => {
     assert.equal(await codeOf(provider(root(), { key: 'none' })), 'vault-key-missing');
     assert.equal(await codeOf(provider(root(), { mount: 'none' })), 'vault-key-missing');
@@ -242,4 +281,9 @@ async function heals(work: () => Promise<unknown>): Promise<void> {
 
 function fingerprintOf(vault: VaultProvider, version: number): string {
   return vault.keks().find((kek) => kek.version === version)?.fp ?? '';
+}
+
+/** Asked anew each time: the compiler takes a getter for a constant. */
+function failureOf(vault: VaultProvider): KleidiError | undefined {
+  return vault.failure;
 }

@@ -10,7 +10,7 @@ export class KeyVersions {
   readonly #transit: Transit;
   readonly #key: string;
   /** Of versions whose fingerprint has been computed by Vault itself. */
-  readonly #known = new Map<Fingerprint, number>();
+  #known = new Map<Fingerprint, number>();
   readonly #loaded = new Set<Fingerprint>();
   #wanted: readonly Fingerprint[] = [];
   #nameless: readonly number[] = [];
@@ -37,35 +37,44 @@ export class KeyVersions {
 
   /** Asks only for versions that are new since the last time. @throws KleidiError vault-* */
   async learn(timeoutMs: number): Promise<void> {
+    await this.#look(timeoutMs, () => true);
+  }
+
+  /**
+   * A Transit key that was deleted and made anew, or came back from a backup, has the
+   * same versions with other keys: then their fingerprints are asked for again.
+   */
+  async confirm(fp: Fingerprint, timeoutMs: number): Promise<void> {
+    const version = this.#known.get(fp);
+    if (version === undefined) {
+      await this.#look(timeoutMs, (each) => each < this.#minEncryption);
+    } else if ((await this.#transit.fingerprint(version, timeoutMs)) !== fp) {
+      this.#known.clear();
+      await this.learn(timeoutMs);
+    }
+  }
+
+  /** @param trusts versions of which the known fingerprint is taken as it is */
+  async #look(timeoutMs: number, trusts: (version: number) => boolean): Promise<void> {
     const { usable, minEncryption } = await this.#transit.versions(timeoutMs);
     this.#minEncryption = minEncryption;
     for (const [fp, version] of this.#known) {
       if (!usable.includes(version)) this.#known.delete(fp);
     }
-    const known = new Set(this.#known.values());
-    const fresh = usable.filter((version) => !known.has(version));
+    this.#refresh();
+    // What is in use stays until the new list is whole.
+    const next = new Map([...this.#known].filter(([, version]) => trusts(version)));
+    const trusted = new Set(next.values());
+    const fresh = usable.filter((version) => !trusted.has(version));
     // Transit's HMAC, unlike its decrypt, obeys min_encryption_version.
     this.#nameless = fresh.filter((version) => version < minEncryption);
-    this.#refresh();
     for (const version of fresh.filter((each) => each >= minEncryption)) {
       const fp = await this.#transit.fingerprint(version, timeoutMs);
-      if (this.#known.has(fp)) throw malformed('hmac');
-      this.#known.set(fp, version);
+      if (next.has(fp)) throw malformed('hmac');
+      next.set(fp, version);
     }
+    this.#known = next;
     this.#refresh();
-  }
-
-  /**
-   * A Transit key that was deleted and made anew, or came back from a backup, has the
-   * same versions with other keys: then all fingerprints are asked for again.
-   */
-  async confirm(fp: Fingerprint, timeoutMs: number): Promise<void> {
-    const version = this.#known.get(fp);
-    const isSame =
-      version !== undefined && (await this.#transit.fingerprint(version, timeoutMs)) === fp;
-    if (isSame) return;
-    this.#known.clear();
-    await this.learn(timeoutMs);
   }
 
   /** The newest of those loaded that Transit still encrypts with. */
