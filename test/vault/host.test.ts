@@ -33,13 +33,17 @@ await onHosts(async () => {
       `${vault} write auth/approle/role/kleidi token_policies=kleidi token_no_default_policy=true token_ttl=2s token_max_ttl=10s`,
     );
     const roleId = host.sh(`${vault} read -field=role_id auth/approle/role/kleidi/role-id`);
-    secretId.text = host.sh(
-      `${vault} write -f -field=secret_id auth/approle/role/kleidi/secret-id`,
+    // As docs/operations.md hands a wrapped secret id over.
+    const token = host.sh(
+      `${vault} write -f -wrap-ttl=60s -field=wrapping_token auth/approle/role/kleidi/secret-id`,
     );
+    const credential = '/etc/kleidi/credentials/vault-secret-id.cred';
     host.sh(
-      'systemd-creds encrypt --with-key=host --name=vault-secret-id - /etc/kleidi/credentials/vault-secret-id.cred',
-      { input: secretId.text },
+      `${vault} unwrap -field=secret_id ${token} | systemd-creds encrypt --with-key=host --name=vault-secret-id - ${credential}`,
     );
+    secretId.text = host.sh(`systemd-creds decrypt --name=vault-secret-id ${credential} -`);
+    assert.match(secretId.text, /^[0-9a-f-]{36}$/);
+    assert.notEqual(host.try(`${vault} unwrap ${token}`).exitCode, 0);
     host.sh(
       `printf 'vault:\\n  address: ["http://127.0.0.1:8200"]\\n  auth: { roleId: "${roleId}" }\\n' >> /etc/kleidi/kleidi.yaml`,
     );

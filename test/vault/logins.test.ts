@@ -77,6 +77,31 @@ await onVault(async (server) => {
     assert.equal((await refusal(sealAndOpen(auth('server')))).code, 'vault-login-failed');
   });
 
+  test('approle: a wrapped secret id logs in again and again once it is unwrapped, not before', async () => {
+    await server.ask('POST', 'sys/auth/approle', { type: 'approle' });
+    await server.ask('POST', 'auth/approle/role/kleidi', { token_policies: 'kleidi' });
+    const role = await server.ask('GET', 'auth/approle/role/kleidi/role-id');
+    const { role_id: roleId } = role['data'] as { role_id: string };
+    const reply = await fetch(`${server.address}/v1/auth/approle/role/kleidi/secret-id`, {
+      method: 'POST',
+      headers: { 'x-vault-token': server.rootToken, 'x-vault-wrap-ttl': '60s' },
+    });
+    const { wrap_info: wrapped } = (await reply.json()) as { wrap_info: { token: string } };
+    const auth = (secret: string): VaultAuth => ({
+      method: 'approle',
+      mount: 'approle',
+      roleId,
+      secretId: async () => secret,
+    });
+    const refused = await refusal(sealAndOpen(auth(wrapped.token)));
+    assert.equal(refused.code, 'vault-login-failed');
+    assert.match(refused.hint ?? '', /no wrapping token/);
+    assert.ok(!`${refused.message}${refused.hint}${refused.cause}`.includes(wrapped.token));
+    const { data } = await server.ask('POST', 'sys/wrapping/unwrap', { token: wrapped.token });
+    const { secret_id: secretId } = data as { secret_id: string };
+    for (let start = 0; start < 3; start += 1) await sealAndOpen(auth(secretId));
+  });
+
   test('jwt: a signed token logs in, an expired one does not', async () => {
     const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     await server.ask('POST', 'sys/auth/jwt', { type: 'jwt' });

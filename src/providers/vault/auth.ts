@@ -68,7 +68,7 @@ function explain(auth: VaultAuth): (thrown: unknown) => never {
       'vault-login-failed',
       `login by ${auth.method} is refused: ${error.message}`,
       {
-        hint: "check vault.auth: role, mount, and that the secret has not expired; Vault's audit log has the reason",
+        hint: "check vault.auth: role, mount, and that the secret has not expired and is no wrapping token; Vault's audit log has the reason",
         cause: error,
       },
     );
