@@ -1,7 +1,7 @@
 // Writing files that hold state: temporary name, fsync, rename, fsync of the
 // folder. A reader sees the old file or the new one, never a part.
 import { randomBytes } from 'node:crypto';
-import { type FileHandle, link, open, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KleidiError } from './errors.ts';
 
@@ -24,7 +24,7 @@ export async function writeFileAtomically(
   try {
     await writeNew(temporary, contents, mode, owner);
     await rename(temporary, path);
-    await syncFolder(dirname(path));
+    await sync(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw writeFailed(path, cause);
@@ -41,9 +41,8 @@ export async function writeNewFile(
   const temporary = temporaryName(path);
   try {
     await writeNew(temporary, contents, mode, owner);
-    // Unlike rename(2), link(2) fails where the name is taken.
-    await link(temporary, path);
-    await syncFolder(dirname(path));
+    await putInPlace(temporary, path);
+    await sync(dirname(path));
   } catch (cause) {
     if (!isErrno(cause, 'EEXIST')) throw writeFailed(path, cause);
     throw new KleidiError('already-exists', `${path} exists already`, {
@@ -56,7 +55,12 @@ export async function writeNewFile(
 }
 
 export async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
+  await sync(folder);
+}
+
+/** Of a file or a folder: fsync(2) takes both. */
+async function sync(path: string): Promise<void> {
+  const handle = await open(path, 'r');
   try {
     await handle.sync();
   } finally {
@@ -64,9 +68,49 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
+/**
+ * Every file and folder below this one, and the folder itself, is on the disk
+ * afterwards, also where another program has written them.
+ * @throws KleidiError file-failed
+ */
+export async function syncTree(folder: string): Promise<void> {
+  try {
+    const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+    const paths = entries
+      .filter((entry) => entry.isFile() || entry.isDirectory())
+      .map((entry) => join(entry.parentPath, entry.name));
+    // The name of a file is in its folder: files first.
+    for (const path of [...paths.reverse(), folder, dirname(folder)]) await sync(path);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `${folder} cannot be written to the disk: ${why}`, {
+      hint: 'check the disk and its free space (dmesg, df), then run the same command again',
+      cause,
+    });
+  }
+}
+
 export function isErrno(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
+
+/**
+ * Unlike rename(2), link(2) fails where the name is taken. FAT and exFAT, where
+ * people keep recovery keys, have no links: there the name is
+ * taken by an empty file first.
+ */
+async function putInPlace(temporary: string, path: string): Promise<void> {
+  try {
+    await link(temporary, path);
+  } catch (error) {
+    if (!noLinks.some((code) => isErrno(error, code))) throw error;
+    // Fails with EEXIST where the name is taken.
+    await (await open(path, 'wx')).close();
+    await rename(temporary, path);
+  }
+}
+
+const noLinks = ['EPERM', 'ENOTSUP', 'EOPNOTSUPP', 'ENOSYS'];
 
 /** Hidden, because programs that read whole folders (a kubelet's static pods) skip such names. */
 function temporaryName(path: string): string {

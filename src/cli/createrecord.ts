@@ -13,6 +13,7 @@ import type { Ring } from '../keyring/ring.ts';
 import { writeRing } from '../keyring/ringfile.ts';
 import { stage } from '../keyring/transitions.ts';
 import {
+  createKek,
   type KekRecipients,
   recoveryBundlePath,
   ringEntry,
@@ -21,16 +22,24 @@ import {
 import { note } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
 
-export function createRecordPath(config: Config): string {
+function createRecordPath(config: Config): string {
   return join(dirname(config.ring), 'key-create.json');
 }
 
-export async function writeCreateRecord(
-  config: Config,
-  ring: string,
-  kek: BundleKek,
-): Promise<void> {
+async function writeCreateRecord(config: Config, ring: string, kek: BundleKek): Promise<void> {
   await writeFileAtomically(createRecordPath(config), formatBundle(ring, [kek]), 0o600);
+}
+
+/** As every KEK is made: recorded, kept in the token, staged in the ring. */
+export async function createStagedKek(
+  config: Config,
+  ring: Ring,
+  wish: KekRecipients,
+): Promise<BundleKek> {
+  const record = (kek: BundleKek): Promise<void> => writeCreateRecord(config, ring.ring, kek);
+  const kek = await createKek(config, ring.ring, wish, record);
+  await writeRing(config.ring, stage(ring, ringEntry(kek)));
+  return kek;
 }
 
 /** Not synced: one that comes back after a crash is found to be done. */

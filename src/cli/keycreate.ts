@@ -11,11 +11,9 @@ import {
   requirePinned,
 } from '../keyring/recipient.ts';
 import { type RequestFile, readRequest } from '../keyring/request.ts';
-import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
-import { stage } from '../keyring/transitions.ts';
+import { readRing, withRingLock } from '../keyring/ringfile.ts';
 import { confirmKeys, recoveryClaims, requestClaims } from './confirm.ts';
-import { createKek, ringEntry } from './createkek.ts';
-import { handOut, removeCreateRecord, resumeCreate, writeCreateRecord } from './createrecord.ts';
+import { createStagedKek, handOut, removeCreateRecord, resumeCreate } from './createrecord.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
 import { requireRequests } from './requests.ts';
 import { print, printJson, warn } from './terminal.ts';
@@ -92,11 +90,7 @@ async function createNew(config: Config, wish: Wish): Promise<BundleKek> {
       hint: 'choose another name, or move the old file away; where key create was killed at its very end, this is its bundle: kleidi ring show lists the KEK',
     });
   }
-  const ring = await readRing(config.ring);
-  const record = (kek: BundleKek): Promise<void> => writeCreateRecord(config, ring.ring, kek);
-  const kek = await createKek(config, ring.ring, wish, record);
-  await writeRing(config.ring, stage(ring, ringEntry(kek)));
-  return kek;
+  return createStagedKek(config, await readRing(config.ring), wish);
 }
 
 function report(kek: BundleKek, { recovery, hosts, out }: Wish, json: boolean): void {

@@ -4,16 +4,17 @@ import { existsSync, readFileSync } from 'node:fs';
 import { chown, mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
 import { readSecret } from '../host/credentials.ts';
 import { formatKeyId, isRingName } from '../keyring/keyid.ts';
 import { type RecoveryKey, readRecoveryKey } from '../keyring/recipient.ts';
-import { emptyRing, type Ring, type RingKek, writeKekOf } from '../keyring/ring.ts';
+import { emptyRing, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
-import { promote, stage } from '../keyring/transitions.ts';
+import { promote } from '../keyring/transitions.ts';
 import { tokenFolder, tokenOwner } from '../providers/pkcs11/child.ts';
 import { confirmKeys, recoveryClaims } from './confirm.ts';
-import { createKek, recoveryBundlePath, ringEntry } from './createkek.ts';
+import { createStagedKek, removeCreateRecord, resumeCreate } from './createrecord.ts';
 import { ensurePin } from './pins.ts';
 import { planProvision, type Wish } from './provisionplan.ts';
 import {
@@ -125,11 +126,28 @@ async function makeRing(
   const ring = (await readRingIfAny(config.ring)) ?? emptyRing(record.ring);
   if (!existsSync(config.ring)) await writeFirstRing(config, ring);
   if (record.tokenOnly || ring.generation > 0) return;
-  const kek =
-    (await leftBehind(config, recovery)) ??
-    ringEntry(await createKek(config, record.ring, { recovery, hosts: [] }));
-  await writeRing(config.ring, promote(stage(ring, kek), kek.fp, 1));
-  note(`KEK ${kek.fp} is the write KEK, generation 1`);
+  const wish = { recovery, hosts: [] };
+  const resumed = await resumeCreate(config, ring, wish);
+  if (resumed === undefined) await requireNoOtherKeys(config, await readRing(config.ring));
+  const { fp } = resumed ?? (await createStagedKek(config, await readRing(config.ring), wish));
+  await writeRing(config.ring, promote(await readRing(config.ring), fp, 1));
+  await removeCreateRecord(config);
+  note(`KEK ${fp} is the write KEK, generation 1`);
+}
+
+/** Whatever they are, nobody has said that they may seal a cluster's Secrets. */
+async function requireNoOtherKeys(config: Config, ring: Ring): Promise<void> {
+  const known = new Set(ring.keks.map(({ fp }) => fp));
+  const other = (await new TokenCommand(config).list()).filter(({ fp }) => !known.has(fp));
+  const [first] = other;
+  if (first === undefined) return;
+  throw new KleidiError(
+    'refused',
+    `token '${config.pkcs11.token}' holds ${other.length} AES keys that the ring does not name, the first is ${first.fp} ('${first.label}'); no KEK was made`,
+    {
+      hint: 'if they belong to something else, give kleidi a token of its own (pkcs11.token); if they are the KEKs of a ring that was lost, bring that ring back: kleidi ring adopt or kleidi restore',
+    },
+  );
 }
 
 /** The daemon's group must be able to read it. */
@@ -137,23 +155,6 @@ async function writeFirstRing(config: Config, ring: Ring): Promise<void> {
   await writeRing(config.ring, ring);
   const owner = tokenOwner(config.pkcs11.softhsmConf);
   if (owner !== undefined) await chown(config.ring, 0, owner.gid);
-}
-
-/** A KEK that a killed run has kept in the token, but not entered in the ring. */
-async function leftBehind(
-  config: Config,
-  recovery: RecoveryKey | undefined,
-): Promise<Omit<RingKek, 'state'> | undefined> {
-  const [kek] = await new TokenCommand(config).list();
-  if (kek === undefined) return undefined;
-  const hasBundle = existsSync(recoveryBundlePath(config, kek.fp));
-  if (recovery !== undefined && !hasBundle) return undefined;
-  return {
-    fp: kek.fp,
-    provider: 'pkcs11',
-    recovery: hasBundle && recovery !== undefined ? recovery.fingerprint : null,
-    created: new Date().toISOString(),
-  };
 }
 
 function report(ring: Ring, changed: boolean, json: boolean): void {

@@ -1,10 +1,11 @@
 // Token work as the other verbs ask for it: each job in a child of its own, the
 // PIN over a pipe.
 import type { Config } from '../config.ts';
+import { syncTree } from '../files.ts';
 import { readSecret } from '../host/credentials.ts';
 import type { Bundle, BundleKek } from '../keyring/bundle.ts';
 import { pkcs11Settings } from '../providers/open.ts';
-import { TokenChild, tokenOwner } from '../providers/pkcs11/child.ts';
+import { softHsmFolder, TokenChild, tokenOwner } from '../providers/pkcs11/child.ts';
 import type { Fingerprint, KekDescription } from '../providers/provider.ts';
 import type { SealedSeed, SeedAnswer } from './openseeds.ts';
 import type { CreateJob } from './tokencreate.ts';
@@ -32,7 +33,7 @@ export class TokenCommand {
 
   /** @throws KleidiError refused, module-failed */
   async initialize(soPin: string): Promise<void> {
-    await this.#run({ kind: 'initialize', soPin }, (child) => child.receive());
+    await this.#run({ kind: 'initialize', soPin }, (child) => this.#kept(child));
   }
 
   async list(): Promise<readonly KekDescription[]> {
@@ -49,14 +50,14 @@ export class TokenCommand {
       const kek = (await child.receive()) as unknown as BundleKek;
       await store(kek);
       child.send({ keep: true });
-      await child.receive();
+      await this.#kept(child);
       return kek;
     });
   }
 
   /** @returns the SPKI of this token's transport key */
   async request(renew: boolean): Promise<Buffer> {
-    const { spki } = await this.#run({ kind: 'request', renew }, (child) => child.receive());
+    const { spki } = await this.#run({ kind: 'request', renew }, (child) => this.#kept(child));
     return Buffer.from(String(spki), 'base64');
   }
 
@@ -66,16 +67,16 @@ export class TokenCommand {
       const { missing } = await child.receive();
       await hooks.beforeKeeping(missing as readonly Fingerprint[]);
       child.send({ keep: true });
-      await child.receive();
+      await this.#kept(child);
       await hooks.beforeClosing();
       child.send({ close: true });
-      await child.receive();
+      await this.#kept(child);
     });
   }
 
   /** Whether the KEK was in the token until now. */
   async destroy(fp: Fingerprint): Promise<boolean> {
-    const { destroyed } = await this.#run({ kind: 'destroy', fp }, (child) => child.receive());
+    const { destroyed } = await this.#run({ kind: 'destroy', fp }, (child) => this.#kept(child));
     return destroyed === true;
   }
 
@@ -93,6 +94,17 @@ export class TokenCommand {
       return answers;
     };
     return this.#run({ kind: 'open', fps }, talk, openTimeoutMs);
+  }
+
+  /**
+   * The child says that the token is changed: the change is on the disk before a
+   * ring or a record names it. SoftHSM itself never calls fsync(2).
+   */
+  async #kept(child: TokenChild): Promise<Record<string, unknown>> {
+    const answer = await child.receive();
+    const folder = softHsmFolder(this.#config.pkcs11.softhsmConf);
+    if (folder !== undefined) await syncTree(folder);
+    return answer;
   }
 
   async #run<T>(

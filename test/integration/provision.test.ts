@@ -3,13 +3,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { firstModule } from '../../src/modules.ts';
 import { KmsClient } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
 import { program } from '../support/kleidi.ts';
+import { plantKey, tokenObjects } from '../support/tokenobjects.ts';
 
 /**
  * Every file of the host with its contents, but for lock files and token.object:
@@ -145,4 +147,24 @@ test('what a resumed provision has made serves', async () => {
   const { ciphertext, keyId } = await client.encrypt(Buffer.alloc(32, 5));
   assert.deepEqual(await client.decrypt(ciphertext, keyId), Buffer.alloc(32, 5));
   await daemon.stop();
+});
+
+test('a key that is in the token already is never taken for the cluster’s KEK', async () => {
+  // By another name SoftHSM is any HSM: only the module can tell what the token holds.
+  const host = new TestHost();
+  const module = join(host.folder, 'libsomehsm.so');
+  copyFileSync(firstModule(), module);
+  const settings = { pkcs11: { module } };
+  assert.equal((await host.run('provision', '--token-only', '--ring', 'test')).exitCode, 0);
+  await plantKey(host, 'database backup key');
+  for (const name of ['ring.json', 'provision.json']) rmSync(join(host.folder, 'state', name));
+  host.configure(settings);
+
+  const objects = await tokenObjects(host);
+  const { exitCode, stderr } = await host.run('provision', '--ring', 'test');
+  assert.equal(exitCode, 1, stderr);
+  assert.match(stderr, /holds 1 AES keys that the ring does not name.*'database backup key'/);
+  assert.deepEqual(host.ring.keks, []);
+  assert.equal(host.ring.generation, 0);
+  assert.deepEqual(await tokenObjects(host), objects);
 });

@@ -46,6 +46,21 @@ export async function destroyObjects(host: TestHost, id: string): Promise<void> 
   });
 }
 
+/** An AES key that another program has left in the token, as open as can be. */
+export async function plantKey(host: TestHost, label: string): Promise<void> {
+  await withObjects(host, (api, session) => {
+    api.C_GenerateKey(session, { mechanism: pkcs11js.CKM_AES_KEY_GEN }, [
+      { type: pkcs11js.CKA_TOKEN, value: true },
+      { type: pkcs11js.CKA_PRIVATE, value: true },
+      { type: pkcs11js.CKA_SENSITIVE, value: false },
+      { type: pkcs11js.CKA_EXTRACTABLE, value: true },
+      { type: pkcs11js.CKA_SIGN, value: true },
+      { type: pkcs11js.CKA_VALUE_LEN, value: 32 },
+      { type: pkcs11js.CKA_LABEL, value: label },
+    ]);
+  });
+}
+
 async function withObjects<T>(
   host: TestHost,
   work: (api: pkcs11js.PKCS11, session: Buffer, handles: readonly Buffer[]) => T,

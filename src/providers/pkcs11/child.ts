@@ -3,7 +3,7 @@
 // Parent and child speak JSON lines over pipes, so that no PIN is in an
 // argument, the environment or a file.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { type ErrorCode, errorKinds, KleidiError } from '../../errors.ts';
@@ -87,6 +87,13 @@ export function tokenOwner(softhsmConf: string): Owner | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** SoftHSM's token folder as it is; undefined where there is none. */
+export function softHsmFolder(softhsmConf: string): string | undefined {
+  if (!existsSync(softhsmConf)) return undefined;
+  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
+  return existsSync(folder) ? folder : undefined;
 }
 
 /** The folder that a softhsm2.conf names, or '' where it names none. */
