@@ -77,6 +77,41 @@ await onHosts(async () => {
     assert.equal(host.sh('systemctl show -p OOMScoreAdjust --value kleidi'), '-997');
   });
 
+  test('what the environment could bring in reaches neither daemon nor commands', async () => {
+    const strange = [
+      'NODE_OPTIONS=--no-such-option',
+      'NODE_TLS_REJECT_UNAUTHORIZED=0',
+      'NODE_EXTRA_CA_CERTS=/etc/passwd',
+      'SSL_CERT_FILE=/etc/passwd',
+      'OPENSSL_CONF=/etc/passwd',
+      'LD_LIBRARY_PATH=/tmp',
+    ];
+    const names = strange.map((each) => each.split('=')[0]);
+    host.sh(`systemctl set-environment ${strange.join(' ')}; systemctl restart kleidi`);
+    await host.until('kleidi status');
+    const pid = host.sh('systemctl show -p MainPID --value kleidi');
+    const daemon = host.sh(`tr '\\0' '\\n' < /proc/${pid}/environ`);
+    host.sh(`systemctl unset-environment ${names.join(' ')}`);
+    // The command itself, by its own exec: what it gets, and its limits.
+    const serve = 'kleidi serve --socket /tmp/probe.sock';
+    host.sh(`${strange.join(' ')} setsid ${serve} >/tmp/probe.log 2>&1 & sleep 0.1`);
+    const found = `pgrep -f '^/usr/lib/kleidi/bin/node .*--socket /tmp/probe.sock'`;
+    await host.until(`${found} && test -S /tmp/probe.sock`);
+    const command = host.sh(`tr '\\0' '\\n' < /proc/$(${found})/environ`);
+    const limits = host.sh(`cat /proc/$(${found})/limits /proc/$(${found})/coredump_filter`);
+    host.sh(`kill $(${found})`);
+    for (const [who, environment] of Object.entries({ daemon, command })) {
+      for (const name of names) {
+        assert.ok(
+          !environment.split('\n').some((line) => line.startsWith(`${name}=`)),
+          `${who}: ${name}`,
+        );
+      }
+    }
+    assert.match(limits, /^Max core file size\s+0\s+0/m);
+    assert.match(limits, /^0+$/m);
+  });
+
   test('every drop-in is valid, and the daemon serves under jitless', async () => {
     for (const name of host.sh('ls /usr/lib/kleidi/drop-ins').split('\n')) {
       const target = '/etc/systemd/system/kleidi.service.d/test.conf';
