@@ -1,5 +1,6 @@
-// Taking the ring of another member: how this host comes to the same digest.
-// The digest does not cover the recovery keys, so those of this host stay.
+// Taking the ring of another member: how this host comes to the same digest. It
+// covers the recovery keys too, so that a host without a ring takes none that the
+// operator has not compared; a host with a ring keeps to the one that it has pinned.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import type { Ring, RingKek } from './ring.ts';
@@ -34,10 +35,16 @@ function adopted(
   if (kek.recovery !== null && kek.recovery !== expected) {
     throw refused(
       `KEK ${kek.fp} names recovery key sha256:${kek.recovery} there, this host has sha256:${expected}`,
-      'somebody may have changed the file: export it again',
+      'the file may have been changed: export it again',
     );
   }
-  return mine === undefined ? kek : { ...kek, recovery: mine.recovery, created: mine.created };
+  if (kek.recovery === null && mine !== undefined && mine.recovery !== null) {
+    throw refused(
+      `KEK ${kek.fp} has no recovery key there, and sha256:${mine.recovery} here`,
+      'the other member has lost it: there run kleidi ring adopt with the ring of this host',
+    );
+  }
+  return mine === undefined ? kek : { ...kek, created: mine.created };
 }
 
 function refused(why: string, hint: string): KleidiError {

@@ -4,9 +4,12 @@
 import { createHash } from 'node:crypto';
 import type { Ring, RingKek } from './ring.ts';
 
-/** The full digest: name, generation, and every KEK with state and provider. */
+/** The full digest: name, generation, and every KEK with provider, recovery key and state. */
 export function ringDigest(ring: Ring): string {
-  const keks = sorted(ring.keks).map(({ fp, provider, state }) => ({ fp, provider, state }));
+  const keks = sorted(ring.keks).map((kek) => {
+    const { fp, provider, recovery, state } = kek;
+    return { fp, provider, recovery, state };
+  });
   const { format, generation, ring: name } = ring;
   return sha256({ format, generation, keks, ring: name });
 }

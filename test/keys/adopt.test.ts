@@ -2,7 +2,7 @@
 // digest of the others, and by nothing that could cost a key.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ringDigest } from '../../src/keyring/digest.ts';
@@ -110,7 +110,14 @@ test('a swapped file, another ring, a missing KEK, a split and another recovery 
     [{ ...ring, keks: [...ring.keks, foreign] }, /does not hold KEK (ab)+/],
     [split, /has write KEK .* there and .* here/],
     [{ ...split, generation: 5, keks: [{ ...two, state: 'write' }] }, /writes with, is not in it/],
-    [{ ...ring, generation: 2, keks: [one, pinned] }, /names recovery key sha256:(cd)+ there/],
+    [
+      { ...ring, generation: 2, keks: [one, pinned] },
+      /has no recovery key there, and sha256:(ef)+ here/,
+    ],
+    [
+      { ...ring, generation: 2, keks: [{ ...one, recovery: 'ef'.repeat(32) }, pinned] },
+      /names recovery key sha256:(cd)+ there/,
+    ],
   ];
   for (const [given, reason] of cases) {
     if (given.keks.includes(pinned)) {
@@ -127,4 +134,17 @@ test('a swapped file, another ring, a missing KEK, a split and another recovery 
   const other = await a.run('ring', 'adopt', file, '--expect', `sha256:${'0'.repeat(64)}`);
   assert.match(other.stderr, /not the expected ring: its digest is sha256:/);
   assert.equal((await a.run('ring', 'adopt', file)).exitCode, 2);
+});
+
+test('a host that has lost its ring takes no recovery key that the digest does not cover', async () => {
+  const a = await TestHost.provisioned();
+  const expected = ringDigest(a.ring);
+  const keks = a.ring.keks.map((kek) => ({ ...kek, recovery: 'ef'.repeat(32) }));
+  const file = join(a.folder, 'changed.json');
+  writeFileSync(file, formatRing({ ...a.ring, keks }));
+  rmSync(a.ringPath);
+  const { exitCode, stderr } = await a.run('ring', 'adopt', file, '--expect', expected);
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /not the expected ring/);
+  assert.equal(existsSync(a.ringPath), false);
 });

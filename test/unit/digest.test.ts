@@ -28,7 +28,7 @@ test('the digests are SHA-256 over the canonical JSON, written here by hand', ()
   const c = { ...kek('cc'.repeat(16), 'retired'), provider: 'vault' as const };
   const full = { ...ring, keks: [c, kek(b, 'read'), kek(a, 'write')] };
   const line = (fp: string, provider: string, state: string): string =>
-    `{"fp":"${fp}","provider":"${provider}","state":"${state}"}`;
+    `{"fp":"${fp}","provider":"${provider}","recovery":null,"state":"${state}"}`;
   const keks = [
     line(a, 'pkcs11', 'write'),
     line(b, 'pkcs11', 'read'),
@@ -54,10 +54,14 @@ test('a change of state or generation changes the full digest, and the openable 
   );
 });
 
-test('recovery key and birthday of a KEK are not part of either digest', () => {
-  const [first, ...others] = ring.keks;
-  const changed = { ...first, recovery: 'ab'.repeat(32), created: '2030-01-01T00:00:00.000Z' };
-  const other = { ...ring, keks: [changed as RingKek, ...others] };
-  assert.equal(ringDigest(other), ringDigest(ring));
-  assert.equal(openableDigest(other), openableDigest(ring));
+test('the recovery key of a KEK is part of the full digest, its birthday of none', () => {
+  const rest = ring.keks.slice(1);
+  const withKek = (change: Partial<RingKek>): Ring => {
+    return { ...ring, keks: [{ ...kek(a, 'write'), ...change }, ...rest] };
+  };
+  const later = withKek({ created: '2030-01-01T00:00:00.000Z' });
+  const pinned = withKek({ recovery: 'ab'.repeat(32) });
+  assert.equal(ringDigest(later), ringDigest(ring));
+  assert.notEqual(ringDigest(pinned), ringDigest(ring));
+  assert.equal(openableDigest(pinned), openableDigest(ring));
 });
