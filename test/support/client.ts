@@ -50,7 +50,7 @@ export class KmsClient {
   }
 
   /** Rejects with grpc.ServiceError: its `code` and `details` are what tests look at. */
-  call<T>(method: string, request: object, timeoutMs = 10_000): Promise<T> {
+  call<T>(method: string, request: object, timeoutMs = 30_000): Promise<T> {
     const definition = this.#service[method];
     if (definition === undefined) throw new Error(`no method ${method}`);
     const { path, requestSerialize, responseDeserialize } = definition;

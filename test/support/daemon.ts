@@ -67,7 +67,7 @@ export class Daemon {
   }
 
   /** The next line with this event, from the `from`th line on. */
-  async event(name: string, from = 0, timeoutMs = 20_000): Promise<LogLine> {
+  async event(name: string, from = 0, timeoutMs = 60_000): Promise<LogLine> {
     for (const end = Date.now() + timeoutMs; Date.now() < end; await sleep(10)) {
       const found = this.lines.slice(from).find((line) => line['event'] === name);
       if (found !== undefined) return found;

@@ -27,7 +27,7 @@ export class JournalReceiver {
   }
 
   /** The first entry of this event, waited for. */
-  async event(name: string, timeoutMs = 20_000): Promise<Entry> {
+  async event(name: string, timeoutMs = 60_000): Promise<Entry> {
     for (const end = Date.now() + timeoutMs; Date.now() < end; await sleep(10)) {
       const found = this.entries.find((entry) => entry['KLEIDI_EVENT']?.[0] === name);
       if (found !== undefined) return found;

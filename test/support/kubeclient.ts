@@ -101,7 +101,7 @@ export class Load {
     return new Load(spawn(kubeClient(line), args, { stdio: ['ignore', 'pipe', 'pipe'] }));
   }
 
-  async ready(timeoutMs = 20_000): Promise<void> {
+  async ready(timeoutMs = 60_000): Promise<void> {
     const stderr = this.#child.stderr;
     const signal = AbortSignal.timeout(timeoutMs);
     while (stderr !== null && !this.#stderr.includes('ready')) {

@@ -211,7 +211,7 @@ export class SystemHost {
   }
 
   /** Polls a shell command until it succeeds. */
-  async until(command: string, timeoutMs = 15_000): Promise<void> {
+  async until(command: string, timeoutMs = 60_000): Promise<void> {
     const deadlineMs = Date.now() + timeoutMs;
     while (this.try(command).exitCode !== 0) {
       if (Date.now() > deadlineMs) {
