@@ -54,6 +54,16 @@ export const events = {
   // Calls.
   'call-failed': event('50890ca3096a48eea760525286a70fd7', 'warn', 'a call was refused'),
   'call-answered': event('f88d02ce7fdf4fd8a2c35c48b92ae309', 'debug', 'answered'),
+  'connections-full': event(
+    'c8b114449064404fb1165317f66f4409',
+    'warn',
+    'as many connections as allowed: the one longest without a finished call makes room',
+  ),
+  'calls-bounded': event(
+    'fc0e9bcadd4c41e6bc05139e0d907541',
+    'warn',
+    'a client asks for too much: calls were refused or cut',
+  ),
 } as const satisfies Record<string, EventKind>;
 
 export type EventName = keyof typeof events;

@@ -155,7 +155,11 @@ export const schema = {
       256,
       wholeNumber(1, 65_536),
     ),
-    connections: field('Open connections; more are closed at once.', 512, wholeNumber(1, 15_000)),
+    connections: field(
+      'Open connections; beyond, the one longest without a finished call makes room.',
+      512,
+      wholeNumber(1, 15_000),
+    ),
     callTimeoutMs: field(
       'Longest wait for one answer of the token; below the 3 s of kube-apiserver.',
       2_500,

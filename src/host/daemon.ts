@@ -1,6 +1,7 @@
 // `kleidi serve`: puts the parts together in the order of the start (keys
 // first, then connections, then READY) and takes them apart on SIGTERM.
 import type { Config } from '../config.ts';
+import { boundsOf } from '../kms/bounds.ts';
 import { Live } from '../kms/live.ts';
 import { KmsServer } from '../kms/server.ts';
 import { KmsService } from '../kms/service.ts';
@@ -62,10 +63,9 @@ interface Serving {
 
 async function serveUntil(stopped: Promise<string>, parts: Serving): Promise<string> {
   const { config, live, log, notify, where } = parts;
-  const server = new KmsServer(new KmsService(live, config.limits.queue), () => stateOf(live), log);
-  const listener = await Listener.open(where, config.limits.connections, (connection) =>
-    server.serve(connection),
-  );
+  const service = new KmsService(live, config.limits.queue);
+  const server = new KmsServer(service, () => stateOf(live), log, boundsOf(config.limits));
+  const listener = await Listener.open(where, (connection) => server.serve(connection));
   notify.ready();
   log.event('listening', { version, socket: where.kind === 'fd' ? `fd ${where.fd}` : where.path });
 

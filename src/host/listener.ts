@@ -1,5 +1,5 @@
 // Accepts connections on the inherited fd or on a path, and hands each to one
-// sink. Bounds how many there are, and how long one may stay silent.
+// sink, which bounds how many there are (kms/connections.ts).
 import { createServer, type Server, type Socket } from 'node:net';
 import { KleidiError } from '../errors.ts';
 import { inodeOf, listenOnPath, releasePath } from './socketpath.ts';
@@ -7,9 +7,6 @@ import { inodeOf, listenOnPath, releasePath } from './socketpath.ts';
 export type ListenOn =
   | { readonly kind: 'fd'; readonly fd: number }
   | { readonly kind: 'path'; readonly path: string };
-
-/** A client of KMS speaks first: gRPC opens with the HTTP/2 preface. */
-const silenceMs = 5_000;
 
 export class Listener {
   readonly #server: Server;
@@ -23,16 +20,12 @@ export class Listener {
   }
 
   /** @throws KleidiError socket-unusable */
-  static async open(
-    where: ListenOn,
-    maxConnections: number,
-    sink: (connection: Socket) => void,
-  ): Promise<Listener> {
+  static async open(where: ListenOn, sink: (connection: Socket) => void): Promise<Listener> {
     const server = createServer((connection) => {
-      endIfSilent(connection);
+      // A broken connection is the client's affair; the call, if any, sees it too.
+      connection.on('error', () => undefined);
       sink(connection);
     });
-    server.maxConnections = maxConnections;
     if (where.kind === 'fd') await listenOnFd(server, where.fd);
     else await listenOnPath(server, where.path);
     const inode = where.kind === 'path' ? await inodeOf(where.path) : undefined;
@@ -44,16 +37,6 @@ export class Listener {
     this.#server.close();
     if (this.#where.kind === 'path') await releasePath(this.#where.path, this.#inode);
   }
-}
-
-/** Otherwise a few hundred silent connections would keep the API server out. */
-function endIfSilent(connection: Socket): void {
-  // A broken connection is the client's affair; the call, if any, sees it too.
-  connection.on('error', () => undefined);
-  const timer = setTimeout(() => {
-    if (connection.bytesRead === 0) connection.destroy();
-  }, silenceMs);
-  connection.once('close', () => clearTimeout(timer));
 }
 
 function listenOnFd(server: Server, fd: number): Promise<void> {

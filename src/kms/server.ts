@@ -2,21 +2,22 @@
 // calls of the service and its errors into gRPC statuses. One line per kind of
 // failed call in ten seconds, none per successful one above debug.
 
-import type { Duplex } from 'node:stream';
+import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
-import { type ErrorCode, KleidiError } from '../errors.ts';
+import { KleidiError } from '../errors.ts';
 import { isKeyId, keyIdHash } from '../keyring/keyid.ts';
 import type { Log } from '../log.ts';
+import { type Bounds, callsPerConnection, maxMessageBytes, sessionMemoryMb } from './bounds.ts';
+import { Calls } from './calls.ts';
+import { Connections } from './connections.ts';
 import type { StateResponse } from './contract.ts';
 import * as contract from './contract.ts';
 import type { CallContext, KmsService } from './service.ts';
 import { Sessions } from './sessions.ts';
+import { SparingLog } from './sparinglog.ts';
 
-/** kube-apiserver never sends more than a few KiB. */
-const maxMessageBytes = 64 * 1024;
 /** For clients that do not read: all others have their GOAWAY within milliseconds. */
 const dismissMs = 500;
-const failureLineEveryMs = 10_000;
 const maxUidCharacters = 64;
 
 type Unary<Request, Response> = (
@@ -25,29 +26,39 @@ type Unary<Request, Response> = (
 
 export class KmsServer {
   readonly #server: grpc.Server;
-  readonly #connections: ReturnType<grpc.Server['createConnectionInjector']>;
-  readonly #sessions = new Sessions();
+  readonly #injector: ReturnType<grpc.Server['createConnectionInjector']>;
+  readonly #connections: Connections;
+  readonly #sessions: Sessions;
   readonly #log: Log;
-  readonly #failures = new Map<ErrorCode, { lastLineMs: number; unlogged: number }>();
+  readonly #sparing: SparingLog;
 
-  constructor(service: KmsService, state: () => StateResponse, log: Log) {
+  constructor(service: KmsService, state: () => StateResponse, log: Log, bounds: Bounds) {
     this.#log = log;
+    this.#sparing = new SparingLog(log);
+    this.#connections = new Connections(bounds.connections, () =>
+      this.#sparing.event('connections-full', '', {}),
+    );
+    const calls = new Calls(bounds, (reason) =>
+      this.#sparing.event('calls-bounded', reason, { reason }),
+    );
+    this.#sessions = new Sessions(calls);
     this.#server = new grpc.Server({
       'grpc.max_receive_message_length': maxMessageBytes,
       'grpc.max_send_message_length': maxMessageBytes * 16,
+      'grpc.max_concurrent_streams': callsPerConnection,
+      'grpc-node.max_session_memory': sessionMemoryMb,
       'grpc.enable_channelz': 0,
     });
-    this.#connections = this.#server.createConnectionInjector(
-      grpc.ServerCredentials.createInsecure(),
-    );
+    this.#injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
     const { kms, state: stateService } = contract.loadContract();
     this.#server.addService(kms, this.#kmsMethods(service));
     this.#server.addService(stateService, { State: this.#unary('State', state) });
   }
 
   /** Speaks gRPC on this connection from now on. */
-  serve(connection: Duplex): void {
-    this.#connections.injectConnection(connection);
+  serve(connection: Socket): void {
+    this.#connections.admit(connection);
+    this.#injector.injectConnection(connection);
   }
 
   /** Lets clients go without losing a call, then cuts what is left after `graceMs`. */
@@ -104,29 +115,19 @@ export class KmsServer {
   }
 
   #logFailure(rpc: string, request: unknown, error: KleidiError): void {
-    const seen = this.#failures.get(error.code) ?? {
-      lastLineMs: Number.NEGATIVE_INFINITY,
-      unlogged: 0,
-    };
-    const nowMs = performance.now();
-    if (nowMs - seen.lastLineMs < failureLineEveryMs && error.code !== 'internal') {
-      this.#failures.set(error.code, { ...seen, unlogged: seen.unlogged + 1 });
-      return;
-    }
-    this.#failures.set(error.code, { lastLineMs: nowMs, unlogged: 0 });
-    const more = seen.unlogged === 0 ? {} : { alsoUnlogged: seen.unlogged };
-    const fields = { rpc, uid: uidOf(request), ...keyIdOf(request), code: error.code, ...more };
-    this.#log.event('call-failed', fields, `${rpc} refused: ${error.message}`);
+    const kind = error.code === 'internal' ? undefined : error.code;
+    const fields = { rpc, uid: uidOf(request), ...keyIdOf(request), code: error.code };
+    this.#sparing.event('call-failed', kind, fields, `${rpc} refused: ${error.message}`);
   }
 }
 
 function contextOf(call: grpc.ServerUnaryCall<unknown, unknown>): CallContext {
+  // grpc-js has it as a wall clock time, which may be set while the call waits.
+  const endMs = performance.now() + (Number(call.getDeadline()) - Date.now());
   return {
     over() {
       if (call.cancelled) return new KleidiError('cancelled', 'the client cancelled the request');
-      const deadline = call.getDeadline();
-      const late = deadline !== Number.POSITIVE_INFINITY && Number(deadline) <= Date.now();
-      return late
+      return performance.now() >= endMs
         ? new KleidiError('deadline', 'the deadline of the request has passed')
         : undefined;
     },

@@ -4,8 +4,15 @@
 // grpc-js destroys a session before its GOAWAY is written, which loses calls; and
 // after a GOAWAY nghttp2 ignores new calls, so one that promises more loses them.
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
-import { constants, type Http2Session, type Http2Stream } from 'node:http2';
+import {
+  constants,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Calls } from './calls.ts';
+import { Connection } from './connection.ts';
 
 /** grpc-js keeps its sessions to itself; Node announces every stream with its session. */
 const channel = 'http2.server.stream.created';
@@ -14,9 +21,11 @@ const lingerMs = 20;
 
 export class Sessions {
   readonly #open = new Set<Http2Session>();
+  readonly #calls: Calls;
   #leaving = false;
 
-  constructor() {
+  constructor(calls: Calls) {
+    this.#calls = calls;
     subscribe(channel, this.#streamCreated);
   }
 
@@ -31,12 +40,23 @@ export class Sessions {
   }
 
   readonly #streamCreated = (message: unknown): void => {
-    const { session } = (message as { stream: Http2Stream }).stream;
+    const { stream, headers } = message as Created;
+    const connection = Connection.of(stream);
+    // grpc-js throws on a stream that is closed when it gets it, a tick later.
+    if (connection !== undefined) {
+      queueMicrotask(() => this.#calls.begin(connection, stream, headers));
+    }
+    const { session } = stream;
     if (session === undefined || this.#open.has(session)) return;
     this.#open.add(session);
     session.once('close', () => this.#open.delete(session));
     if (this.#leaving) dismissOne(session);
   };
+}
+
+interface Created {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
 }
 
 function dismissOne(session: Http2Session): void {
