@@ -9,20 +9,24 @@ export interface Bounds {
   readonly callMs: number;
 }
 
-/** A connection more is never the one that has no call: see `openCalls` below. */
+/** With few connections: what an API server's start may bring. 9 KiB each. */
 const leastOpenCalls = 1024;
 
 /**
- * Calls open at once on one connection, by SETTINGS_MAX_CONCURRENT_STREAMS: clients
- * keep the rest back. More than an API server has, which asks one after the other.
+ * Calls open at once on one connection, by SETTINGS_MAX_CONCURRENT_STREAMS: clients keep
+ * the rest back, and lose nothing. Not fewer (RFC 9113, 6.5.2): Node counts a stream that
+ * it refused for a little longer than its client does.
  */
 export const callsPerConnection = 100;
 
+/**
+ * Refused and not gone yet: nothing is freed within a turn of the event loop, in which 512
+ * connections can begin 51,200. Beyond, one with more than its share of them is cut.
+ */
+export const refusedCalls = { ofOne: 16, ofAll: 1024 } as const;
+
 /** Of one message. kube-apiserver never sends more than a few KiB. */
 export const maxMessageBytes = 64 * 1024;
-
-/** Node's own measure of one HTTP/2 session; 100 calls of an API server take a tenth. */
-export const sessionMemoryMb = 4;
 
 /** Headers of one call. kube-apiserver sends 200 bytes; nghttp2 itself allows 64 KiB. */
 export const maxHeaderBytes = 8 * 1024;
@@ -32,7 +36,7 @@ export const maxHeaderBytes = 8 * 1024;
  * a request keep the buffers alive in which they came, with all else in them: a byte at
  * a time would keep 64 KiB a byte. So this counts what was read, not what is a request.
  */
-export const unfinishedBytes = { ofOne: 8 << 20, ofAll: 64 << 20 } as const;
+export const unfinishedBytes = { ofOne: 16 << 20, ofAll: 64 << 20 } as const;
 
 /** State lists every KEK: 0.2 MB at 1,000, kept until the client has read it. */
 export const stateWeight = 16;

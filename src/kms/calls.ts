@@ -4,16 +4,20 @@
 // themselves. A client that does not take its refusal loses its connection.
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { status } from '@grpc/grpc-js';
-import { type Bounds, maxHeaderBytes, stateWeight, unfinishedBytes } from './bounds.ts';
-import { type Connection, isInWork, type OpenCall } from './connection.ts';
+import {
+  type Bounds,
+  maxHeaderBytes,
+  refusedCalls,
+  stateWeight,
+  unfinishedBytes,
+} from './bounds.ts';
+import { type Connection, isInWork, isUnfinished, type OpenCall } from './connection.ts';
 
 export type Excess = 'open calls' | 'unfinished requests' | 'headers' | 'deadline';
 
 /** Bytes come without an event, so they are looked at while calls are open. */
 const lookEveryMs = 50;
 const goneWithinMs = 1_000;
-/** Ended here and not gone yet, as clients that do not read keep them. */
-const maxEnding = 512;
 
 export class Calls {
   readonly #bounds: Bounds;
@@ -48,7 +52,11 @@ export class Calls {
     });
     stream.once('close', () => this.#closed(call));
     this.#add(call);
-    if (headerBytes(headers) > maxHeaderBytes) this.#end(call, 'headers');
+    if (headerBytes(headers) > maxHeaderBytes) {
+      this.#exceeded('headers');
+      connection.destroy();
+      return;
+    }
     while (this.#weight > this.#bounds.openCalls) this.#end(this.#givesWay(call), 'open calls');
   }
 
@@ -68,15 +76,14 @@ export class Calls {
   #closed(call: OpenCall): void {
     const ended = this.#open.has(call);
     this.#remove(call);
-    this.#ending.delete(call);
+    // Node frees a stream at the end of the turn, so only then it counts no more.
+    if (!ended) setImmediate(() => this.#gone(call));
     const { stream, connection } = call;
     const finished = ended && call.whole && stream.headersSent;
     if (finished && stream.rstCode === constants.NGHTTP2_NO_ERROR) {
       connection.finishedMs = performance.now();
     }
-    if (this.#open.size > 0 || this.#ending.size > 0) return;
-    clearInterval(this.#timer);
-    this.#timer = undefined;
+    this.#restIfIdle();
   }
 
   /** The oldest call that waits for a client with more such calls than this one had. */
@@ -105,21 +112,23 @@ export class Calls {
     this.#boundBytes();
     for (const [call, endedMs] of this.#ending) {
       if (nowMs - endedMs < goneWithinMs) break;
-      this.#cut(call);
+      call.connection.destroy();
     }
   }
 
   #boundBytes(): void {
     const bytes = new Map<Connection, number>();
-    for (const { whole, connection } of this.#open) {
-      if (!whole && !bytes.has(connection)) bytes.set(connection, connection.unfinishedBytes);
+    for (const call of this.#open) {
+      const { connection } = call;
+      if (isUnfinished(call) && !bytes.has(connection))
+        bytes.set(connection, connection.unfinishedBytes);
     }
     let sum = [...bytes.values()].reduce((a, b) => a + b, 0);
     for (const [connection, had] of [...bytes].sort(([, a], [, b]) => b - a)) {
       let left = had;
       for (const call of connection.calls) {
         if (left <= unfinishedBytes.ofOne && sum <= unfinishedBytes.ofAll) return;
-        if (call.whole) continue;
+        if (!isUnfinished(call)) continue;
         this.#end(call, 'unfinished requests');
         sum += connection.unfinishedBytes - left;
         left = connection.unfinishedBytes;
@@ -128,19 +137,25 @@ export class Calls {
   }
 
   #end(call: OpenCall, excess: Excess): void {
+    const { connection } = call;
     this.#remove(call);
     this.#ending.set(call, performance.now());
+    connection.refused += 1;
     refuse(call.stream, excess);
     this.#exceeded(excess);
-    const [first] = this.#ending.keys();
-    if (this.#ending.size > maxEnding && first !== undefined) this.#cut(first);
+    const { ofOne, ofAll } = refusedCalls;
+    if (this.#ending.size > ofAll && connection.refused > ofOne) connection.destroy();
   }
 
-  #cut({ connection }: OpenCall): void {
-    for (const call of this.#ending.keys()) {
-      if (call.connection === connection) this.#ending.delete(call);
-    }
-    connection.destroy();
+  #gone(call: OpenCall): void {
+    if (this.#ending.delete(call)) call.connection.refused -= 1;
+    this.#restIfIdle();
+  }
+
+  #restIfIdle(): void {
+    if (this.#open.size > 0 || this.#ending.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 }
 

@@ -22,6 +22,8 @@ export class Connection {
   readonly openedMs = performance.now();
   /** In the order in which they began. */
   readonly calls = new Set<OpenCall>();
+  /** Calls that were refused and are not gone yet. */
+  refused = 0;
   finishedMs: number | undefined;
   readonly #socket: Socket;
   #session: Http2Session | undefined;
@@ -62,7 +64,7 @@ export class Connection {
   }
 
   oldestUnfinished(): OpenCall | undefined {
-    for (const call of this.calls) if (!call.whole) return call;
+    for (const call of this.calls) if (isUnfinished(call)) return call;
     return undefined;
   }
 
@@ -77,9 +79,16 @@ export class Connection {
     setTimeout(() => this.destroy(), lingerMs);
   }
 
+  /** At once, so that nothing more is taken of what was read already. */
   destroy(): void {
+    this.#session?.destroy();
     this.#socket.destroy();
   }
+}
+
+/** Its request is kept, in part. */
+export function isUnfinished(call: OpenCall): boolean {
+  return !call.whole && !call.stream.headersSent;
 }
 
 /** Whole and without an answer yet: it ends by itself. All else waits for the client. */

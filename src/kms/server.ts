@@ -7,7 +7,7 @@ import * as grpc from '@grpc/grpc-js';
 import { KleidiError } from '../errors.ts';
 import { isKeyId, keyIdHash } from '../keyring/keyid.ts';
 import type { Log } from '../log.ts';
-import { type Bounds, callsPerConnection, maxMessageBytes, sessionMemoryMb } from './bounds.ts';
+import { type Bounds, callsPerConnection, maxMessageBytes } from './bounds.ts';
 import { Calls } from './calls.ts';
 import { Connections } from './connections.ts';
 import type { StateResponse } from './contract.ts';
@@ -46,7 +46,6 @@ export class KmsServer {
       'grpc.max_receive_message_length': maxMessageBytes,
       'grpc.max_send_message_length': maxMessageBytes * 16,
       'grpc.max_concurrent_streams': callsPerConnection,
-      'grpc-node.max_session_memory': sessionMemoryMb,
       'grpc.enable_channelz': 0,
     });
     this.#injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
