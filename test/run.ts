@@ -5,7 +5,9 @@
 //   node test/run.ts [FILE...]
 
 import { spawnSync } from 'node:child_process';
-import { globSync } from 'node:fs';
+import { globSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { buildAll } from './builds.ts';
@@ -40,7 +42,8 @@ const stages: readonly Stage[] =
         { name: 'host', budgetMinutes: 8, files: globSync('test/system/*.test.ts') },
         { name: 'ansible', budgetMinutes: 10, files: globSync('test/ansible/*.test.ts') },
         { name: 'kube', budgetMinutes: 12, files: globSync('test/kube/*.test.ts') },
-        { name: 'vault', budgetMinutes: 10, files: globSync('test/vault/*.test.ts') },
+        { name: 'vault', budgetMinutes: 5, files: globSync('test/vault/*.test.ts') },
+        { name: 'after', budgetMinutes: 1, files: globSync('test/after/*.test.ts') },
       ];
 
 function say(text: string): void {
@@ -83,6 +86,7 @@ async function build(): Promise<void> {
 
 const total: Counts = { passed: 0, failed: 0, skipped: 0 };
 if (named.length === 0) {
+  process.env['KLEIDI_TEST_RAN'] = join(mkdtempSync(join(tmpdir(), 'kleidi-ran-')), 'commands');
   if (!check()) total.failed += 1;
   await build();
 }

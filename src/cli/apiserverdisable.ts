@@ -25,7 +25,7 @@ import { parse, type Verb } from './verb.ts';
 
 export const apiserverDisable: Verb = {
   choices: { distribution: ['kubeadm', 'rke2', 'k3s', 'unit'] },
-  help: `usage: kleidi apiserver disable --scan FILE | --no-scan [--distribution NAME] [--root DIR] [--json]
+  help: `usage: kleidi apiserver disable (--scan FILE | --no-scan) [OPTIONS] [--json]
 
 Puts kube-apiserver of this host back to how it was: files that nobody has changed
 since byte for byte, others without what kleidi has added. Only from phase read, and

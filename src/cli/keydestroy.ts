@@ -27,7 +27,7 @@ import { TokenCommand } from './tokencommand.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const keyDestroy: Verb = {
-  help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [--yes] [--json]
+  help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [OPTIONS] [--json]
 
 Removes a retired KEK from the ring and from the token of this host, for good.
 Refused while anything is known to need it: an object in the snapshot, or a

@@ -55,15 +55,66 @@ test('each takes the options that its help names, and no other', async () => {
   }
 });
 
-test('each option that a verb reads is in its help', () => {
-  for (const file of globSync('src/cli/*.ts')) {
-    const text = readFileSync(file, 'utf8');
-    for (const [, list = ''] of text.matchAll(/\bparse\((?:args|rest), \{([^}]*)\}/g)) {
-      for (const [, name = ''] of list.matchAll(/'?([a-z-]+)'?: '(?:text|flag|texts)'/g)) {
-        assert.match(text, new RegExp(`--${name}\\b`), `${file} --${name}`);
-      }
+/** What each file gives to parse(), over as many lines as it likes. */
+const parseCall = /\bparse\(\s*(?:args|rest),\s*(?:\{([^}]*)\}|(\w+))/g;
+const declared = /'?([a-z-]+)'?: '(?:text|flag|texts)'/g;
+/** Every verb has these. */
+const general = ['json', 'config', 'help'];
+
+function namesIn(text: string, pattern: RegExp): string[] {
+  return [...text.matchAll(pattern)].map(([, name = '']) => name);
+}
+
+/** Options that several verbs share are spread into the list by their name. */
+function optionsRead(text: string): string[] {
+  // A name alone is a list that is shared as a whole.
+  const lists = [...text.matchAll(parseCall)].map(([, list, name]) => list ?? `...${name}`);
+  const shared = lists
+    .flatMap((list) => namesIn(list, /\.\.\.(\w+)/g))
+    .flatMap((name) => {
+      const [definition = ''] = sources.flatMap((source) => namesIn(source, sharedList(name)));
+      assert.notEqual(definition, '', name);
+      return namesIn(definition, declared);
+    });
+  return [...shared, ...lists.flatMap((list) => namesIn(list, declared))];
+}
+
+const sharedList = (name: string): RegExp => new RegExp(`const ${name} = \\{([^}]*)\\}`, 'g');
+const sources = globSync('src/cli/*.ts').map((file) => readFileSync(file, 'utf8'));
+
+/** As it is printed: parts of it may be shared. */
+async function helpOf(source: string): Promise<string> {
+  const [, words = ''] = /help: `usage: kleidi ((?:[a-z-]+ ?){1,2})/.exec(source) ?? [];
+  const names = commands.map(({ command }) => command);
+  const name = names.find((each) => each === words.trim()) ?? words.split(' ')[0] ?? '';
+  return (await kleidi([...name.split(' '), '--help'])).stdout;
+}
+
+test('usage line, help and what a verb reads name the same options', async () => {
+  const verbs = sources.filter((text) => /help: `usage:/.test(text) && /\bparse\(/.test(text));
+  assert.ok(verbs.length >= 28, `${verbs.length} verbs`);
+  const faults: string[] = [];
+  const check = (isRight: boolean, fault: string): void => {
+    if (!isRight) faults.push(fault);
+  };
+  for (const text of verbs) {
+    const help = await helpOf(text);
+    const [usage = ''] = help.split('\n\n');
+    const read = optionsRead(text);
+    assert.ok([...text.matchAll(parseCall)].length > 0, usage);
+    const described = new Set(namesIn(help, /--([a-z][a-z-]*)/g));
+    const inUsage = new Set(namesIn(usage, /--([a-z][a-z-]*)/g));
+    for (const name of read) {
+      check(described.has(name), `--${name} is not in the help: ${usage}`);
+      // [OPTIONS] stands for those that have a line of their own.
+      const isListed = usage.includes('[OPTIONS]') && new RegExp(`^ +--${name}\\b`, 'm').test(help);
+      check(inUsage.has(name) || isListed, `--${name} is not in the usage line: ${usage}`);
+    }
+    for (const name of inUsage) {
+      check([...read, ...general].includes(name), `--${name} is not read: ${usage}`);
     }
   }
+  assert.deepEqual(faults, []);
 });
 
 test('an unknown verb or action is exit 2 and names what was meant', async () => {

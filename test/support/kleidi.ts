@@ -3,6 +3,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { recordRun } from './ran.ts';
 
 export const program = fileURLToPath(new URL('../../dist/kleidi.js', import.meta.url));
 
@@ -36,5 +37,6 @@ export async function kleidi(args: readonly string[], options: RunOptions = {}):
   });
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   const [exitCode, signal] = await ended;
+  recordRun(args, exitCode);
   return { exitCode, signal, stdout, stderr };
 }

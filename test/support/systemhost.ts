@@ -16,6 +16,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { recordShell } from './ran.ts';
 
 export type Suite = 'bookworm' | 'trixie';
 
@@ -165,6 +166,7 @@ export class SystemHost {
         env: cleanEnvironment,
       },
     );
+    recordShell(command, status);
     return { exitCode: status, stdout: stdout.toString(), stderr: stderr.toString() };
   }
 
