@@ -29,6 +29,7 @@ export interface Config {
     readonly queue: number;
     readonly connections: number;
     readonly callTimeoutMs: number;
+    readonly openTimeoutMs: number;
   };
 }
 

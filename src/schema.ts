@@ -165,6 +165,11 @@ export const schema = {
       2_500,
       wholeNumber(100, 60_000),
     ),
+    openTimeoutMs: field(
+      'Longest wait for the token to open, and again for its keys; both together stay below TimeoutStartSec=45s of the unit.',
+      15_000,
+      wholeNumber(100, 20_000),
+    ),
   },
 };
 

@@ -2,7 +2,8 @@
 // and with each the one object that came with it. Answers whether, never what.
 import { KleidiError } from '../errors.ts';
 import { additionalData, open } from '../kms/envelope.ts';
-import { Pkcs11Provider, type Pkcs11Settings } from '../providers/pkcs11/pkcs11.ts';
+import { Pkcs11Provider } from '../providers/pkcs11/pkcs11.ts';
+import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import type { Provider } from '../providers/provider.ts';
 import { opens } from '../snapshot/kubeobject.ts';
 
@@ -28,9 +29,7 @@ export async function openSeeds(
   lines: AsyncIterable<Record<string, unknown>>,
   answer: (value: SeedAnswer) => void,
 ): Promise<void> {
-  const ignored = (): void => undefined;
-  const hooks = { onStage: ignored, onBroken: ignored };
-  const provider = await Pkcs11Provider.open(settings, pin, hooks);
+  const provider = await Pkcs11Provider.openHere(settings, pin);
   try {
     await provider.load(fps);
     for await (const line of lines) answer(await openOne(provider, line as unknown as SealedSeed));

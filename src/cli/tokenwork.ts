@@ -8,7 +8,7 @@ import { Pkcs11KekCreator } from '../providers/pkcs11/creation.ts';
 import { Pkcs11TokenInitializer } from '../providers/pkcs11/initialization.ts';
 import { Pkcs11Module } from '../providers/pkcs11/module.ts';
 import { RefusedPin } from '../providers/pkcs11/pin.ts';
-import type { Pkcs11Settings } from '../providers/pkcs11/pkcs11.ts';
+import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { Token } from '../providers/pkcs11/token.ts';
 import { Pkcs11KekTransfer } from '../providers/pkcs11/transfer.ts';
 import type { Fingerprint } from '../providers/provider.ts';

@@ -1,7 +1,8 @@
 // kleidi verify-token: the daemon's verifier child. Not for people: one job as
 // a JSON line on standard input, one answer on standard output. Never writes.
 import { failureLine } from '../providers/pkcs11/child.ts';
-import { Pkcs11Provider, type Pkcs11Settings } from '../providers/pkcs11/pkcs11.ts';
+import { Pkcs11Provider } from '../providers/pkcs11/pkcs11.ts';
+import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { print } from './terminal.ts';
 import { readJob } from './tokenjob.ts';
 import type { Verb } from './verb.ts';
@@ -19,11 +20,7 @@ export const verifyToken: Verb = {
   async run() {
     try {
       const { settings, pin, fps } = (await readJob().next()).value as unknown as Job;
-      const ignored = (): void => undefined;
-      const provider = await Pkcs11Provider.open(settings, pin, {
-        onStage: ignored,
-        onBroken: ignored,
-      });
+      const provider = await Pkcs11Provider.openHere(settings, pin);
       const verified = await provider.load(fps);
       await provider.selfTest();
       print(JSON.stringify({ verified: [...verified] }));

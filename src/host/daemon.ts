@@ -46,7 +46,9 @@ export async function runDaemon(
   const watch = watchRing(config.ring, () => keeper.ringChanged());
   try {
     await keeper.start();
-    return await serveUntil(stop.promise, { config, live, log, notify, where });
+    const reason = await serveUntil(stop.promise, { config, live, log, notify, where });
+    await keeper.endIfStuck();
+    return reason;
   } finally {
     watch.close();
     keeper.stop();

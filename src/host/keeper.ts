@@ -67,6 +67,11 @@ export class Keeper {
     for (const timer of this.#timers) clearInterval(timer);
   }
 
+  /** Ends the process where a call is stuck in the module: process.exit would wait for it. */
+  async endIfStuck(): Promise<void> {
+    if (!(await this.#opening.isQuiet())) killItself();
+  }
+
   /** One job at a time. A job never rejects: how it ended is in `Live`. */
   #enqueue(job: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(async () => {

@@ -5,6 +5,7 @@ import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { openProvider, openVault } from '../providers/open.ts';
+import { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
 import { readSecret } from './credentials.ts';
 import type { StartMarks } from './startmarks.ts';
@@ -14,6 +15,7 @@ export class Opening {
   readonly #config: Config;
   readonly #env: NodeJS.ProcessEnv;
   readonly #marks: StartMarks;
+  readonly #threads = new ModuleThreads();
   #pin = '';
   #hasAnswered = false;
 
@@ -41,14 +43,26 @@ export class Opening {
   async #openToken(ring: Ring, onBroken: (error: KleidiError) => void): Promise<Provider> {
     this.#pin = await readSecret(this.#config.pkcs11.pin, this.#env);
     if (this.#marks.tooMany) await this.#askChildFirst(ring);
-    const onStage = (stage: string): void => this.#marks.enter(stage);
+    const hooks = {
+      onStage: (stage: string): void => this.#marks.enter(stage),
+      onBroken: (error: KleidiError): void => {
+        onBroken(error);
+        // Still here: what has failed in a stage of the start has not ended the process.
+        this.#marks.enter('ready');
+      },
+    };
     try {
-      return await openProvider(this.#config, this.#pin, { onStage, onBroken });
+      return await openProvider(this.#config, this.#pin, hooks, this.#threads);
     } catch (error) {
       // It has failed and not died: this start is no crash.
       this.#marks.enter('ready');
       throw error;
     }
+  }
+
+  /** Whether no call is out in the module, or all come back soon: process.exit would wait. */
+  isQuiet(): Promise<boolean> {
+    return this.#threads.quiet(this.#config.limits.callTimeoutMs);
   }
 
   /** What a new process sees, with the PIN of the last opening. */

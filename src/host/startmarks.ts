@@ -24,6 +24,7 @@ export class StartMarks {
   readonly #file: string;
   readonly #nowMs: () => number;
   #marks: Marks;
+  #isDying = false;
   /** Where the last start died, if it did. */
   readonly diedIn: string | undefined;
 
@@ -50,16 +51,17 @@ export class StartMarks {
 
   /** Names the step before it is taken; `ready` ends the dangerous part. */
   enter(stage: string): void {
+    if (this.#isDying) return;
     const isReady = stage === 'ready';
     const failedStarts = isReady ? 0 : this.#marks.failedStarts;
     this.#marks = { ...this.#marks, failedStarts, stage: isReady ? null : stage };
     this.#write();
   }
 
-  /** Counts a death that is about to come. */
+  /** Counts a death that is about to come. In a stage of the start, it is a failed start too. */
   die(): void {
-    const { failedStarts, deathsMs } = this.#marks;
-    this.#marks = { stage: null, failedStarts, deathsMs: [...deathsMs, this.#nowMs()] };
+    this.#isDying = true;
+    this.#marks = { ...this.#marks, deathsMs: [...this.#marks.deathsMs, this.#nowMs()] };
     this.#write();
   }
 

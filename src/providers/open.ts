@@ -2,14 +2,17 @@
 // loaded only here, and only by what needs them.
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import type { Pkcs11Hooks, Pkcs11Settings } from './pkcs11/pkcs11.ts';
+import type { Pkcs11Hooks } from './pkcs11/pkcs11.ts';
+import type { Pkcs11Settings } from './pkcs11/settings.ts';
+import type { ModuleThreads } from './pkcs11/thread.ts';
 import type { Provider } from './provider.ts';
 import type { VaultProvider } from './vault/vault.ts';
 
 export function pkcs11Settings(config: Config): Pkcs11Settings {
   const { module, token, softhsmConf } = config.pkcs11;
   const { runtimeDir } = config;
-  return { module, token, softhsmConf, runtimeDir, callTimeoutMs: config.limits.callTimeoutMs };
+  const { callTimeoutMs, openTimeoutMs } = config.limits;
+  return { module, token, softhsmConf, runtimeDir, callTimeoutMs, openTimeoutMs };
 }
 
 /** @throws KleidiError module-*, token-*, pin-refused */
@@ -17,9 +20,10 @@ export async function openProvider(
   config: Config,
   pin: string,
   hooks: Pkcs11Hooks,
+  threads: ModuleThreads,
 ): Promise<Provider> {
   const { Pkcs11Provider } = await import('./pkcs11/pkcs11.ts');
-  return Pkcs11Provider.open(pkcs11Settings(config), pin, hooks);
+  return Pkcs11Provider.open(pkcs11Settings(config), pin, hooks, threads);
 }
 
 /**

@@ -46,6 +46,7 @@ const settings = (host: TestHost) => ({
   softhsmConf: host.softhsmConf,
   runtimeDir: join(host.folder, 'run'),
   callTimeoutMs: 2_500,
+  openTimeoutMs: 10_000,
 });
 
 /** Straight in the token: the ceremony makes an RSA key for each. */
@@ -79,9 +80,7 @@ async function makeKeks(host: TestHost, count: number): Promise<string[]> {
 
 /** One seed under each of some KEKs, spread over all of them. */
 async function sealUnder(host: TestHost, ring: Ring): Promise<Sealed[]> {
-  const ignored = (): void => undefined;
-  const hooks = { onStage: ignored, onBroken: ignored };
-  const provider = await Pkcs11Provider.open(settings(host), host.pin, hooks);
+  const provider = await Pkcs11Provider.openHere(settings(host), host.pin);
   const step = Math.ceil(ring.keks.length / 50);
   const fps = ring.keks.map((kek) => kek.fp).filter((_, i) => i % step === 0);
   await provider.load(fps);

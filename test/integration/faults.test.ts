@@ -129,7 +129,7 @@ test('a module that kills the process at login is left out after three deaths', 
   await daemon.stop();
 });
 
-test('a slow module is called on the thread pool, and a call that hangs meets its deadline', async () => {
+test('a slow module is called in threads, and a call that hangs meets its deadline', async () => {
   faults.plan('C_Encrypt delay 2', 'C_Decrypt delay 2');
   rmSync(host.socket, { force: true });
   for (const mark of readdirSync(join(host.folder, 'run'))) rmSync(join(host.folder, 'run', mark));

@@ -1,15 +1,9 @@
 // Where calls to the module run: fast ones in the thread of the event loop, slow
-// ones on the thread pool, with a deadline, and never a module unloaded under one.
+// ones in threads, with a deadline, and never a module unloaded under one.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { afterEach, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KleidiError } from '../../src/errors.ts';
-import { PooledLane } from '../../src/providers/pkcs11/lane.ts';
-import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
-import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
-import { Token } from '../../src/providers/pkcs11/token.ts';
 import { FaultModule, type OpenedProvider, openProvider } from '../support/faultmodule.ts';
 import { TestHost } from '../support/host.ts';
 import { missingTool } from '../support/skip.ts';
@@ -31,7 +25,7 @@ describe('the lane that calls take', { skip }, async () => {
     faults.plan(...slow);
     const opened = await openProvider(host, faults, { callTimeoutMs });
     const { provider, fp } = opened;
-    assert.equal(provider.mode, 'pooled');
+    assert.equal(provider.mode, 'threads');
     await work(opened, () => provider.wrap(fp, secret, aad));
     await provider.close();
   }
@@ -39,11 +33,11 @@ describe('the lane that calls take', { skip }, async () => {
   test('a fast module is called in this thread, also where its first calls are slow', async () => {
     faults.plan('C_Encrypt delay 30 times 2', 'C_Encrypt delay 3 after 2 times 4');
     const { provider } = await openProvider(host, faults);
-    assert.equal(provider.mode, 'synchronous');
+    assert.equal(provider.mode, 'in-thread');
     await provider.close();
   });
 
-  test('a slow module is called on the thread pool, several calls at a time', async () => {
+  test('a slow module is called in threads, several calls at a time', async () => {
     await withSlowModule(2_000, async ({ provider, fp, broken }, seal) => {
       const bodies = await Promise.all(Array.from({ length: 50 }, seal));
       const opened = bodies.map((body) => provider.unwrap(fp, body, aad));
@@ -137,87 +131,6 @@ describe('the lane that calls take', { skip }, async () => {
       // It comes back into code that is still there.
       await sleep(700);
       assert.equal(faults.calls('C_Encrypt'), 1);
-    });
-  });
-});
-
-describe('the pooled lane', { skip }, async () => {
-  const faults = new FaultModule();
-  const host = await TestHost.provisioned();
-  afterEach(() => faults.plan());
-
-  async function withLane(
-    timeoutMs: number,
-    work: (lane: PooledLane, stuck: readonly KleidiError[]) => Promise<void>,
-  ): Promise<void> {
-    Object.assign(process.env, faults.env);
-    const module = Pkcs11Module.open(faults.path, host.softhsmConf);
-    const token = await Token.open(module, {
-      label: 'kleidi',
-      pin: host.pin,
-      refusedPin: new RefusedPin(join(host.folder, 'run')),
-      writable: false,
-    });
-    const stuck: KleidiError[] = [];
-    await work(new PooledLane(token, timeoutMs, (error) => stuck.push(error)), stuck);
-    module.close();
-  }
-
-  const failAfter = (ms: number) => async (): Promise<void> => {
-    await sleep(ms);
-    throw new Error('CKR_OPERATION_NOT_INITIALIZED:145');
-  };
-
-  test('those who wait are served though those before them got no session', async () => {
-    await withLane(2_000, async (lane) => {
-      const first = Promise.allSettled([1, 2, 3].map(() => lane.run(failAfter(20))));
-      await sleep(5);
-      faults.plan('C_OpenSession fail 0x30 times 3');
-      const waiting = Array.from({ length: 6 }, () => lane.run(async () => 'served'));
-      const [, ends] = await Promise.all([first, Promise.allSettled(waiting)]);
-      assert.deepEqual(
-        ends.map(({ status }) => status),
-        [...Array(3).fill('rejected'), ...Array(3).fill('fulfilled')],
-      );
-    });
-  });
-
-  test('the deadline includes the wait for a session, and who gave up waiting is passed over', async () => {
-    await withLane(400, async (lane, stuck) => {
-      const late = { code: 'deadline' };
-      const holding = [1, 2, 3].map(() =>
-        assert.rejects(
-          lane.run(() => sleep(600)),
-          late,
-        ),
-      );
-      await sleep(50);
-      const startMs = performance.now();
-      const waiting = lane.run(async () => assert.fail('it was given up'));
-      await assert.rejects(waiting, late);
-      assert.ok(performance.now() - startMs < 500);
-      await Promise.all(holding);
-      await sleep(200);
-      assert.equal(await lane.run(async () => 'served'), 'served');
-      assert.deepEqual(stuck, []);
-    });
-  });
-
-  test('at most three calls are out at a time, each in a session of its own', async () => {
-    await withLane(2_000, async (lane) => {
-      const out = new Set<string>();
-      let most = 0;
-      const call = async (session: Buffer): Promise<void> => {
-        const name = session.toString('hex');
-        assert.ok(!out.has(name), 'a session is lent once at a time');
-        out.add(name);
-        most = Math.max(most, out.size);
-        await sleep(5);
-        out.delete(name);
-      };
-      await Promise.all(Array.from({ length: 20 }, () => lane.run(call)));
-      assert.equal(most, 3);
-      assert.equal(await lane.close(), true);
     });
   });
 });

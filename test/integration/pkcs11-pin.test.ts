@@ -41,6 +41,7 @@ describe('a PIN that the token refuses', { skip: missingTool('cc') }, async () =
       softhsmConf: host.softhsmConf,
       runtimeDir,
       callTimeoutMs: 2_000,
+      openTimeoutMs: 10_000,
     };
     const input = `${JSON.stringify({ settings, pin: host.pin, fps: [] })}\n`;
     const { stdout } = await kleidi(['verify-token'], { input, env: faults.env });

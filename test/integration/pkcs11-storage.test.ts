@@ -42,6 +42,7 @@ async function verified(fps: readonly string[], ...before: string[]): Promise<un
     softhsmConf: host.softhsmConf,
     runtimeDir: join(host.folder, 'run'),
     callTimeoutMs: 2_000,
+    openTimeoutMs: 10_000,
   };
   child.stdin.end(`${JSON.stringify({ settings, pin: host.pin, fps })}\n`);
   const answer = JSON.parse(await text(child.stdout)) as { verified?: unknown };

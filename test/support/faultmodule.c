@@ -17,7 +17,7 @@
  *
  * KLEIDI_FAULT_REAL  the real module
  * KLEIDI_FAULT_PLAN  the plan; may be missing
- * KLEIDI_FAULT_TRACE gets a line per wrapped call: pid, function, then names
+ * KLEIDI_FAULT_TRACE gets a line per wrapped call: pid/thread, function, then names
  *                    with values, the return value last. Never a PIN or a key. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -47,7 +47,7 @@ static void trace(const char *name, const char *details) {
   const char *path = getenv("KLEIDI_FAULT_TRACE");
   int fd = path ? open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666) : -1;
   if (fd < 0) return;
-  dprintf(fd, "%d %s %s\n", (int)getpid(), name, details);
+  dprintf(fd, "%d/%d %s %s\n", (int)getpid(), (int)gettid(), name, details);
   close(fd);
 }
 

@@ -7,7 +7,9 @@ import { fileURLToPath } from 'node:url';
 import type { KleidiError } from '../../src/errors.ts';
 import { writeKekOf } from '../../src/keyring/ring.ts';
 import { firstModule } from '../../src/modules.ts';
-import { Pkcs11Provider, type Pkcs11Settings } from '../../src/providers/pkcs11/pkcs11.ts';
+import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
+import type { Pkcs11Settings } from '../../src/providers/pkcs11/settings.ts';
+import { ModuleThreads } from '../../src/providers/pkcs11/thread.ts';
 import { temporaryFolder } from './folder.ts';
 import type { TestHost } from './host.ts';
 
@@ -19,6 +21,8 @@ const includes = fileURLToPath(
 /** One wrapped call, as the module has traced it. */
 export interface Call {
   readonly pid: number;
+  /** Whether the call was made in the thread of the event loop. */
+  readonly isMainThread: boolean;
   readonly name: string;
   /** What else the line says: `rv`, `bytes`, `tagBits`, `iv`. */
   readonly details: ReadonlyMap<string, string>;
@@ -58,9 +62,11 @@ export class FaultModule {
 
   /** The calls of this function so far, in all processes. */
   called(name: string): Call[] {
-    return this.trace()
-      .map(parseCall)
-      .filter((call) => call.name === name);
+    return this.allCalls().filter((call) => call.name === name);
+  }
+
+  allCalls(): Call[] {
+    return this.trace().map(parseCall);
   }
 
   trace(): string[] {
@@ -73,10 +79,11 @@ export class FaultModule {
 }
 
 function parseCall(line: string): Call {
-  const [pid, name = '', ...rest] = line.split(' ');
+  const [ids = '', name = '', ...rest] = line.split(' ');
+  const [pid, thread] = ids.split('/').map(Number);
   const details = new Map<string, string>();
   for (let i = 0; i + 1 < rest.length; i += 2) details.set(rest[i] ?? '', rest[i + 1] ?? '');
-  return { pid: Number(pid), name, details };
+  return { pid: pid ?? 0, isMainThread: thread === pid, name, details };
 }
 
 export interface OpenedProvider {
@@ -105,14 +112,16 @@ export async function openProvider(
     softhsmConf: host.softhsmConf,
     runtimeDir: join(host.folder, 'run'),
     callTimeoutMs: 2_000,
+    openTimeoutMs: 10_000,
     ...changes,
   };
   const broken: KleidiError[] = [];
   const stages: string[] = [];
-  const provider = await Pkcs11Provider.open(settings, host.pin, {
-    onStage: (stage) => stages.push(stage),
-    onBroken: (error) => broken.push(error),
-  });
+  const hooks = {
+    onStage: (stage: string): void => void stages.push(stage),
+    onBroken: (error: KleidiError): void => void broken.push(error),
+  };
+  const provider = await Pkcs11Provider.open(settings, host.pin, hooks, new ModuleThreads());
   const { keks } = host.ring;
   const loaded = await provider.load(keks.map((kek) => kek.fp));
   return { provider, fp: writeKekOf(host.ring)?.fp ?? '', loaded, broken, stages };

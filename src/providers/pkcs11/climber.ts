@@ -3,13 +3,11 @@
 import { randomBytes } from 'node:crypto';
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint } from '../provider.ts';
+import type { TokenCalls } from './calls.ts';
 import { ckrOf, ckrText } from './ckr.ts';
-import * as gcm from './gcm.ts';
-import { findWanted, type HeldKeks } from './held.ts';
+import type { HeldKeks } from './held.ts';
 import { type Operation, type Recovery, recoveryFor } from './ladder.ts';
-import type { Lane } from './lane.ts';
 import type { Handle } from './module.ts';
-import type { Token } from './token.ts';
 
 interface Failure {
   readonly kind: Recovery['kind'];
@@ -22,17 +20,29 @@ interface Failure {
 const selfTestAad = Buffer.from('kleidi/v1 self-test');
 
 export class Climber {
-  readonly #token: Token;
+  readonly #label: string;
   readonly #onBroken: (error: KleidiError) => void;
   #keks: HeldKeks = new Map();
   /** Why nothing is done any more. */
   #over: KleidiError | undefined;
-  lane: Lane;
+  #calls: TokenCalls | undefined;
+  /** Searches in their order, and so logins too: a token may count wrong PINs. */
+  #search: Promise<unknown> = Promise.resolve();
 
-  constructor(token: Token, lane: Lane, onBroken: (error: KleidiError) => void) {
-    this.#token = token;
+  /** @param label of the token */
+  constructor(label: string, onBroken: (error: KleidiError) => void) {
+    this.#label = label;
     this.#onBroken = onBroken;
-    this.lane = lane;
+  }
+
+  /** Where calls go from now on; those under way end where they began. */
+  set calls(calls: TokenCalls) {
+    this.#calls = calls;
+  }
+
+  get calls(): TokenCalls {
+    if (this.#calls !== undefined) return this.#calls;
+    throw new KleidiError('starting', 'the token is not open yet');
   }
 
   get keks(): HeldKeks {
@@ -40,25 +50,25 @@ export class Climber {
   }
 
   /** Throws what pkcs11js threw, or KleidiError from the login. */
-  async find(wanted: ReadonlySet<Fingerprint>): Promise<void> {
-    await this.#token.revive();
-    this.#keks = findWanted(this.#token, wanted, this.#keks);
+  find(wanted: ReadonlySet<Fingerprint>): Promise<void> {
+    return this.#afterSearches(async () => {
+      this.#keks = await this.calls.find(wanted, this.#keks);
+    });
   }
 
   /** One operation, and one more try after each rung of the ladder: no rung twice. */
   async climb<T>(
     operation: Operation,
     fp: Fingerprint,
-    run: (call: gcm.GcmCall) => Promise<T>,
+    run: (calls: TokenCalls, key: Handle) => Promise<T>,
   ): Promise<T> {
     const climbed = new Set<Recovery['kind']>();
     for (;;) {
       this.requireWhole();
       const keks = this.#keks;
       const key = this.#requireHeld(fp);
-      const { api } = this.#token.module;
       try {
-        return await this.lane.run((session, mode) => run({ api, mode, session, key }));
+        return await run(this.calls, key);
       } catch (error) {
         if (error instanceof KleidiError) throw error;
         this.requireWhole();
@@ -73,11 +83,11 @@ export class Climber {
   /** Seals and opens a random value. */
   async knownAnswer(fp: Fingerprint): Promise<void> {
     const secret = randomBytes(32);
-    const body = await this.climb('self-test', fp, (call) =>
-      gcm.encrypt(call, secret, selfTestAad),
+    const body = await this.climb('self-test', fp, (calls, key) =>
+      calls.seal(key, secret, selfTestAad),
     );
-    const opened = await this.climb('self-test', fp, (call) =>
-      gcm.decrypt(call, body, selfTestAad),
+    const opened = await this.climb('self-test', fp, (calls, key) =>
+      calls.unseal(key, body, selfTestAad),
     );
     if (opened.equals(secret)) return;
     throw this.break(new KleidiError('module-failed', 'the token opens its own seal wrongly'));
@@ -108,9 +118,7 @@ export class Climber {
         return;
       case 'find-again':
       case 'login':
-        // Another call may have found them again meanwhile.
-        if (this.#keks === keks) await this.#findAgain();
-        return;
+        return this.#findAgain(keks);
       case 'ask-self-test':
         return this.knownAnswer(fp);
       case 'unfit':
@@ -134,10 +142,14 @@ export class Climber {
   }
 
   /** A token that vanished for a moment shows no key until a new process opens it. */
-  async #findAgain(): Promise<void> {
-    const wanted = new Set(this.#keks.keys());
+  async #findAgain(keks: HeldKeks): Promise<void> {
+    const wanted = new Set(keks.keys());
     try {
-      await this.find(wanted);
+      await this.#afterSearches(async () => {
+        this.requireWhole();
+        // Another call may have found them again meanwhile.
+        if (this.#keks === keks) this.#keks = await this.calls.find(wanted, keks);
+      });
     } catch (error) {
       throw this.break(toKleidiError(error, 'the token cannot be opened again'));
     }
@@ -146,10 +158,16 @@ export class Climber {
     throw this.break(new KleidiError('kek-missing', `KEK ${lost} has vanished from the token`));
   }
 
+  #afterSearches(search: () => Promise<void>): Promise<void> {
+    const mine = this.#search.then(search);
+    this.#search = mine.catch(() => undefined);
+    return mine;
+  }
+
   #requireHeld(fp: Fingerprint): Handle {
     const key = this.#keks.get(fp);
     if (key !== undefined) return key;
-    throw new KleidiError('kek-missing', `KEK ${fp} is not in token ${this.#token.label}`, {
+    throw new KleidiError('kek-missing', `KEK ${fp} is not in token ${this.#label}`, {
       hint: 'kleidi key list shows what the token holds',
     });
   }

@@ -4,7 +4,6 @@
 import pkcs11js from 'pkcs11js';
 import { fingerprintText } from '../mactexts.ts';
 import type { Fingerprint } from '../provider.ts';
-import type { GcmCall } from './gcm.ts';
 import type { Handle } from './module.ts';
 
 const text = Buffer.from(fingerprintText, 'ascii');
@@ -24,12 +23,4 @@ export function cmacOf(
 ): string {
   api.C_SignInit(session, { mechanism: pkcs11js.CKM_AES_CMAC }, key);
   return api.C_Sign(session, message, Buffer.alloc(macBytes)).toString('hex');
-}
-
-/** The fingerprint for a daemon at work: a slow module does not stop the event loop. */
-export async function fingerprintBy(call: GcmCall): Promise<Fingerprint> {
-  const { api, mode, session, key } = call;
-  if (mode === 'synchronous') return fingerprintOf(api, session, key);
-  api.C_SignInit(session, { mechanism: pkcs11js.CKM_AES_CMAC }, key);
-  return (await api.C_SignAsync(session, text, Buffer.alloc(macBytes))).toString('hex');
 }

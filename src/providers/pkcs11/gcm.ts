@@ -9,12 +9,8 @@ import type { Handle } from './module.ts';
 export const nonceBytes = 12;
 export const tagBytes = 16;
 
-/** How calls reach the module: in this thread, or on libuv's thread pool. */
-export type CallMode = 'synchronous' | 'pooled';
-
 export interface GcmCall {
   readonly api: pkcs11js.PKCS11;
-  readonly mode: CallMode;
   readonly session: Handle;
   readonly key: Handle;
 }
@@ -34,20 +30,15 @@ function mechanism(iv: Buffer, aad: Buffer): pkcs11js.Mechanism {
   return { mechanism: pkcs11js.CKM_AES_GCM, parameter };
 }
 
-/** Rejects with what pkcs11js threw; the caller drops the session then. */
-export async function encrypt(call: GcmCall, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
+/** Throws what pkcs11js threw; the caller drops the session then. */
+export function encrypt(call: GcmCall, plaintext: Buffer, aad: Buffer): Buffer {
   requireNonEmpty(plaintext, aad);
   // Random nonces: at most 2^32 per KEK over all hosts (SP 800-38D, 8.3).
   const body = Buffer.allocUnsafe(nonceBytes + plaintext.length + tagBytes);
   const iv = randomFillSync(Buffer.allocUnsafeSlow(nonceBytes));
   call.api.C_EncryptInit(call.session, mechanism(iv, aad), call.key);
   const room = body.subarray(nonceBytes);
-  // pkcs11js does not keep the input alive while a pooled call runs: that it is
-  // looked at after the await does.
-  const sealed =
-    call.mode === 'synchronous'
-      ? call.api.C_Encrypt(call.session, plaintext, room)
-      : await call.api.C_EncryptAsync(call.session, plaintext, room);
+  const sealed = call.api.C_Encrypt(call.session, plaintext, room);
   const due = plaintext.length + tagBytes;
   if (sealed.length !== due) throw badLength('C_Encrypt', sealed.length, due);
   // Read after the call: a module that makes its own nonce writes it here.
@@ -56,18 +47,15 @@ export async function encrypt(call: GcmCall, plaintext: Buffer, aad: Buffer): Pr
   return body;
 }
 
-export async function decrypt(call: GcmCall, body: Buffer, aad: Buffer): Promise<Buffer> {
+/** As above. */
+export function decrypt(call: GcmCall, body: Buffer, aad: Buffer): Buffer {
   if (body.length <= nonceBytes + tagBytes) throw tooShort(body.length);
   requireNonEmpty(aad);
   const iv = Buffer.from(body.subarray(0, nonceBytes));
   const sealed = body.subarray(nonceBytes);
   call.api.C_DecryptInit(call.session, mechanism(iv, aad), call.key);
   const room = Buffer.alloc(sealed.length);
-  const opened =
-    call.mode === 'synchronous'
-      ? call.api.C_Decrypt(call.session, sealed, room)
-      : await call.api.C_DecryptAsync(call.session, sealed, room);
-  // As above: the sealed bytes must outlive the call.
+  const opened = call.api.C_Decrypt(call.session, sealed, room);
   const due = sealed.length - tagBytes;
   if (opened.length !== due) throw badLength('C_Decrypt', opened.length, due);
   return opened;

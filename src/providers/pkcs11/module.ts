@@ -1,5 +1,6 @@
-// A loaded and initialised PKCS#11 module: the owner of pkcs11js. One per
-// process, because a module keeps its state per process.
+// A loaded and initialised PKCS#11 module: the owner of pkcs11js. A module keeps
+// its state per process: each thread loads it for itself, the first initialises it,
+// and slots, sessions, keys and the login are the same in all of them.
 import { existsSync } from 'node:fs';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
@@ -54,6 +55,11 @@ export class Pkcs11Module {
     } catch {
       // A module that cannot be finalised is unloaded all the same.
     }
+    this.api.close();
+  }
+
+  /** Other threads go on with the module, which stays loaded for them. */
+  leave(): void {
     this.api.close();
   }
 }

@@ -25,6 +25,11 @@ export class RefusedPin {
    */
   async requireUntried(pin: string): Promise<void> {
     await this.#requireMemory();
+    await this.requireNotRefused(pin);
+  }
+
+  /** Before a login that is made again. @throws KleidiError pin-refused */
+  async requireNotRefused(pin: string): Promise<void> {
     if (!(await this.isRefused(pin))) return;
     throw new KleidiError(
       'pin-refused',

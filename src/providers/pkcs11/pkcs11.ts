@@ -3,22 +3,15 @@
 // and refuses from then on.
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint, Provider } from '../provider.ts';
+import type { CallMode } from './calls.ts';
 import { Climber, toKleidiError } from './climber.ts';
-import { fingerprintBy } from './fingerprint.ts';
-import * as gcm from './gcm.ts';
-import { PooledLane, SynchronousLane } from './lane.ts';
+import { LocalToken } from './local.ts';
 import { Pkcs11Module } from './module.ts';
 import { RefusedPin } from './pin.ts';
-import { isFast } from './speed.ts';
-import { Token } from './token.ts';
-
-export interface Pkcs11Settings {
-  readonly module: string;
-  readonly token: string;
-  readonly softhsmConf: string;
-  readonly runtimeDir: string;
-  readonly callTimeoutMs: number;
-}
+import { PooledToken, type PoolParts } from './pool.ts';
+import type { Pkcs11Settings } from './settings.ts';
+import { ModuleThreads } from './thread.ts';
+import { type Place, Token, type TokenAccess } from './token.ts';
 
 export interface Pkcs11Hooks {
   /** The step of opening that comes next: a crash in it can be told afterwards. */
@@ -30,35 +23,55 @@ export interface Pkcs11Hooks {
 export class Pkcs11Provider implements Provider {
   readonly kind = 'pkcs11';
   readonly alg = 0x01;
+  readonly #settings: Pkcs11Settings;
+  readonly #pin: string;
   readonly #hooks: Pkcs11Hooks;
-  readonly #token: Token;
+  readonly #threads: ModuleThreads;
   readonly #climber: Climber;
-  #measured = false;
+  #isPlaced = false;
   /** What self-tests use: the KEK that was sealed with last, as a rule the write KEK. */
   #probe: Fingerprint | undefined;
 
-  private constructor(timeoutMs: number, hooks: Pkcs11Hooks, token: Token) {
+  private constructor(
+    settings: Pkcs11Settings,
+    pin: string,
+    hooks: Pkcs11Hooks,
+    threads: ModuleThreads,
+  ) {
+    this.#threads = threads;
+    this.#settings = settings;
+    this.#pin = pin;
     this.#hooks = hooks;
-    this.#token = token;
-    const broken = (error: KleidiError): void => void this.#climber.break(error);
-    const lane = new PooledLane(token, timeoutMs, broken);
-    this.#climber = new Climber(token, lane, (error) => hooks.onBroken(error));
+    this.#climber = new Climber(settings.token, (error) => hooks.onBroken(error));
   }
 
-  /** @throws KleidiError module-*, token-*, pin-refused */
+  /**
+   * For a process that has other things to do: the module is called in threads of
+   * its own, and in this one only after it was measured to be fast.
+   * @throws KleidiError module-*, token-*, pin-refused
+   */
   static async open(
     settings: Pkcs11Settings,
     pin: string,
     hooks: Pkcs11Hooks,
+    threads: ModuleThreads,
   ): Promise<Pkcs11Provider> {
-    hooks.onStage('C_Initialize');
+    const provider = new Pkcs11Provider(settings, pin, hooks, threads);
+    provider.#climber.calls = await PooledToken.open(provider.#poolParts());
+    return provider;
+  }
+
+  /** For a short-lived process that may wait for the module: all calls in this thread. */
+  static async openHere(settings: Pkcs11Settings, pin: string): Promise<Pkcs11Provider> {
+    const ignored = (): void => undefined;
+    const hooks = { onStage: ignored, onBroken: ignored };
+    const provider = new Pkcs11Provider(settings, pin, hooks, new ModuleThreads());
+    provider.#isPlaced = true;
     const module = Pkcs11Module.open(settings.module, settings.softhsmConf);
     try {
-      hooks.onStage('C_Login');
-      const refusedPin = new RefusedPin(settings.runtimeDir);
-      const access = { label: settings.token, pin, refusedPin, writable: false };
-      const token = await Token.open(module, access);
-      return new Pkcs11Provider(settings.callTimeoutMs, hooks, token);
+      const token = await Token.open(module, provider.#access());
+      provider.#climber.calls = new LocalToken(token);
+      return provider;
     } catch (error) {
       module.close();
       throw error;
@@ -66,13 +79,13 @@ export class Pkcs11Provider implements Provider {
   }
 
   get description(): string {
-    const { module, label } = this.#token;
-    return `${module.description} (${module.path}), token ${label}`;
+    const { module, token } = this.#settings;
+    return `${this.#climber.calls.description} (${module}), token ${token}`;
   }
 
-  /** Whether calls run in this thread or on the thread pool, by measured speed. */
-  get mode(): gcm.CallMode {
-    return this.#climber.lane.mode;
+  /** Where calls to the module run, by measured speed. */
+  get mode(): CallMode {
+    return this.#climber.calls.mode;
   }
 
   async load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>> {
@@ -82,7 +95,7 @@ export class Pkcs11Provider implements Provider {
       await this.#climber.find(new Set(wanted));
       this.#hooks.onStage('C_Encrypt');
       await this.#chooseProbe();
-      await this.#chooseLane();
+      await this.#choosePlace();
     } catch (error) {
       throw toKleidiError(error, 'the KEKs of the token cannot be listed');
     } finally {
@@ -92,14 +105,15 @@ export class Pkcs11Provider implements Provider {
   }
 
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
-    const run = (call: gcm.GcmCall): Promise<Buffer> => gcm.encrypt(call, plaintext, aad);
-    const body = await this.#climber.climb('wrap', fp, run);
+    const body = await this.#climber.climb('wrap', fp, (calls, key) =>
+      calls.seal(key, plaintext, aad),
+    );
     this.#probe = fp;
     return body;
   }
 
   unwrap(fp: Fingerprint, body: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#climber.climb('unwrap', fp, (call) => gcm.decrypt(call, body, aad));
+    return this.#climber.climb('unwrap', fp, (calls, key) => calls.unseal(key, body, aad));
   }
 
   async selfTest(writeFp?: Fingerprint): Promise<ReadonlySet<Fingerprint>> {
@@ -113,16 +127,17 @@ export class Pkcs11Provider implements Provider {
     return new Set(this.#climber.keks.keys());
   }
 
-  /** Leaves the module loaded where a call is stuck in it: unloading would crash. */
   async close(): Promise<void> {
     this.#climber.retire();
-    if (await this.#climber.lane.close()) this.#token.module.close();
+    await this.#climber.calls.close();
   }
 
   async #testAll(): Promise<void> {
     if (this.#probe !== undefined) await this.#climber.knownAnswer(this.#probe);
     for (const fp of this.#climber.keks.keys()) {
-      const computed = await this.#climber.climb('self-test', fp, fingerprintBy);
+      const computed = await this.#climber.climb('self-test', fp, (calls, key) =>
+        calls.fingerprint(key),
+      );
       if (computed === fp) continue;
       const error = new KleidiError('token-damaged', `KEK ${fp} has become another key`);
       throw this.#climber.break(error);
@@ -149,19 +164,43 @@ export class Pkcs11Provider implements Provider {
   }
 
   /** Once, with the first KEK there is, before anything is served. */
-  async #chooseLane(): Promise<void> {
-    const fp = this.#probe;
-    if (fp === undefined || this.#measured) return;
-    this.#measured = true;
-    const pair = (): Promise<void> => this.#climber.knownAnswer(fp);
-    // On the pool first: a module that hangs must not stop the event loop.
-    if (!(await isFast('pooled', pair))) return;
-    const pooled = this.#climber.lane;
-    const synchronous = new SynchronousLane(this.#token);
-    this.#climber.lane = synchronous;
-    const isRight = await isFast('synchronous', pair);
-    if (!isRight) this.#climber.lane = pooled;
-    await (isRight ? pooled : synchronous).close();
+  async #choosePlace(): Promise<void> {
+    const { calls, keks } = this.#climber;
+    const key = this.#probe === undefined ? undefined : keks.get(this.#probe);
+    if (key === undefined || this.#isPlaced || !(calls instanceof PooledToken)) return;
+    this.#isPlaced = true;
+    if (!(await calls.isFast(key))) return;
+    // Slot, sessions, keys and login are those of the process: nothing is opened twice.
+    this.#climber.calls = this.#here(calls.place);
+    await calls.leave();
+  }
+
+  #here(place: Place): LocalToken {
+    const { module: path, softhsmConf } = this.#settings;
+    const module = Pkcs11Module.open(path, softhsmConf);
+    const token = Token.at(module, this.#access(), place);
+    return new LocalToken(token, () => this.#moveToThreads(token));
+  }
+
+  /** What was fast is not any more. No call is under way here: each ends before the next. */
+  #moveToThreads(token: Token): void {
+    const { module, place } = token;
+    this.#climber.calls = PooledToken.at(this.#poolParts(), place, module.description);
+  }
+
+  #poolParts(): PoolParts {
+    return {
+      settings: this.#settings,
+      pin: this.#pin,
+      threads: this.#threads,
+      onStage: (stage) => this.#hooks.onStage(stage),
+      onStuck: (error) => void this.#climber.break(error),
+    };
+  }
+
+  #access(): TokenAccess {
+    const { token: label, runtimeDir } = this.#settings;
+    return { label, pin: this.#pin, refusedPin: new RefusedPin(runtimeDir), writable: false };
   }
 }
 

@@ -16,6 +16,13 @@ export interface TokenAccess {
   readonly writable: boolean;
 }
 
+/** Where an open token is. Good in every thread of the process. */
+export interface Place {
+  readonly slot: Handle;
+  /** The anchor session. */
+  readonly anchor: Handle;
+}
+
 export class Token {
   readonly module: Pkcs11Module;
   readonly label: string;
@@ -40,6 +47,21 @@ export class Token {
     const token = new Token(module, access, slot, anchor);
     await token.login();
     return token;
+  }
+
+  /** A token that another thread has opened. */
+  static at(module: Pkcs11Module, access: TokenAccess, { slot, anchor }: Place): Token {
+    return new Token(module, access, slot, anchor);
+  }
+
+  get place(): Place {
+    return { slot: this.#slot, anchor: this.#anchor };
+  }
+
+  /** Where another thread has found it. */
+  moveTo({ slot, anchor }: Place): void {
+    this.#slot = slot;
+    this.#anchor = anchor;
   }
 
   get anchor(): Handle {
@@ -67,6 +89,8 @@ export class Token {
       this.#slot = findSlot(this.module, this.label);
       this.#anchor = this.newSession();
     }
+    const { pin, refusedPin } = this.#access;
+    if (!this.module.isSoftHsm) await refusedPin.requireNotRefused(pin);
     await this.login();
   }
 

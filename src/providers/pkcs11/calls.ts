@@ -1,0 +1,22 @@
+// What a provider asks of an open token, wherever the calls to the module run: in
+// this thread (LocalToken) or in threads of their own (PooledToken).
+import type { Fingerprint } from '../provider.ts';
+import type { HeldKeks } from './held.ts';
+import type { Handle } from './module.ts';
+
+/** Where calls to the module run. */
+export type CallMode = 'in-thread' | 'threads';
+
+/** Each rejects with what pkcs11js threw, or with KleidiError. */
+export interface TokenCalls {
+  readonly mode: CallMode;
+  /** Of the module, one line for people. */
+  readonly description: string;
+  seal(key: Handle, plaintext: Buffer, aad: Buffer): Promise<Buffer>;
+  unseal(key: Handle, body: Buffer, aad: Buffer): Promise<Buffer>;
+  fingerprint(key: Handle): Promise<Fingerprint>;
+  /** Opens the anchor session anew and logs in where needed, then looks for the KEKs. */
+  find(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks>;
+  /** Finalises the module, unless a call is stuck in it: unloading would crash then. */
+  close(): Promise<void>;
+}

@@ -1,0 +1,276 @@
+// A token whose module is called in threads of their own, several calls at a time,
+// each with a deadline that includes the wait for a thread. A call that misses it
+// fails for its caller at once; one that stays out too long is stuck, and with it
+// the module. Threads are added while calls wait, up to a limit.
+import { KleidiError } from '../../errors.ts';
+import type { Fingerprint } from '../provider.ts';
+import type { TokenCalls } from './calls.ts';
+import type { HeldKeks } from './held.ts';
+import type { Handle } from './module.ts';
+import type { Pkcs11Settings } from './settings.ts';
+import { type ModuleThreads, settlesWithin, type TokenThread } from './thread.ts';
+import type { Place } from './token.ts';
+
+/** About 10 MB each; many HSMs take few calls at a time. */
+const mostThreads = 8;
+
+export interface PoolParts {
+  readonly settings: Pkcs11Settings;
+  readonly pin: string;
+  readonly threads: ModuleThreads;
+  /** The step of opening that comes next. */
+  onStage(stage: string): void;
+  /** A call is stuck: the module cannot be used by this process any more. */
+  onStuck(error: KleidiError): void;
+}
+
+/** How long a piece of work may take, and its name for people. */
+interface Limit {
+  readonly what: string;
+  readonly stage?: string;
+  /** From the request on, the wait for a thread included. */
+  readonly timeoutMs: number;
+  /** From the call on. */
+  readonly stuckMs: number;
+}
+
+type Enter = (thread: TokenThread) => void;
+
+export class PooledToken implements TokenCalls {
+  readonly mode = 'threads';
+  readonly #parts: PoolParts;
+  readonly #idle: TokenThread[] = [];
+  readonly #waiting: Enter[] = [];
+  readonly #out = new Map<TokenThread, Promise<unknown>>();
+  readonly #call: Limit;
+  #place: Place | undefined;
+  #threads = 0;
+  /** One thread at a time: starting one takes the processor from the calls. */
+  #isGrowing = false;
+  #closed = false;
+  /** Threads that come back from now on end by themselves. */
+  #hasEnded = false;
+  description = '';
+
+  private constructor(parts: PoolParts) {
+    const { callTimeoutMs } = parts.settings;
+    this.#parts = parts;
+    this.#call = { what: 'a call', timeoutMs: callTimeoutMs, stuckMs: 2 * callTimeoutMs };
+  }
+
+  /** Opens module and token in a first thread. @throws KleidiError module-*, token-*, pin-refused */
+  static async open(parts: PoolParts): Promise<PooledToken> {
+    const { settings, pin, threads, onStage } = parts;
+    if (threads.isStuck) throw stillStuck();
+    const pool = new PooledToken(parts);
+    const endMs = performance.now() + settings.openTimeoutMs;
+    try {
+      onStage('C_Initialize');
+      pool.#threads += 1;
+      pool.#idle.push(threads.start(settings.softhsmConf));
+      pool.description = await pool.#run(opening('C_Initialize', endMs), (thread) =>
+        thread.call('initialize', settings),
+      );
+      onStage('C_Login');
+      pool.#place = await pool.#run(opening('C_Login', endMs), (thread) =>
+        thread.call('login', settings, pin),
+      );
+      return pool;
+    } catch (error) {
+      await pool.close();
+      throw error;
+    }
+  }
+
+  /** For a token that is open in another thread. */
+  static at(parts: PoolParts, place: Place, description: string): PooledToken {
+    const pool = new PooledToken(parts);
+    pool.#place = place;
+    pool.description = description;
+    pool.#grow();
+    return pool;
+  }
+
+  get place(): Place {
+    if (this.#place !== undefined) return this.#place;
+    throw new KleidiError('starting', 'the token is not open yet');
+  }
+
+  seal(key: Handle, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
+    return this.#run(this.#call, (thread) => thread.call('seal', this.place, key, plaintext, aad));
+  }
+
+  unseal(key: Handle, body: Buffer, aad: Buffer): Promise<Buffer> {
+    return this.#run(this.#call, (thread) => thread.call('unseal', this.place, key, body, aad));
+  }
+
+  fingerprint(key: Handle): Promise<Fingerprint> {
+    return this.#run(this.#call, (thread) => thread.call('fingerprint', this.place, key));
+  }
+
+  async find(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks> {
+    const endMs = performance.now() + this.#parts.settings.openTimeoutMs;
+    const { place, keks } = await this.#run(opening('C_FindObjects', endMs), (thread) =>
+      thread.call('find', this.place, [...wanted], held),
+    );
+    this.#place = place;
+    return keks;
+  }
+
+  /** Whether the module is fast enough to be called in the thread of an event loop. */
+  isFast(key: Handle): Promise<boolean> {
+    const endMs = performance.now() + this.#parts.settings.openTimeoutMs;
+    return this.#run(opening('C_Encrypt', endMs), (thread) =>
+      thread.call('isFast', this.place, key),
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#end(true);
+  }
+
+  /** The token stays open for another thread. */
+  async leave(): Promise<void> {
+    await this.#end(false);
+  }
+
+  async #end(finalize: boolean): Promise<void> {
+    this.#closed = true;
+    const { settings, threads } = this.#parts;
+    const endMs = performance.now() + settings.callTimeoutMs;
+    // Those who wait for a thread are served too: each time a call is back, look again.
+    while (this.#out.size > 0 && performance.now() < endMs) {
+      await settlesWithin(Promise.allSettled(this.#out.values()), endMs - performance.now());
+    }
+    for (const call of this.#out.values()) threads.giveUp(call);
+    this.#hasEnded = true;
+    const idle = this.#idle.splice(0);
+    const last = this.#out.size === 0 ? idle.at(-1) : undefined;
+    for (const thread of idle) {
+      const ended = thread.call('end', finalize && thread === last).then(() => thread.ended);
+      if (!(await settlesWithin(ended, settings.callTimeoutMs))) threads.giveUp(ended);
+    }
+  }
+
+  async #run<T>(limit: Limit, work: (thread: TokenThread) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new KleidiError('starting', 'the token is being closed');
+    const lateMs = performance.now() + limit.timeoutMs;
+    const thread = await this.#enter(limit);
+    const done = this.#watched(limit, thread, work).finally(() => this.#leave(thread));
+    return this.#before(limit, lateMs, done);
+  }
+
+  /** Takes an idle thread, or waits for one that another call hands over. */
+  #enter(limit: Limit): Promise<TokenThread> {
+    const idle = this.#idle.pop();
+    if (idle !== undefined) return Promise.resolve(idle);
+    return new Promise((resolve, reject) => {
+      const enter = (thread: TokenThread): void => {
+        clearTimeout(timer);
+        resolve(thread);
+      };
+      const timer = setTimeout(() => {
+        this.#waiting.splice(this.#waiting.indexOf(enter), 1);
+        reject(tooLate(limit));
+      }, limit.timeoutMs);
+      this.#waiting.push(enter);
+      this.#grow();
+    });
+  }
+
+  #leave(thread: TokenThread): void {
+    this.#out.delete(thread);
+    if (thread.hasEnded || this.#hasEnded) {
+      this.#drop(thread);
+      return;
+    }
+    const next = this.#waiting.shift();
+    if (next === undefined) this.#idle.push(thread);
+    else next(thread);
+  }
+
+  /** It came back too late, or cannot be used. */
+  #drop(thread: TokenThread): void {
+    this.#out.delete(thread);
+    this.#threads -= 1;
+    thread.call('end', false).catch(() => undefined);
+  }
+
+  /** One more thread on the token that is open, if there may be one. */
+  #grow(): void {
+    const place = this.#place;
+    if (this.#isGrowing || this.#threads >= mostThreads || this.#closed) return;
+    if (place === undefined) return;
+    this.#isGrowing = true;
+    const { settings, pin, threads } = this.#parts;
+    this.#threads += 1;
+    const thread = threads.start(settings.softhsmConf);
+    const limit = opening('C_Initialize', performance.now() + settings.openTimeoutMs);
+    const joined = this.#watched(limit, thread, async () => {
+      await thread.call('initialize', settings);
+      await thread.call('join', settings, pin, place);
+    });
+    joined
+      .finally(() => {
+        this.#isGrowing = false;
+      })
+      .then(
+        () => {
+          this.#leave(thread);
+          if (this.#waiting.length > 0) this.#grow();
+        },
+        // Those who wait get another thread, or meet their deadline.
+        () => this.#drop(thread),
+      );
+  }
+
+  /** The thread is out until the work has come back. */
+  #watched<T>(
+    { stage, stuckMs }: Limit,
+    thread: TokenThread,
+    work: (thread: TokenThread) => Promise<T>,
+  ): Promise<T> {
+    const done = work(thread);
+    this.#out.set(thread, done);
+    const timer = setTimeout(() => {
+      if (!this.#closed) this.#parts.onStuck(stuckCall(stuckMs, stage));
+    }, stuckMs);
+    return done.finally(() => clearTimeout(timer));
+  }
+
+  #before<T>(limit: Limit, lateMs: number, work: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => reject(tooLate(limit)), lateMs - performance.now());
+      work.finally(() => clearTimeout(timer)).then(resolve, reject);
+    });
+  }
+}
+
+/** A step of opening: late and stuck are the same. */
+function opening(stage: string, endMs: number): Limit {
+  const leftMs = Math.max(1, endMs - performance.now());
+  // Told as stuck first: then the process knows why before its callers do.
+  return { what: stage, stage, timeoutMs: leftMs + 50, stuckMs: leftMs };
+}
+
+function tooLate({ what, stage, timeoutMs }: Limit): KleidiError {
+  if (stage !== undefined) return stuckCall(timeoutMs, stage);
+  return new KleidiError('deadline', `the token did not answer ${what} within ${timeoutMs} ms`);
+}
+
+function stuckCall(afterMs: number, stage: string | undefined): KleidiError {
+  const text =
+    stage === undefined
+      ? `a call is stuck in the module for ${afterMs} ms`
+      : `the PKCS#11 module hangs in ${stage}: no answer within ${Math.round(afterMs)} ms`;
+  return new KleidiError('module-failed', text, {
+    stage,
+    hint: 'check the HSM and its connection; kleidi starts afresh by itself',
+  });
+}
+
+function stillStuck(): KleidiError {
+  return new KleidiError('module-failed', 'a call is still stuck in the PKCS#11 module', {
+    hint: 'check the HSM and its connection; if it stays so: systemctl restart kleidi',
+  });
+}

@@ -1,0 +1,135 @@
+// A thread that calls the module, seen from the thread that asks. A call that
+// hangs in it stops nobody else; but such a thread cannot be ended either, so the
+// set of those that were given up is kept for as long as the process lives.
+import { Worker } from 'node:worker_threads';
+import { KleidiError } from '../../errors.ts';
+import {
+  type Answer,
+  buffersOf,
+  packed,
+  type Step,
+  type StepArguments,
+  type StepResult,
+  thrownBy,
+  unpacked,
+} from './messages.ts';
+
+/** The program itself, built or as source: its verb token-thread is the other side. */
+const program = new URL(
+  import.meta.url.endsWith('/thread.ts') ? '../../main.ts' : '',
+  import.meta.url,
+);
+
+interface Pending {
+  resolve(result: unknown): void;
+  reject(error: Error): void;
+}
+
+export class TokenThread {
+  readonly #worker: Worker;
+  readonly ended: Promise<void>;
+  #pending: Pending | undefined;
+  #hasEnded = false;
+
+  readonly #onCall: (call: Promise<unknown>) => void;
+
+  /** @param softhsmConf where SoftHSM shall read its settings */
+  constructor(softhsmConf: string, onCall: (call: Promise<unknown>) => void) {
+    this.#onCall = onCall;
+    // A module sees the environment of the process, which only the main thread can set.
+    process.env['SOFTHSM2_CONF'] = softhsmConf;
+    this.#worker = new Worker(program, {
+      argv: ['token-thread'],
+      env: {},
+      resourceLimits: { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 4 },
+    });
+    this.#worker.on('message', (answer: Answer) => this.#answered(answer));
+    this.#worker.once('error', (error) => this.#lost(error));
+    this.ended = new Promise((resolve) => {
+      this.#worker.once('exit', () => {
+        this.#lost(new Error('it ended'));
+        resolve();
+      });
+    });
+  }
+
+  get hasEnded(): boolean {
+    return this.#hasEnded;
+  }
+
+  /** One at a time. Rejects with what the step threw, or KleidiError where the thread ends. */
+  call<S extends Step>(step: S, ...given: StepArguments<S>): Promise<StepResult<S>> {
+    if (this.#hasEnded) return Promise.reject(lostThread(new Error('it ended')));
+    const { promise, resolve, reject } = Promise.withResolvers<unknown>();
+    this.#pending = { resolve, reject };
+    this.#onCall(promise);
+    const message = packed({ step, given });
+    this.#worker.postMessage(message, buffersOf(message));
+    return promise as Promise<StepResult<S>>;
+  }
+
+  #answered(answer: Answer): void {
+    const pending = this.#pending;
+    this.#pending = undefined;
+    if (answer.kind === 'done') pending?.resolve(unpacked(answer.result));
+    else pending?.reject(thrownBy(answer));
+  }
+
+  #lost(cause: unknown): void {
+    this.#hasEnded = true;
+    this.#pending?.reject(lostThread(cause));
+    this.#pending = undefined;
+  }
+}
+
+/** The calls of this process that are out in threads. One for as long as it lives. */
+export class ModuleThreads {
+  readonly #out = new Set<Promise<unknown>>();
+  readonly #stuck = new Set<Promise<unknown>>();
+
+  /** Whether a call that was given up is still out: no module can be opened anew then. */
+  get isStuck(): boolean {
+    return this.#stuck.size > 0;
+  }
+
+  start(softhsmConf: string): TokenThread {
+    return new TokenThread(softhsmConf, (call) => remember(this.#out, call));
+  }
+
+  giveUp(call: Promise<unknown>): void {
+    remember(this.#stuck, call);
+  }
+
+  /** Whether all calls come back within this time: process.exit would wait for ever. */
+  quiet(timeoutMs: number): Promise<boolean> {
+    return settlesWithin(Promise.allSettled(this.#out), timeoutMs);
+  }
+}
+
+function remember(calls: Set<Promise<unknown>>, call: Promise<unknown>): void {
+  calls.add(call);
+  const back = (): void => void calls.delete(call);
+  call.then(back, back);
+}
+
+export async function settlesWithin(work: Promise<unknown>, timeoutMs: number): Promise<boolean> {
+  const { promise: tooLong, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(resolve, timeoutMs, false);
+  const settled = work.then(
+    () => true,
+    () => true,
+  );
+  return Promise.race([settled, tooLong]).finally(() => clearTimeout(timer));
+}
+
+function lostThread(cause: unknown): KleidiError {
+  const why = cause instanceof Error ? cause.message : String(cause);
+  return new KleidiError(
+    'module-failed',
+    `a thread that calls the PKCS#11 module is lost: ${why}`,
+    {
+      hint: 'check free memory and the limit of tasks (TasksMax); kleidi tries again by itself',
+      cause,
+    },
+  );
+}
