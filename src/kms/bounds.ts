@@ -20,10 +20,10 @@ const leastOpenCalls = 1024;
 export const callsPerConnection = 100;
 
 /**
- * Refused and not gone yet: nothing is freed within a turn of the event loop, in which 512
- * connections can begin 51,200. Beyond, one with more than its share of them is cut.
+ * Begun within one turn of the event loop, in which nothing is freed and 512 connections
+ * can begin 51,200. Beyond, one that begins more than its share is cut.
  */
-export const refusedCalls = { ofOne: 16, ofAll: 1024 } as const;
+export const callsPerTurn = { ofOne: 8, ofAll: 1024 } as const;
 
 /** Of one message. kube-apiserver never sends more than a few KiB. */
 export const maxMessageBytes = 64 * 1024;

@@ -6,18 +6,25 @@ import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'nod
 import { status } from '@grpc/grpc-js';
 import {
   type Bounds,
+  callsPerTurn,
   maxHeaderBytes,
-  refusedCalls,
   stateWeight,
   unfinishedBytes,
 } from './bounds.ts';
 import { type Connection, isInWork, isUnfinished, type OpenCall } from './connection.ts';
 
-export type Excess = 'open calls' | 'unfinished requests' | 'headers' | 'deadline';
+export type Excess =
+  | 'open calls'
+  | 'calls at once'
+  | 'unfinished requests'
+  | 'headers'
+  | 'deadline';
 
 /** Bytes come without an event, so they are looked at while calls are open. */
 const lookEveryMs = 50;
 const goneWithinMs = 1_000;
+/** Within it clients send all of a request, and take an answer; those at work do. */
+const promptMs = 250;
 
 export class Calls {
   readonly #bounds: Bounds;
@@ -26,6 +33,9 @@ export class Calls {
   readonly #open = new Set<OpenCall>();
   /** When each was ended here. */
   readonly #ending = new Map<OpenCall, number>();
+  /** In this turn of the event loop. */
+  readonly #begun = new Map<Connection, number>();
+  #begunOfAll = 0;
   #weight = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -54,10 +64,39 @@ export class Calls {
     this.#add(call);
     if (headerBytes(headers) > maxHeaderBytes) {
       this.#exceeded('headers');
-      connection.destroy();
+      connection.cut();
       return;
     }
-    while (this.#weight > this.#bounds.openCalls) this.#end(this.#givesWay(call), 'open calls');
+    if (this.#isRush(connection)) this.#empty(connection, 'calls at once');
+    while (this.#weight > this.#bounds.openCalls) this.#empty(this.#givesWay(call), 'open calls');
+  }
+
+  /** Nothing is freed within a turn of the event loop, so what begins in one is bounded too. */
+  #isRush(connection: Connection): boolean {
+    if (this.#begunOfAll === 0) setImmediate(() => this.#endTurn());
+    const ofOne = (this.#begun.get(connection) ?? 0) + 1;
+    this.#begun.set(connection, ofOne);
+    this.#begunOfAll += 1;
+    return this.#begunOfAll > callsPerTurn.ofAll && ofOne > callsPerTurn.ofOne;
+  }
+
+  #endTurn(): void {
+    this.#begun.clear();
+    this.#begunOfAll = 0;
+  }
+
+  /** All but calls in work; with none, the connection is closed, which costs least. */
+  #empty(connection: Connection, excess: Excess): void {
+    this.#exceeded(excess);
+    const { isServed } = connection;
+    for (const call of connection.calls) {
+      if (isInWork(call)) continue;
+      this.#remove(call);
+      if (!isServed) continue;
+      this.#ending.set(call, performance.now());
+      call.stream.close(constants.NGHTTP2_CANCEL);
+    }
+    if (!isServed) connection.cut();
   }
 
   #add(call: OpenCall): void {
@@ -76,8 +115,7 @@ export class Calls {
   #closed(call: OpenCall): void {
     const ended = this.#open.has(call);
     this.#remove(call);
-    // Node frees a stream at the end of the turn, so only then it counts no more.
-    if (!ended) setImmediate(() => this.#gone(call));
+    this.#ending.delete(call);
     const { stream, connection } = call;
     const finished = ended && call.whole && stream.headersSent;
     if (finished && stream.rstCode === constants.NGHTTP2_NO_ERROR) {
@@ -86,21 +124,25 @@ export class Calls {
     this.#restIfIdle();
   }
 
-  /** The oldest call that waits for a client with more such calls than this one had. */
-  #givesWay(newest: OpenCall): OpenCall {
-    const waiting = new Map<Connection, { weight: number; readonly oldest: OpenCall }>();
+  /** The one that keeps the daemon waiting most; a client at work never does for long. */
+  #givesWay(newest: OpenCall): Connection {
+    const nowMs = performance.now();
+    const found = this.#greediest(nowMs - promptMs, newest) ?? this.#greediest(nowMs, newest);
+    return found ?? newest.connection;
+  }
+
+  /** By calls that wait for their client since before then. */
+  #greediest(beforeMs: number, newest: OpenCall): Connection | undefined {
+    const waiting = new Map<Connection, number>();
     for (const call of this.#open) {
+      if (call.startedMs > beforeMs) break;
       if (call === newest || isInWork(call)) continue;
-      const seen = waiting.get(call.connection) ?? { weight: 0, oldest: call };
-      seen.weight += call.weight;
-      waiting.set(call.connection, seen);
+      waiting.set(call.connection, (waiting.get(call.connection) ?? 0) + call.weight);
     }
-    const own = waiting.get(newest.connection)?.weight ?? 0;
-    const most = [...waiting.values()].reduce((a, b) => (b.weight > a.weight ? b : a), {
-      weight: own,
-      oldest: newest,
-    });
-    return most.oldest;
+    return [...waiting].reduce<readonly [Connection?, number?]>(
+      (a, b) => (b[1] > (a[1] ?? 0) ? b : a),
+      [],
+    )[0];
   }
 
   #look(): void {
@@ -112,7 +154,7 @@ export class Calls {
     this.#boundBytes();
     for (const [call, endedMs] of this.#ending) {
       if (nowMs - endedMs < goneWithinMs) break;
-      call.connection.destroy();
+      call.connection.cut();
     }
   }
 
@@ -137,19 +179,10 @@ export class Calls {
   }
 
   #end(call: OpenCall, excess: Excess): void {
-    const { connection } = call;
     this.#remove(call);
     this.#ending.set(call, performance.now());
-    connection.refused += 1;
     refuse(call.stream, excess);
     this.#exceeded(excess);
-    const { ofOne, ofAll } = refusedCalls;
-    if (this.#ending.size > ofAll && connection.refused > ofOne) connection.destroy();
-  }
-
-  #gone(call: OpenCall): void {
-    if (this.#ending.delete(call)) call.connection.refused -= 1;
-    this.#restIfIdle();
   }
 
   #restIfIdle(): void {
@@ -159,20 +192,20 @@ export class Calls {
   }
 }
 
-/** With a status where none was sent, then RST_STREAM, which frees what the call holds. */
+/** RST_STREAM frees what the call holds. */
 function refuse(stream: ServerHttp2Stream, excess: Excess): void {
   if (stream.closed || stream.destroyed) return;
-  if (stream.headersSent) {
-    stream.close(constants.NGHTTP2_CANCEL);
+  if (excess !== 'deadline' || stream.headersSent) {
+    // For gRPC this is RESOURCE_EXHAUSTED.
+    stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     return;
   }
-  const late = excess === 'deadline';
   stream.respond(
     {
       ':status': constants.HTTP_STATUS_OK,
       'content-type': 'application/grpc+proto',
-      'grpc-status': late ? status.DEADLINE_EXCEEDED : status.RESOURCE_EXHAUSTED,
-      'grpc-message': late ? 'the call took too long' : `too much at once: ${excess}`,
+      'grpc-status': status.DEADLINE_EXCEEDED,
+      'grpc-message': 'the call took too long',
     },
     { endStream: true },
   );

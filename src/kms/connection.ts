@@ -22,8 +22,6 @@ export class Connection {
   readonly openedMs = performance.now();
   /** In the order in which they began. */
   readonly calls = new Set<OpenCall>();
-  /** Calls that were refused and are not gone yet. */
-  refused = 0;
   finishedMs: number | undefined;
   readonly #socket: Socket;
   #session: Http2Session | undefined;
@@ -79,10 +77,14 @@ export class Connection {
     setTimeout(() => this.destroy(), lingerMs);
   }
 
-  /** At once, so that nothing more is taken of what was read already. */
   destroy(): void {
-    this.#session?.destroy();
     this.#socket.destroy();
+  }
+
+  /** Takes nothing more either of what was read already. */
+  cut(): void {
+    this.#session?.destroy();
+    this.destroy();
   }
 }
 
