@@ -4,7 +4,7 @@
 // a build's time; a test that is run alone still makes what it lacks.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync } from 'node:fs';
+import { lines } from './support/kubeclient.ts';
 import { baseTree, type Suite, whyNoHosts } from './support/systemhost.ts';
 
 interface Build {
@@ -12,7 +12,6 @@ interface Build {
   readonly command: readonly string[];
 }
 
-const lines = readdirSync('test/kube/lines');
 const suites: readonly Suite[] = ['bookworm', 'trixie'];
 
 /** The longest first: two run at a time. */

@@ -35,7 +35,8 @@ export function requireValid(file: unknown, path: string): void {
 
 function parsed(text: string, path: string): unknown {
   try {
-    return parse(text, { maxAliasCount: 0 });
+    // Kubernetes takes what begins with a brace for JSON (apimachinery, yaml.GuessJSONStream).
+    return /^\s*\{/.test(text) ? JSON.parse(text) : parse(text, { maxAliasCount: 0 });
   } catch (cause) {
     throw new KleidiError('refused', `${path} is not YAML`, {
       hint: 'mend it by hand first; nothing was changed',

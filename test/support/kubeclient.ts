@@ -39,6 +39,16 @@ function buildLine(line: Line): { readonly path: string } | { readonly reason: s
   return { reason: built.stderr.toString().trim().split('\n').at(-1) ?? 'the build failed' };
 }
 
+/** kube-apiserver's own word on each of these files: why it refuses it, or ''. */
+export function validateConfigurations(line: Line, texts: readonly string[]): readonly string[] {
+  const { status, stdout, stderr } = spawnSync(kubeClient(line), ['validate'], {
+    input: JSON.stringify(texts),
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`kubeclient validate: ${stderr}`);
+  return JSON.parse(stdout) as string[];
+}
+
 export interface LoadReport {
   readonly seconds: number;
   readonly calls: Readonly<Record<string, number>>;

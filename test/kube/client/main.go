@@ -13,7 +13,8 @@ import (
 )
 
 var verbs = map[string]func([]string) (any, error){
-	"load": load,
+	"load":     load,
+	"validate": validate,
 }
 
 func main() {
