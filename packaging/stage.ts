@@ -5,6 +5,7 @@ import { basename, join } from 'node:path';
 import { debianChangelog } from './changelog.ts';
 import { documents } from './documents.ts';
 import { licenseText } from './licenses.ts';
+import { requirePinned } from './nodechecksum.ts';
 import { nativePackages, shippedPackages } from './npmpackages.ts';
 import { bundleProgram, root } from './program.ts';
 import type { Release } from './release.ts';
@@ -31,6 +32,7 @@ export async function stage(folder: string, release: Release): Promise<Tree> {
 
 async function stageProgram(tree: Tree, release: Release): Promise<void> {
   const runtime = join(root, 'node_modules', release.machine.node);
+  requirePinned(join(runtime, 'bin/node'), process.arch);
   tree.copy(join(runtime, 'bin/node'), `${lib}/bin/node`, { mode: 0o755 });
   tree.copy(join(root, 'packaging/kleidi.sh'), '/usr/bin/kleidi', { mode: 0o755 });
   const inputs = await bundleProgram(tree.at(`${lib}/kleidi.js`), release.version);

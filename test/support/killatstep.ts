@@ -33,6 +33,11 @@ export class KillAtStep {
     execFileSync('cc', [...flags, '-o', this.#library, source, '-ldl']);
   }
 
+  /** A file system without hard links. */
+  withoutLinks(): NodeJS.ProcessEnv {
+    return { LD_PRELOAD: this.#library, KLEIDI_NO_LINKS: '1' };
+  }
+
   /**
    * @param word an argument that only the command's own process has
    * @param run the command, in this environment
