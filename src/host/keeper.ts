@@ -5,11 +5,10 @@
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { Keyring } from '../keyring/keyring.ts';
-import { formatRing, type Ring } from '../keyring/ring.ts';
-import { readRing } from '../keyring/ringfile.ts';
-import { requireSuccessor } from '../keyring/succession.ts';
+import type { Ring } from '../keyring/ring.ts';
 import type { Live } from '../kms/live.ts';
-import type { ProviderKind } from '../providers/provider.ts';
+import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
+import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
 import { Opening } from './opening.ts';
 import { Providers } from './providers.ts';
 import type { Report } from './report.ts';
@@ -39,6 +38,7 @@ export class Keeper {
   readonly #retry = new RetryTimer(() => void this.#enqueue(() => this.#reconcile()));
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #providers = new Providers();
+  readonly #reopenedFor = new Set<Fingerprint>();
   #queue: Promise<void> = Promise.resolve();
   #stopped = false;
 
@@ -77,7 +77,7 @@ export class Keeper {
     this.#queue = this.#queue.then(async () => {
       if (this.#stopped) return;
       await job().catch((error: unknown) => this.#jobFailed(KleidiError.from(error)));
-      this.#parts.report.providers(this.#failures());
+      this.#parts.report.providers(this.#providers.allFailures());
       this.#parts.changed();
     });
     return this.#queue;
@@ -98,27 +98,15 @@ export class Keeper {
 
   async #reconcile(): Promise<void> {
     const inUse = this.#parts.live.keyring?.ring;
-    const file = await this.#readFile(inUse);
+    const file = await readCandidate(this.#parts.config.ring, inUse);
     if (file.kind === 'good') return this.#serve(file.ring, undefined);
     if (inUse !== undefined) return this.#serve(inUse, file);
     this.#parts.report.failed(file.error);
     this.#retry.schedule();
   }
 
-  async #readFile(inUse: Ring | undefined): Promise<RingFile> {
-    let ring: Ring | undefined;
-    try {
-      ring = await readRing(this.#parts.config.ring);
-      if (inUse !== undefined) requireSuccessor(ring, inUse);
-      const isInUse = inUse !== undefined && formatRing(ring) === formatRing(inUse);
-      return { kind: 'good', ring: isInUse ? inUse : ring };
-    } catch (thrown) {
-      return { kind: 'refused', ring, error: KleidiError.from(thrown) };
-    }
-  }
-
   /** Serves this ring as far as its providers allow, and tries again what is missing. */
-  async #serve(ring: Ring, refused: RefusedFile | undefined): Promise<void> {
+  async #serve(ring: Ring, refused: RefusedRing | undefined): Promise<void> {
     const { live, report, config } = this.#parts;
     const inUse = live.keyring;
     const keks = [...(inUse?.ring.keks ?? []), ...ring.keks];
@@ -128,15 +116,9 @@ export class Keeper {
     await this.#providers.load(keks, ring === inUse?.ring ? 'incomplete' : 'all');
     await this.#providers.selfTest(ring, 'failed');
     const next = this.#keyringOf(ring);
-    if (await this.#appearsAfresh(next))
-      return this.#reopen('the ring names KEKs that only a new process sees');
-    if (
-      inUse !== undefined &&
-      inUse.ring !== ring &&
-      !next.canWrite &&
-      this.#keyringOf(inUse.ring).canWrite
-    ) {
-      return this.#serve(inUse.ring, { kind: 'refused', ring, error: cannotWrite(config.ring) });
+    if (await this.#appearsAfresh(next)) return this.#reopen(next);
+    if (inUse !== undefined && this.#losesWriting(inUse.ring, next)) {
+      return this.#serve(inUse.ring, refusedForWriting(config.ring, ring));
     }
     if (refused === undefined) report.ringTaken();
     else report.ringRefused(refused.error, ring.generation, refused.ring);
@@ -144,11 +126,15 @@ export class Keeper {
     this.#tryAgainIfIncomplete(next, refused);
   }
 
+  #losesWriting(inUse: Ring, next: Keyring): boolean {
+    return inUse !== next.ring && !next.canWrite && this.#keyringOf(inUse).canWrite;
+  }
+
   #keyringOf(ring: Ring): Keyring {
     return new Keyring(ring, this.#providers.loaded(), this.#providers.failures());
   }
 
-  #tryAgainIfIncomplete(keyring: Keyring, refused: RefusedFile | undefined): void {
+  #tryAgainIfIncomplete(keyring: Keyring, refused: RefusedRing | undefined): void {
     const isComplete =
       refused === undefined &&
       keyring.lacking().length === 0 &&
@@ -164,10 +150,17 @@ export class Keeper {
     return (await this.#opening.verify(lacking)).kind === 'whole';
   }
 
-  async #reopen(reason: string): Promise<void> {
-    const { supervised, report, live } = this.#parts;
-    if (live.tokenDamaged) return this.#retry.schedule();
-    if (supervised) return this.#parts.restart(reason);
+  /** Once for each KEK: one that stays missing afterwards is not in sight of this process. */
+  async #reopen(lacking: Keyring): Promise<void> {
+    const { supervised, report, live, restart } = this.#parts;
+    const reason = 'the ring names KEKs that only a new process sees';
+    const fps = lacking.lacking('pkcs11').map((kek) => kek.fp);
+    if (live.tokenDamaged || fps.every((fp) => this.#reopenedFor.has(fp))) {
+      this.#retry.schedule();
+      return;
+    }
+    for (const fp of fps) this.#reopenedFor.add(fp);
+    if (supervised) return restart(reason);
     report.reopens(reason);
     await this.#providers.close();
     return this.#reconcile();
@@ -189,17 +182,6 @@ export class Keeper {
     if (live.keyring === undefined || !this.#providers.openKinds().includes('pkcs11')) return;
     const held = [...live.keyring.verified('pkcs11')];
     if (held.length > 0) report.disk.judge(await this.#opening.verify(held));
-  }
-
-  /** Why each provider cannot be used now, also where only the provider itself knows. */
-  #failures(): Map<ProviderKind, KleidiError> {
-    const failures = new Map(this.#providers.failures());
-    for (const { provider } of this.#providers.loaded()) {
-      const { kind, failure } = provider;
-      if (failure !== undefined && !failures.has(kind))
-        failures.set(kind, KleidiError.from(failure));
-    }
-    return failures;
   }
 
   /** The module cannot be used by this process any more. */
@@ -230,22 +212,7 @@ export class Keeper {
   }
 }
 
-type RingFile = { readonly kind: 'good'; readonly ring: Ring } | RefusedFile;
-
-interface RefusedFile {
-  readonly kind: 'refused';
-  /** Undefined where it cannot be read. */
-  readonly ring: Ring | undefined;
-  readonly error: KleidiError;
-}
-
 /** process.exit would wait for a stuck call; this does not. */
 function killItself(): void {
   process.kill(process.pid, 'SIGKILL');
-}
-
-function cannotWrite(path: string): KleidiError {
-  return new KleidiError('kek-missing', `${path} names a write KEK that this host lacks`, {
-    hint: 'kleidi key import brings it here; kleidi key list shows what the token holds',
-  });
 }

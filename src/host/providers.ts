@@ -29,6 +29,17 @@ export class Providers {
     return failures;
   }
 
+  /** As above, and what a provider knows by itself about its calls since. */
+  allFailures(): ReadonlyMap<ProviderKind, KleidiError> {
+    const failures = new Map(this.failures());
+    for (const [kind, { provider }] of this.#open) {
+      const { failure } = provider;
+      if (failure !== undefined && !failures.has(kind))
+        failures.set(kind, KleidiError.from(failure));
+    }
+    return failures;
+  }
+
   openKinds(): readonly ProviderKind[] {
     return [...this.#open.keys()];
   }
