@@ -35,14 +35,21 @@ export function requireValid(file: unknown, path: string): void {
 
 function parsed(text: string, path: string): unknown {
   try {
-    // Kubernetes takes what begins with a brace for JSON (apimachinery, yaml.GuessJSONStream).
-    return /^\s*\{/.test(text) ? JSON.parse(text) : parse(text, { maxAliasCount: 0 });
+    return parseConfiguration(text);
   } catch (cause) {
     throw new KleidiError('refused', `${path} is not YAML`, {
       hint: 'mend it by hand first; nothing was changed',
       cause,
     });
   }
+}
+
+/**
+ * As Kubernetes reads it: what begins with a brace is JSON, not YAML in one line
+ * (apimachinery, yaml.GuessJSONStream). Throws where it is neither.
+ */
+export function parseConfiguration(text: string): unknown {
+  return /^\s*\{/.test(text) ? JSON.parse(text) : parse(text, { maxAliasCount: 0 });
 }
 
 export function faultsIn(file: unknown): string[] {

@@ -2,9 +2,9 @@
 // reads names our socket, by the rules of its strict decoder, and the API
 // server of this host is told to read it.
 import { readFileSync } from 'node:fs';
-import { parse } from 'yaml';
+import { recordedClusterUid } from '../apiserver/clusteruid.ts';
 import { isSocket } from '../apiserver/encryptionconfig.ts';
-import { faultsIn } from '../apiserver/encryptionrules.ts';
+import { faultsIn, parseConfiguration } from '../apiserver/encryptionrules.ts';
 import { findInstallations } from '../apiserver/installation.ts';
 import { flagPath, isFlagged } from '../apiserver/plan.ts';
 import type { Config } from '../config.ts';
@@ -27,6 +27,7 @@ export const apiserver: Check = {
         modeFinding(path, found, 0o600),
         ...configurationFindings(text, config),
         ...flagFindings(subject, config),
+        ...(await clusterFindings(config)),
       ];
     } catch (error) {
       if (!isErrno(error, 'EACCES')) throw error;
@@ -66,7 +67,7 @@ export function configurationFindings(text: string, config: Config): Finding[] {
     ];
   }
   const order = providers.map((each) => Object.keys(each)[0] ?? '?').join(', ');
-  const faults = faultsIn(parse(text, { maxAliasCount: 0 }));
+  const faults = faultsIn(parseConfiguration(text));
   return [
     ok(`it names our socket; providers in their order: ${order}`),
     ...kmsFindings(kms),
@@ -85,7 +86,7 @@ function kmsFindings(kms: KmsProvider): Finding[] {
 
 function providersIn(text: string): Record<string, unknown>[] | undefined {
   try {
-    const { kind, resources } = parse(text, { maxAliasCount: 0 }) as {
+    const { kind, resources } = parseConfiguration(text) as {
       kind?: unknown;
       resources?: { providers?: Record<string, unknown>[] }[];
     };
@@ -94,6 +95,17 @@ function providersIn(text: string): Record<string, unknown>[] | undefined {
   } catch {
     return undefined;
   }
+}
+
+/** Without it no snapshot proves anything: --scan would refuse where it is needed most. */
+async function clusterFindings({ ring }: Config): Promise<Finding[]> {
+  if ((await recordedClusterUid(ring)) !== undefined) return [];
+  return [
+    warn(
+      'it is not recorded of which cluster this host is: --scan cannot tell what a snapshot proves',
+      'run kleidi apiserver enable again with the phase that is in use, where kubectl works',
+    ),
+  ];
 }
 
 /** Whether what runs kube-apiserver on this host names our file. */

@@ -59,7 +59,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   convict: /^src\/config\.ts/,
   'sd-notify': /^src\/host\/notify\.ts/,
   'unix-dgram': /^src\/journal\.ts/,
-  yaml: /^src\/(config|cli\/config|doctor\/apiserver|apiserver\/\w+)\.ts/,
+  yaml: /^src\/(config|cli\/config|apiserver\/\w+)\.ts/,
   diff: /^src\/apiserver\/difference\.ts/,
 };
 
