@@ -21,6 +21,7 @@ const protos = ['proto/kms/v2/api.proto', 'proto/kleidi/v1/state.proto'];
  */
 export async function bundleProgram(outfile: string, version?: string): Promise<string[]> {
   const descriptors = new protobuf.Root().loadSync(protos.map((file) => join(root, file)));
+  const thread = await tokenThread();
   const { metafile } = await build({
     absWorkingDir: root,
     entryPoints: ['src/main.ts'],
@@ -31,7 +32,10 @@ export async function bundleProgram(outfile: string, version?: string): Promise<
     format: 'esm',
     target: 'node24',
     external: [...external],
-    define: { KLEIDI_DESCRIPTORS: JSON.stringify(descriptors.toJSON()) },
+    define: {
+      KLEIDI_DESCRIPTORS: JSON.stringify(descriptors.toJSON()),
+      KLEIDI_TOKEN_THREAD: JSON.stringify(thread),
+    },
     // CommonJS packages inside call require; ESM output has none of its own.
     banner: {
       js: "import { createRequire as kleidiCreateRequire } from 'node:module';\nconst require = kleidiCreateRequire(import.meta.url);",
@@ -42,6 +46,32 @@ export async function bundleProgram(outfile: string, version?: string): Promise<
   });
   chmodSync(outfile, 0o755);
   return Object.keys(metafile.inputs);
+}
+
+/**
+ * The source of a token thread, as text inside the program: the whole program would
+ * take 30 MB and 0.1 s in each thread. Such a text is a script without a place of its
+ * own, so it is told where the program is.
+ */
+async function tokenThread(): Promise<string> {
+  const { outputFiles } = await build({
+    absWorkingDir: root,
+    entryPoints: ['src/providers/pkcs11/threadentry.ts'],
+    bundle: true,
+    write: false,
+    platform: 'node',
+    format: 'cjs',
+    target: 'node24',
+    minify: true,
+    external: [...external],
+    banner: {
+      js: "const kleidiProgram = process.getBuiltinModule('node:worker_threads').workerData.program; require = process.getBuiltinModule('node:module').createRequire(kleidiProgram);",
+    },
+    logLevel: 'warning',
+  });
+  const [output] = outputFiles;
+  if (output === undefined) throw new Error('esbuild gave no token thread');
+  return output.text;
 }
 
 /** For a package of another version than the tree says: a release candidate, a test. */

@@ -20,7 +20,6 @@ const verbs: Actions = {
   snapshot: async () => (await import('./cli/snapshot.ts')).snapshot,
   vault: async () => (await import('./cli/vault.ts')).vault,
   version: async () => (await import('./cli/version.ts')).version,
-  'token-thread': async () => (await import('./cli/tokenthread.ts')).tokenThread,
   'token-work': async () => (await import('./cli/tokenwork.ts')).tokenWork,
   'verify-token': async () => (await import('./cli/verifytoken.ts')).verifyToken,
 };

@@ -47,6 +47,31 @@ describe('the lane that calls take', { skip }, async () => {
     });
   });
 
+  test('at most six threads call it, each in a session of its own', async () => {
+    await withSlowModule(20_000, async (_, seal) => {
+      faults.forgetTrace();
+      faults.plan('C_EncryptInit delay 50');
+      const threads = (): Set<number> =>
+        new Set(faults.called('C_Encrypt').map(({ thread }) => thread));
+      for (let i = 0; i < 20 && threads().size < 6; i += 1) {
+        await Promise.all(Array.from({ length: 30 }, seal));
+      }
+      assert.equal(threads().size, 6);
+      // The first has had its session before.
+      const sessions = faults.called('C_OpenSession').map(({ thread }) => thread);
+      assert.equal(sessions.length, 5);
+      assert.equal(new Set(sessions).size, 5);
+    });
+  });
+
+  test('a session that is spent is replaced, and those who wait are served', async () => {
+    await withSlowModule(20_000, async ({ broken }, seal) => {
+      faults.plan('C_EncryptInit fail 0xB3 times 3', ...slow);
+      await Promise.all(Array.from({ length: 30 }, seal));
+      assert.deepEqual(broken, []);
+    });
+  });
+
   test('a module that takes its time does not stop the event loop', async () => {
     await withSlowModule(2_000, async ({ provider }, seal) => {
       faults.plan('C_Encrypt delay 200', 'C_Sign delay 200');
@@ -90,7 +115,7 @@ describe('the lane that calls take', { skip }, async () => {
   test('a call that is stuck fails for its caller first, then breaks the provider, once', async () => {
     await withSlowModule(200, async ({ broken }, seal) => {
       faults.plan('C_Encrypt delay 900');
-      const calls = Array.from({ length: 5 }, () => assert.rejects(seal(), { code: 'deadline' }));
+      const calls = Array.from({ length: 12 }, () => assert.rejects(seal(), { code: 'deadline' }));
       await Promise.all(calls);
       assert.deepEqual(broken, []);
       await sleep(300);

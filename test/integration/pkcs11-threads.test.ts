@@ -114,7 +114,10 @@ describe('a module that hangs at start', { skip, concurrency: true }, () => {
       faults.plan(`${stage} hang`);
       const daemon = await host.serve(faults.env);
       const client = new KmsClient(host.socket);
-      const refused = { code: grpcStatus.UNAVAILABLE, details: /the PKCS#11 module fails/ };
+      const refused = {
+        code: grpcStatus.UNAVAILABLE,
+        details: `the PKCS#11 module fails, in ${stage}`,
+      };
       await assert.rejects(client.status(), refused);
       await assert.rejects(client.encrypt(seed), refused);
       assert.match(JSON.stringify(daemon.lines), new RegExp(`hangs in ${stage}`));
@@ -126,6 +129,20 @@ describe('a module that hangs at start', { skip, concurrency: true }, () => {
       assert.equal(await daemon.stop(), 'SIGKILL', 'process.exit would wait for ever');
     });
   }
+
+  test('and comes back late is opened in the same process', async () => {
+    const { faults, host } = await hostWithFaults(limits);
+    faults.plan('C_Login delay 4000');
+    const daemon = await host.serve(faults.env);
+    const client = new KmsClient(host.socket);
+    await assert.rejects(client.status(), { details: /in C_Login$/ });
+    faults.plan();
+    await daemon.event('serving', 0, 60_000);
+    await client.encrypt(seed);
+    assert.equal(faults.calls('C_Finalize'), 1, 'the late call was let out before');
+    client.close();
+    assert.equal(await daemon.stop(), 0);
+  });
 
   test('is left out after three starts under a supervisor, and comes back', async () => {
     const { faults, host } = await hostWithFaults(limits);

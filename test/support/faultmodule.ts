@@ -21,6 +21,7 @@ const includes = fileURLToPath(
 /** One wrapped call, as the module has traced it. */
 export interface Call {
   readonly pid: number;
+  readonly thread: number;
   /** Whether the call was made in the thread of the event loop. */
   readonly isMainThread: boolean;
   readonly name: string;
@@ -80,11 +81,13 @@ export class FaultModule {
 
 function parseCall(line: string): Call {
   const [ids = '', name = '', ...rest] = line.split(' ');
-  const [pid, thread] = ids.split('/').map(Number);
+  const [pid = 0, thread = 0] = ids.split('/').map(Number);
   const details = new Map<string, string>();
   for (let i = 0; i + 1 < rest.length; i += 2) details.set(rest[i] ?? '', rest[i + 1] ?? '');
-  return { pid: pid ?? 0, isMainThread: thread === pid, name, details };
+  return { pid, thread, isMainThread: thread === pid, name, details };
 }
+
+const threads = new ModuleThreads();
 
 export interface OpenedProvider {
   readonly provider: Pkcs11Provider;
@@ -121,7 +124,9 @@ export async function openProvider(
     onStage: (stage: string): void => void stages.push(stage),
     onBroken: (error: KleidiError): void => void broken.push(error),
   };
-  const provider = await Pkcs11Provider.open(settings, host.pin, hooks, new ModuleThreads());
+  // What an earlier provider has given up must be out of the module first.
+  await threads.quiet(10_000);
+  const provider = await Pkcs11Provider.open(settings, host.pin, hooks, threads);
   const { keks } = host.ring;
   const loaded = await provider.load(keks.map((kek) => kek.fp));
   return { provider, fp: writeKekOf(host.ring)?.fp ?? '', loaded, broken, stages };

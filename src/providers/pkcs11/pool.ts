@@ -11,8 +11,8 @@ import type { Pkcs11Settings } from './settings.ts';
 import { type ModuleThreads, settlesWithin, type TokenThread } from './thread.ts';
 import type { Place } from './token.ts';
 
-/** About 10 MB each; many HSMs take few calls at a time. */
-const mostThreads = 8;
+/** Each takes about 20 MB of MemoryMax=768M, and one of the sessions of the HSM. */
+const mostThreads = 6;
 
 export interface PoolParts {
   readonly settings: Pkcs11Settings;
@@ -45,10 +45,12 @@ export class PooledToken implements TokenCalls {
   readonly #call: Limit;
   #place: Place | undefined;
   #threads = 0;
+  /** What was told of a call that does not come back. */
+  #stuck: KleidiError | undefined;
   /** One thread at a time: starting one takes the processor from the calls. */
   #isGrowing = false;
   #closed = false;
-  /** Threads that come back from now on end by themselves. */
+  /** What comes back from now on has been given up. */
   #hasEnded = false;
   description = '';
 
@@ -61,7 +63,7 @@ export class PooledToken implements TokenCalls {
   /** Opens module and token in a first thread. @throws KleidiError module-*, token-*, pin-refused */
   static async open(parts: PoolParts): Promise<PooledToken> {
     const { settings, pin, threads, onStage } = parts;
-    if (threads.isStuck) throw stillStuck();
+    threads.requireNoneStuck();
     const pool = new PooledToken(parts);
     const endMs = performance.now() + settings.openTimeoutMs;
     try {
@@ -142,14 +144,24 @@ export class PooledToken implements TokenCalls {
     while (this.#out.size > 0 && performance.now() < endMs) {
       await settlesWithin(Promise.allSettled(this.#out.values()), endMs - performance.now());
     }
-    for (const call of this.#out.values()) threads.giveUp(call);
+    const why = this.#stuck ?? stuckCall(settings.callTimeoutMs, undefined);
+    for (const [thread, call] of this.#out) {
+      threads.giveUp(this.#endLate(thread, call, finalize), why);
+    }
     this.#hasEnded = true;
     const idle = this.#idle.splice(0);
     const last = this.#out.size === 0 ? idle.at(-1) : undefined;
     for (const thread of idle) {
       const ended = thread.call('end', finalize && thread === last).then(() => thread.ended);
-      if (!(await settlesWithin(ended, settings.callTimeoutMs))) threads.giveUp(ended);
+      if (!(await settlesWithin(ended, settings.callTimeoutMs))) threads.giveUp(ended, why);
     }
+  }
+
+  /** Unloaded without C_Finalize, a module may crash: the last one that comes back ends it. */
+  async #endLate(thread: TokenThread, call: Promise<unknown>, finalize: boolean): Promise<void> {
+    await call.catch(() => undefined);
+    this.#out.delete(thread);
+    await thread.call('end', finalize && this.#out.size === 0);
   }
 
   async #run<T>(limit: Limit, work: (thread: TokenThread) => Promise<T>): Promise<T> {
@@ -163,7 +175,7 @@ export class PooledToken implements TokenCalls {
   /** Takes an idle thread, or waits for one that another call hands over. */
   #enter(limit: Limit): Promise<TokenThread> {
     const idle = this.#idle.pop();
-    if (idle !== undefined) return Promise.resolve(idle);
+    if (idle !== undefined) return Promise.resolve(this.#lent(idle));
     return new Promise((resolve, reject) => {
       const enter = (thread: TokenThread): void => {
         clearTimeout(timer);
@@ -180,16 +192,23 @@ export class PooledToken implements TokenCalls {
 
   #leave(thread: TokenThread): void {
     this.#out.delete(thread);
-    if (thread.hasEnded || this.#hasEnded) {
+    if (this.#hasEnded) return;
+    if (thread.hasEnded) {
       this.#drop(thread);
       return;
     }
     const next = this.#waiting.shift();
     if (next === undefined) this.#idle.push(thread);
-    else next(thread);
+    else next(this.#lent(thread));
   }
 
-  /** It came back too late, or cannot be used. */
+  /** Out from now on, so that nothing is finalised before its call begins. */
+  #lent(thread: TokenThread): TokenThread {
+    this.#out.set(thread, Promise.resolve());
+    return thread;
+  }
+
+  /** It cannot be used. */
   #drop(thread: TokenThread): void {
     this.#out.delete(thread);
     this.#threads -= 1;
@@ -220,7 +239,9 @@ export class PooledToken implements TokenCalls {
           if (this.#waiting.length > 0) this.#grow();
         },
         // Those who wait get another thread, or meet their deadline.
-        () => this.#drop(thread),
+        () => {
+          if (!this.#hasEnded) this.#drop(thread);
+        },
       );
   }
 
@@ -233,7 +254,9 @@ export class PooledToken implements TokenCalls {
     const done = work(thread);
     this.#out.set(thread, done);
     const timer = setTimeout(() => {
-      if (!this.#closed) this.#parts.onStuck(stuckCall(stuckMs, stage));
+      if (this.#closed) return;
+      this.#stuck = stuckCall(stuckMs, stage);
+      this.#parts.onStuck(this.#stuck);
     }, stuckMs);
     return done.finally(() => clearTimeout(timer));
   }
@@ -266,11 +289,5 @@ function stuckCall(afterMs: number, stage: string | undefined): KleidiError {
   return new KleidiError('module-failed', text, {
     stage,
     hint: 'check the HSM and its connection; kleidi starts afresh by itself',
-  });
-}
-
-function stillStuck(): KleidiError {
-  return new KleidiError('module-failed', 'a call is still stuck in the PKCS#11 module', {
-    hint: 'check the HSM and its connection; if it stays so: systemctl restart kleidi',
   });
 }

@@ -14,11 +14,8 @@ import {
   unpacked,
 } from './messages.ts';
 
-/** The program itself, built or as source: its verb token-thread is the other side. */
-const program = new URL(
-  import.meta.url.endsWith('/thread.ts') ? '../../main.ts' : '',
-  import.meta.url,
-);
+/** What a thread runs, threadentry.ts; a text in the built program (packaging/program.ts). */
+declare const KLEIDI_TOKEN_THREAD: string | undefined;
 
 interface Pending {
   resolve(result: unknown): void;
@@ -38,8 +35,11 @@ export class TokenThread {
     this.#onCall = onCall;
     // A module sees the environment of the process, which only the main thread can set.
     process.env['SOFTHSM2_CONF'] = softhsmConf;
-    this.#worker = new Worker(program, {
-      argv: ['token-thread'],
+    const isBuilt = typeof KLEIDI_TOKEN_THREAD === 'string';
+    const source = isBuilt ? KLEIDI_TOKEN_THREAD : new URL('threadentry.ts', import.meta.url);
+    this.#worker = new Worker(source, {
+      eval: isBuilt,
+      workerData: { program: import.meta.url },
       env: {},
       resourceLimits: { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 4 },
     });
@@ -86,23 +86,25 @@ export class TokenThread {
 export class ModuleThreads {
   readonly #out = new Set<Promise<unknown>>();
   readonly #stuck = new Set<Promise<unknown>>();
+  #why: KleidiError | undefined;
 
-  /** Whether a call that was given up is still out: no module can be opened anew then. */
-  get isStuck(): boolean {
-    return this.#stuck.size > 0;
+  /** @throws KleidiError why a call was given up that is still out: nothing can be opened anew then */
+  requireNoneStuck(): void {
+    if (this.#stuck.size > 0 && this.#why !== undefined) throw this.#why;
   }
 
   start(softhsmConf: string): TokenThread {
     return new TokenThread(softhsmConf, (call) => remember(this.#out, call));
   }
 
-  giveUp(call: Promise<unknown>): void {
+  giveUp(call: Promise<unknown>, why: KleidiError): void {
+    this.#why = why;
     remember(this.#stuck, call);
   }
 
   /** Whether all calls come back within this time: process.exit would wait for ever. */
   quiet(timeoutMs: number): Promise<boolean> {
-    return settlesWithin(Promise.allSettled(this.#out), timeoutMs);
+    return settlesWithin(Promise.allSettled([...this.#out, ...this.#stuck]), timeoutMs);
   }
 }
 
