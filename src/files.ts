@@ -1,6 +1,7 @@
 // Writing files that hold state: temporary name, fsync, rename, fsync of the
 // folder. A reader sees the old file or the new one, never a part.
 import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, link, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KleidiError } from './errors.ts';
@@ -24,7 +25,7 @@ export async function writeFileAtomically(
   try {
     await writeNew(temporary, contents, mode, owner);
     await rename(temporary, path);
-    await sync(dirname(path));
+    await syncFolder(dirname(path));
   } catch (cause) {
     await rm(temporary, { force: true }).catch(() => undefined);
     throw writeFailed(path, cause);
@@ -42,7 +43,7 @@ export async function writeNewFile(
   try {
     await writeNew(temporary, contents, mode, owner);
     await putInPlace(temporary, path);
-    await sync(dirname(path));
+    await syncFolder(dirname(path));
   } catch (cause) {
     if (!isErrno(cause, 'EEXIST')) throw writeFailed(path, cause);
     throw new KleidiError('already-exists', `${path} exists already`, {
@@ -54,13 +55,38 @@ export async function writeNewFile(
   }
 }
 
+/**
+ * A file in a folder that another user can write: only a regular one, never through
+ * a link, never blocking at a pipe or device that was put in its place.
+ * @param maxBytes a longer one is refused
+ * @throws the error of node:fs, ELOOP for a link; Error where it is no such file
+ */
+export async function readForeignFile(path: string, maxBytes: number): Promise<Buffer> {
+  const handle = await openForeign(path);
+  try {
+    const { size } = await handle.stat();
+    if (size > maxBytes) throw new Error(`${path} has ${size} bytes, the limit is ${maxBytes}`);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(maxBytes), 0, maxBytes, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await handle.close();
+  }
+}
+
+async function openForeign(path: string): Promise<FileHandle> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  const found = await handle.stat();
+  if (found.isFile() || found.isDirectory()) return handle;
+  await handle.close();
+  throw new Error(`${path} is neither a file nor a folder`);
+}
+
 export async function syncFolder(folder: string): Promise<void> {
-  await sync(folder);
+  await syncAndClose(await open(folder, 'r'));
 }
 
 /** Of a file or a folder: fsync(2) takes both. */
-async function sync(path: string): Promise<void> {
-  const handle = await open(path, 'r');
+async function syncAndClose(handle: FileHandle): Promise<void> {
   try {
     await handle.sync();
   } finally {
@@ -80,7 +106,8 @@ export async function syncTree(folder: string): Promise<void> {
       .filter((entry) => entry.isFile() || entry.isDirectory())
       .map((entry) => join(entry.parentPath, entry.name));
     // The name of a file is in its folder: files first.
-    for (const path of [...paths.reverse(), folder, dirname(folder)]) await sync(path);
+    for (const path of paths.reverse()) await syncAndClose(await openForeign(path));
+    for (const path of [folder, dirname(folder)]) await syncFolder(path);
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new KleidiError('file-failed', `${folder} cannot be written to the disk: ${why}`, {

@@ -2,6 +2,7 @@
 // a line for people, or the fields of a journal entry.
 import { type EventName, events, type FieldName, journalFields } from './events.ts';
 import type { JournalField } from './journal.ts';
+import { oneLine } from './printable.ts';
 
 export interface LogRecord {
   readonly level: number;
@@ -46,7 +47,7 @@ function matchable([name, value]: [string, unknown]): JournalField[] {
 /** A client's text must not begin a second line, nor steer a terminal. */
 function textOf(msg: unknown, fields: Readonly<Record<string, unknown>>): string {
   const parts = [msg, ...Object.entries(fields).map(fieldText)];
-  return parts.join(' ').replace(/[\p{Cc}\u2028\u2029]+/gu, ' ');
+  return oneLine(parts.join(' '));
 }
 
 function fieldText([name, value]: [string, unknown]): string {

@@ -1,6 +1,7 @@
 // Files that hold state: whole or not at all, with their mode, and nothing left
 // lying about.
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
   mkdirSync,
@@ -13,7 +14,7 @@ import {
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { isErrno, writeFileAtomically, writeNewFile } from '../../src/files.ts';
+import { isErrno, readForeignFile, writeFileAtomically, writeNewFile } from '../../src/files.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 function folder(): string {
@@ -143,4 +144,18 @@ test('an errno is told by its code only', () => {
   for (const other of [new Error('ENOENT'), { code: 'ENOENT' }, 'ENOENT', undefined, null]) {
     assert.ok(!isErrno(other, 'ENOENT'));
   }
+});
+
+test('a file of another user is read only where it is a regular one, and never waited for', async () => {
+  const folder = temporaryFolder();
+  const at = (name: string): string => join(folder, name);
+  writeFileSync(at('regular'), 'text');
+  symlinkSync(at('regular'), at('link'));
+  execFileSync('mkfifo', [at('pipe')]);
+  symlinkSync(at('pipe'), at('link-to-pipe'));
+  assert.equal((await readForeignFile(at('regular'), 4)).toString(), 'text');
+  for (const name of ['link', 'pipe', 'link-to-pipe', 'none']) {
+    await assert.rejects(readForeignFile(at(name), 100), name);
+  }
+  await assert.rejects(readForeignFile(at('regular'), 3), /the limit is 3/);
 });

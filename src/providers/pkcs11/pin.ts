@@ -2,11 +2,14 @@
 // few wrong ones. What is kept is a salted scrypt of it, in the runtime folder
 // (never on disk), so that a new PIN is tried at once.
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
-import { access, constants, mkdir, readFile, stat } from 'node:fs/promises';
+import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { KleidiError } from '../../errors.ts';
-import { writeFileAtomically } from '../../files.ts';
+import { readForeignFile, writeFileAtomically } from '../../files.ts';
+
+/** Salt 16, hash 32, in hex. */
+const maxRecordBytes = 97;
 
 const derive = promisify<string, Buffer, number, Buffer>(scrypt);
 
@@ -42,8 +45,10 @@ export class RefusedPin {
 
   /** Only looks: nothing is made, nothing is tried. */
   async isRefused(pin: string): Promise<boolean> {
-    const record = await readFile(this.#file, 'utf8').catch(() => undefined);
-    const [salt, hash] = (record ?? '').split(':').map((part) => Buffer.from(part, 'hex'));
+    const record = await readForeignFile(this.#file, maxRecordBytes).catch(() => undefined);
+    const [salt, hash] = (record?.toString('latin1') ?? '')
+      .split(':')
+      .map((part) => Buffer.from(part, 'hex'));
     if (salt === undefined || hash?.length !== 32) return false;
     return timingSafeEqual(await derive(pin, salt, 32), hash);
   }
