@@ -148,3 +148,19 @@ test('only the daemon’s user can read the file, and nothing else is left behin
   assert.deepEqual(readdirSync(folder), ['start.json']);
   assert.equal(statSync(join(folder, 'start.json')).mode & 0o777, 0o600);
 });
+
+test('a process that ends itself in a stage of the start is a failed start, at any distance in time', () => {
+  const folder = temporaryFolder();
+  for (let i = 0; i < 3; i += 1) {
+    const marks = marksIn(folder);
+    assert.equal(marks.tooMany, false);
+    marks.enter('C_Login');
+    marks.die();
+    // What fails because of it must not pass for an end of the stage.
+    marks.enter('ready');
+    nowMs += 45_000;
+  }
+  const marks = marksIn(folder);
+  assert.equal(marks.tooMany, true);
+  assert.equal(marks.diedIn, 'C_Login');
+});

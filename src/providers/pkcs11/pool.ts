@@ -6,6 +6,7 @@ import { KleidiError } from '../../errors.ts';
 import type { Fingerprint } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
 import type { HeldKeks } from './held.ts';
+import { type Limit, opening, stuckCall, tooLate } from './limit.ts';
 import type { Handle } from './module.ts';
 import type { Pkcs11Settings } from './settings.ts';
 import { type ModuleThreads, settlesWithin, type TokenThread } from './thread.ts';
@@ -22,16 +23,6 @@ export interface PoolParts {
   onStage(stage: string): void;
   /** A call is stuck: the module cannot be used by this process any more. */
   onStuck(error: KleidiError): void;
-}
-
-/** How long a piece of work may take, and its name for people. */
-interface Limit {
-  readonly what: string;
-  readonly stage?: string;
-  /** From the request on, the wait for a thread included. */
-  readonly timeoutMs: number;
-  /** From the call on. */
-  readonly stuckMs: number;
 }
 
 type Enter = (thread: TokenThread) => void;
@@ -267,27 +258,4 @@ export class PooledToken implements TokenCalls {
       work.finally(() => clearTimeout(timer)).then(resolve, reject);
     });
   }
-}
-
-/** A step of opening: late and stuck are the same. */
-function opening(stage: string, endMs: number): Limit {
-  const leftMs = Math.max(1, endMs - performance.now());
-  // Told as stuck first: then the process knows why before its callers do.
-  return { what: stage, stage, timeoutMs: leftMs + 50, stuckMs: leftMs };
-}
-
-function tooLate({ what, stage, timeoutMs }: Limit): KleidiError {
-  if (stage !== undefined) return stuckCall(timeoutMs, stage);
-  return new KleidiError('deadline', `the token did not answer ${what} within ${timeoutMs} ms`);
-}
-
-function stuckCall(afterMs: number, stage: string | undefined): KleidiError {
-  const text =
-    stage === undefined
-      ? `a call is stuck in the module for ${afterMs} ms`
-      : `the PKCS#11 module hangs in ${stage}: no answer within ${Math.round(afterMs)} ms`;
-  return new KleidiError('module-failed', text, {
-    stage,
-    hint: 'check the HSM and its connection; kleidi starts afresh by itself',
-  });
 }
