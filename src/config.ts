@@ -21,6 +21,8 @@ export interface Config {
     readonly pin: string;
     readonly soPin: string;
     readonly softhsmConf: string;
+    /** Names of variables that a child for token work gets. */
+    readonly environment: readonly string[];
   };
   readonly vault: VaultConfig;
   readonly selfTest: { readonly intervalMs: number };

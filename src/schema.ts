@@ -42,6 +42,11 @@ const httpsAddresses = rule(
   'a list of https://HOST[:PORT]',
   (v) => Array.isArray(v) && v.every((each) => isText(each) && isHttps(each)),
 );
+const variableNames = rule(
+  'a list of names of environment variables',
+  (v) =>
+    Array.isArray(v) && v.every((each) => isText(each) && /^[A-Za-z_][A-Za-z0-9_]*$/.test(each)),
+);
 const pathOrNothing = rule(
   'an absolute path or nothing',
   (v) => isText(v) && /^(\/[^\0]*)?$/.test(v),
@@ -107,6 +112,11 @@ export const schema = {
       "SoftHSM's own settings; other modules ignore it.",
       '/etc/kleidi/softhsm2.conf',
       absolutePath,
+    ),
+    environment: field(
+      'Environment variables that the module needs: their names. Work on the token gets no others.',
+      [] as string[],
+      variableNames,
     ),
   },
   vault: {

@@ -114,7 +114,11 @@ export class TokenCommand {
   ): Promise<T> {
     const settings = pkcs11Settings(this.#config);
     const pin = await readSecret(this.#config.pkcs11.pin, process.env);
-    const child = TokenChild.start('token-work', tokenOwner(settings.softhsmConf), limitMs);
+    const child = TokenChild.start('token-work', {
+      owner: tokenOwner(settings.softhsmConf),
+      timeoutMs: limitMs,
+      environment: this.#config.pkcs11.environment,
+    });
     try {
       const request: TokenRequest = { settings, pin, job };
       child.send(request);

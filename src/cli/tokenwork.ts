@@ -2,8 +2,9 @@
 // that runs as the owner of the token folder. Not for people: one job as a JSON
 // line on standard input, answers on standard output.
 import { KleidiError } from '../errors.ts';
+import { withFileLock } from '../filelock.ts';
 import type { BundleKek } from '../keyring/bundle.ts';
-import { failureLine } from '../providers/pkcs11/child.ts';
+import { failureLine, softHsmFolder } from '../providers/pkcs11/child.ts';
 import { Pkcs11KekCreator } from '../providers/pkcs11/creation.ts';
 import { Pkcs11TokenInitializer } from '../providers/pkcs11/initialization.ts';
 import { Pkcs11Module } from '../providers/pkcs11/module.ts';
@@ -47,7 +48,7 @@ export const tokenWork: Verb = {
     const lines = readJob();
     try {
       const request = (await lines.next()).value as unknown as TokenRequest;
-      answer(await perform(request, lines));
+      answer(await withTokenLock(request, () => perform(request, lines)));
       return 0;
     } catch (error) {
       answer(failureLine(error));
@@ -55,6 +56,16 @@ export const tokenWork: Verb = {
     }
   },
 };
+
+/**
+ * A command that was killed leaves its child at work for a moment: the next child
+ * waits for it. Reading needs no lock, and an HSM has its own.
+ */
+function withTokenLock<T>({ settings, job }: TokenRequest, work: () => Promise<T>): Promise<T> {
+  const folder = softHsmFolder(settings.softhsmConf);
+  const isReading = job.kind === 'list' || job.kind === 'open';
+  return isReading || folder === undefined ? work() : withFileLock(folder, work);
+}
 
 async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Promise<object> {
   if (job.kind === 'open') {

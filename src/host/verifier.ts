@@ -39,7 +39,10 @@ export async function verifyToken(
   pin: string,
   fps: readonly Fingerprint[],
 ): Promise<Verdict> {
-  const child = TokenChild.start('verify-token', undefined, timeoutMs);
+  const child = TokenChild.start('verify-token', {
+    timeoutMs,
+    environment: config.pkcs11.environment,
+  });
   try {
     child.send({ settings: pkcs11Settings(config), pin, fps });
     const { verified } = await child.receive();

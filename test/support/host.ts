@@ -9,6 +9,18 @@ import { Daemon, type SuperviseOptions } from './daemon.ts';
 import { temporaryFolder } from './folder.ts';
 import { kleidi, type Result, type RunOptions } from './kleidi.ts';
 
+/** Of the fault module and of killatstep.c, which go where the token is worked on. */
+const testVariables = [
+  'LD_PRELOAD',
+  'KLEIDI_KILL_STEP',
+  'KLEIDI_KILL_WORD',
+  'KLEIDI_KILL_CHILD',
+  'KLEIDI_KILL_COUNT',
+  'KLEIDI_FAULT_REAL',
+  'KLEIDI_FAULT_PLAN',
+  'KLEIDI_FAULT_TRACE',
+];
+
 export type Settings = Readonly<Record<string, unknown>>;
 
 export class TestHost {
@@ -46,6 +58,7 @@ export class TestHost {
         pin: `file:${this.pinPath}`,
         soPin: `file:${join(this.folder, 'so-pin')}`,
         softhsmConf: this.softhsmConf,
+        environment: testVariables,
         ...(settings['pkcs11'] as object | undefined),
       },
     };

@@ -3,8 +3,8 @@
  * mkdir, rename, link, unlink), counted from 1. Only in the process whose command
  * line has the word KLEIDI_KILL_WORD; the children of that process go on.
  * Where KLEIDI_KILL_CHILD names the word of a child, its steps count too, in the
- * file KLEIDI_KILL_COUNT that both share, and both end together: the command
- * must lead a process group of its own. */
+ * file KLEIDI_KILL_COUNT that both share, and both end together: the file holds
+ * the count, and then the ids of the processes. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -22,7 +22,7 @@
 static int own;
 static int *countdown = &own;
 static int armed;
-static pid_t victim;
+static int is_alone = 1;
 static int is_file[4096];
 
 static int concerns(const char *word) {
@@ -35,9 +35,11 @@ static int concerns(const char *word) {
   return 0;
 }
 
+#define MAX_VICTIMS 15
+
 static int *shared(const char *path) {
   int fd = open(path, O_RDWR);
-  void *at = mmap(NULL, sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+  void *at = mmap(NULL, (1 + MAX_VICTIMS) * sizeof(int), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
   if (fd < 0 || at == MAP_FAILED) abort();
   close(fd);
   return at;
@@ -50,12 +52,17 @@ __attribute__((constructor)) static void arm(void) {
   if (!concerns(getenv("KLEIDI_KILL_WORD")) && !concerns(getenv("KLEIDI_KILL_CHILD"))) return;
   own = atoi(step);
   if (count != NULL) countdown = shared(count);
-  victim = count == NULL ? getpid() : 0;
+  is_alone = count == NULL;
+  for (int i = 1; !is_alone && i <= MAX_VICTIMS; i++)
+    if (__sync_bool_compare_and_swap(&countdown[i], 0, getpid())) break;
   armed = 1;
 }
 
 static void step(void) {
-  if (armed && __sync_sub_and_fetch(countdown, 1) == 0) kill(victim, SIGKILL);
+  if (!armed || __sync_sub_and_fetch(countdown, 1) != 0) return;
+  for (int i = 1; !is_alone && i <= MAX_VICTIMS; i++)
+    if (countdown[i] != 0 && countdown[i] != getpid()) kill(countdown[i], SIGKILL);
+  kill(getpid(), SIGKILL);
 }
 
 #define REAL(name) ((__typeof__(name) *)dlsym(RTLD_NEXT, #name))

@@ -64,7 +64,7 @@ export class KillAtStep {
   }
 
   #countingIn(child: string, step: number): NodeJS.ProcessEnv {
-    const count = Buffer.alloc(4);
+    const count = Buffer.alloc(64);
     count.writeInt32LE(step);
     writeFileSync(this.#count, count);
     return { KLEIDI_KILL_CHILD: child, KLEIDI_KILL_COUNT: this.#count };

@@ -32,9 +32,9 @@ function faultsOf(text: string): string[] {
 const nameOf = (fault: string): string => fault.replace(/: .*/, '');
 
 test('every field refuses a wrong value and is named, all at once', () => {
-  // A list of one letter is right for no field.
+  // A list of one digit is right for no field.
   const wrong = new Document({ more: 1 });
-  for (const { name } of describeFields()) wrong.setIn(name.split('.'), ['x']);
+  for (const { name } of describeFields()) wrong.setIn(name.split('.'), ['7']);
   const faults = faultsOf(wrong.toString());
   const due = [...describeFields().map(({ name }) => name), 'more'];
   assert.deepEqual(faults.map(nameOf).sort(), due.sort());
@@ -53,6 +53,7 @@ test('values just outside what is allowed are refused, those just inside are not
     ['pkcs11', 'token', ['t', 't'.repeat(32)], ['""', 't'.repeat(33), 'ä'.repeat(17), '5']],
     ['pkcs11', 'module', ['/m.so'], ['m.so', './m.so', '""', 'null', '5']],
     ['pkcs11', 'pin', ['credential:pin', 'file:/p'], ['file:p', '"credential:"', 'credential:a/b']],
+    ['pkcs11', 'environment', ['[]', '[HSM_CONF, _a1]'], ['HSM', '[A=B]', '[""]', '[1A]', '{}']],
     ['pkcs11', 'soPin', ['credential:a.b-c_d'], ['PIN', 'env:PIN', '5']],
   ];
   for (const [section, field, inside, outside] of edges) {

@@ -12,6 +12,16 @@ import type { Owner } from '../../files.ts';
 /** What a child may be asked for; each is a hidden verb of the command line. */
 export type ChildVerb = 'verify-token' | 'token-work';
 
+export interface ChildOptions {
+  readonly owner?: Owner | undefined;
+  /** The child is killed then; a hung module must not hang us. */
+  readonly timeoutMs: number;
+  /** Names of variables of this process that it gets. */
+  readonly environment: readonly string[];
+}
+
+const plainEnvironment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' };
+
 export interface ChildFailure {
   readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
 }
@@ -36,11 +46,17 @@ export class TokenChild {
     });
   }
 
-  /** @param timeoutMs the child is killed then; a hung module must not hang us */
-  static start(verb: ChildVerb, owner: Owner | undefined, timeoutMs: number): TokenChild {
+  /**
+   * A session of its own without a terminal, and only the variables that are named:
+   * a hostile module types nothing as root, and reads no secret of the caller's.
+   */
+  static start(verb: ChildVerb, { owner, timeoutMs, environment }: ChildOptions): TokenChild {
     const program = [...process.execArgv, process.argv[1] ?? '', verb];
     const child = spawn(process.execPath, program, {
       stdio: ['pipe', 'pipe', 'ignore'],
+      detached: true,
+      env: { ...plainEnvironment, ...picked(environment) },
+      cwd: '/',
       timeout: timeoutMs,
       killSignal: 'SIGKILL',
       ...owner,
@@ -73,6 +89,10 @@ export class TokenChild {
     this.#process.stdin?.end();
     await this.#ended;
   }
+}
+
+function picked(names: readonly string[]): NodeJS.ProcessEnv {
+  return Object.fromEntries(names.map((name) => [name, process.env[name]]));
 }
 
 /**
