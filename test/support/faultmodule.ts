@@ -128,6 +128,10 @@ export async function openProvider(
   await threads.quiet(10_000);
   const provider = await Pkcs11Provider.open(settings, host.pin, hooks, threads);
   const { keks } = host.ring;
-  const loaded = await provider.load(keks.map((kek) => kek.fp));
+  const loaded = await provider.load(keks.map((kek) => kek.fp)).catch(async (error: unknown) => {
+    // Its threads would keep this process alive.
+    await provider.close();
+    throw error;
+  });
   return { provider, fp: writeKekOf(host.ring)?.fp ?? '', loaded, broken, stages };
 }
