@@ -26,8 +26,8 @@ export const apiserver: Check = {
       return [
         modeFinding(path, found, 0o600),
         ...configurationFindings(text, config),
-        ...flagFindings(subject, config),
         ...(await clusterFindings(config)),
+        ...flagFindings(subject, config),
       ];
     } catch (error) {
       if (!isErrno(error, 'EACCES')) throw error;
