@@ -11,6 +11,7 @@ import { dirname } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { isErrno, type Owner, writeNewFile } from '../files.ts';
 import { encryptedCredential, parseReference, plainCredential } from '../host/credentials.ts';
+import { keepHostKey, requireNoLostHostKey } from '../host/hostkey.ts';
 import { writePlainCredentialDropIn } from './dropin.ts';
 import { warn } from './terminal.ts';
 
@@ -39,7 +40,10 @@ async function storeCredential(name: string, pin: string): Promise<void> {
   const path = encryptedCredential(name);
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const encrypted = await encryptCredential(name, pin);
-  if (encrypted !== undefined) return writeNewFile(path, encrypted, 0o400);
+  if (encrypted !== undefined) {
+    await keepHostKey();
+    return writeNewFile(path, encrypted, 0o400);
+  }
   const plain = plainCredential(name);
   warn(
     `this systemd cannot encrypt credentials (250 and newer can): ${plain} is in clear, for root alone`,
@@ -48,11 +52,20 @@ async function storeCredential(name: string, pin: string): Promise<void> {
   if (name === 'pin') await writePlainCredentialDropIn(plain);
 }
 
+/** For a host that was provisioned by a kleidi that kept no copy of the host key. */
+export async function keepHostKeyOf(reference: string): Promise<void> {
+  const parsed = parseReference(reference);
+  if (parsed.kind === 'credential' && existsSync(encryptedCredential(parsed.name))) {
+    await keepHostKey();
+  }
+}
+
 /**
  * `--with-key=host`: opens only on this machine's disk; the TPM adds to that later.
  * @returns undefined where this systemd has no systemd-creds
  */
 async function encryptCredential(name: string, pin: string): Promise<Buffer | undefined> {
+  await requireNoLostHostKey();
   const args = ['encrypt', '--with-key=host', `--name=${name}`, '-', '-'];
   const creds = spawn('systemd-creds', args, { stdio: ['pipe', 'pipe', 'ignore'] });
   const chunks: Buffer[] = [];

@@ -15,7 +15,7 @@ import { promote } from '../keyring/transitions.ts';
 import { tokenFolder, tokenOwner } from '../providers/pkcs11/child.ts';
 import { confirmKeys, recoveryClaims } from './confirm.ts';
 import { createStagedKek, removeCreateRecord, resumeCreate } from './createrecord.ts';
-import { ensurePin } from './pins.ts';
+import { ensurePin, keepHostKeyOf } from './pins.ts';
 import { planProvision, type Wish } from './provisionplan.ts';
 import {
   findExisting,
@@ -76,6 +76,7 @@ async function carryOut(
   const plan = planProvision(wish, await readRecord(config), findExisting(config));
   if (plan.kind === 'nothing') {
     await new TokenCommand(config).list();
+    await keepHostKeyOf(config.pkcs11.pin);
     return false;
   }
   await confirmKeys(recoveryClaims(recovery, undefined));

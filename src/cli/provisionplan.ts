@@ -53,7 +53,7 @@ function requireSame(wish: Wish, record: ProvisionRecord): void {
   if (record.machine !== wish.machine) {
     throw refuse(
       'ring and token were made on another machine (its machine-id differs): this disk is a copy',
-      'a second host needs its own token: empty the folder here, provision --token-only, then key request and import; if this is the same host with a new machine-id, delete provision.json',
+      'if this is the same host, put its old machine-id back first (a backup; the folders in /var/log/journal are named by it): its PIN opens under that one only. A second host needs its own token: empty the folder here, provision --token-only, then key request and import',
     );
   }
   if (wish.ringNamed && record.ring !== wish.ring) {

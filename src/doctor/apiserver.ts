@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { recordedClusterUid } from '../apiserver/clusteruid.ts';
 import { isSocket } from '../apiserver/encryptionconfig.ts';
 import { faultsIn, parseConfiguration } from '../apiserver/encryptionrules.ts';
+import type { Paths } from '../apiserver/flags.ts';
 import { findInstallations } from '../apiserver/installation.ts';
 import { flagPath, isFlagged } from '../apiserver/plan.ts';
 import type { Config } from '../config.ts';
@@ -26,7 +27,7 @@ export const apiserver: Check = {
       return [
         modeFinding(path, found, 0o600),
         ...configurationFindings(text, config),
-        ...(await clusterFindings(config)),
+        ...(await clusterFindings(subject, config)),
         ...flagFindings(subject, config),
       ];
     } catch (error) {
@@ -97,9 +98,16 @@ function providersIn(text: string): Record<string, unknown>[] | undefined {
   }
 }
 
+const pathsOf = ({ socket, encryptionConfig }: Config): Paths => ({
+  socket,
+  config: encryptionConfig,
+});
+
 /** Without it no snapshot proves anything: --scan would refuse where it is needed most. */
-async function clusterFindings({ ring }: Config): Promise<Finding[]> {
-  if ((await recordedClusterUid(ring)) !== undefined) return [];
+async function clusterFindings({ root }: Subject, config: Config): Promise<Finding[]> {
+  const paths = pathsOf(config);
+  const isUsed = findInstallations(root).some((each) => isFlagged(root, each, paths));
+  if (!isUsed || (await recordedClusterUid(config.ring)) !== undefined) return [];
   return [
     warn(
       'it is not recorded of which cluster this host is: --scan cannot tell what a snapshot proves',
@@ -110,7 +118,7 @@ async function clusterFindings({ ring }: Config): Promise<Finding[]> {
 
 /** Whether what runs kube-apiserver on this host names our file. */
 function flagFindings({ root }: Subject, config: Config): Finding[] {
-  const paths = { socket: config.socket, config: config.encryptionConfig };
+  const paths = pathsOf(config);
   return findInstallations(root).map((installation) => {
     const where = `${installation.kind} (${flagPath(installation)})`;
     if (isFlagged(root, installation, paths)) return ok(`kube-apiserver reads it, by ${where}`);

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { KleidiError } from '../errors.ts';
 import { isErrno } from '../files.ts';
+import { lostHostKey, requireOwnHostKey } from './hostkey.ts';
 
 /** Credentials at rest; only root, and so only a command, opens them there. */
 export const credentialFolder = '/etc/kleidi/credentials';
@@ -74,6 +75,7 @@ async function readSecretFile(path: string, kind: 'private' | 'systemd'): Promis
 /** Outside the unit: root may open what the unit is given. */
 async function decryptCredential(name: string): Promise<string> {
   const path = encryptedCredential(name);
+  await requireOwnHostKey();
   try {
     const options = { encoding: 'utf8', maxBuffer: 4096 } as const;
     const run = promisify(execFile);
@@ -91,6 +93,8 @@ async function decryptCredential(name: string): Promise<string> {
         cause,
       });
     }
+    const lost = existsSync(path) ? await lostHostKey() : undefined;
+    if (lost !== undefined) throw lost;
     throw new KleidiError('pin-missing', `credential ${path} cannot be opened`, {
       hint: 'run as root; if the file is missing or damaged: kleidi provision names the way back',
     });

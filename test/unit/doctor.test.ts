@@ -112,6 +112,8 @@ test("kubeadm's static pod: which file its flag names", async () => {
     text.replace('    image:', `    - --encryption-provider-config=${flag}\n    image:`);
   put(manifest, withFlag(path));
   assert.equal((await last())?.severity, 'ok');
+  const warned = (await apiserver.run(subject)).filter(({ severity }) => severity === 'warn');
+  assert.match(warned.map(({ what }) => what).join(), /not recorded of which cluster/);
   for (const other of [withFlag('/etc/other.yaml'), text]) {
     put(manifest, other);
     assert.match((await last())?.what ?? '', /kube-apiserver of kubeadm .* does not read it yet/);
