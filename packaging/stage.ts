@@ -55,12 +55,13 @@ function stageHost(tree: Tree): void {
   const systemd = (name: string): string => join(root, 'systemd', name);
   tree.copy(systemd('kleidi.socket'), `${units}/kleidi.socket`);
   tree.copy(systemd('kleidi.service'), `${units}/kleidi.service`);
-  tree.copy(systemd('10-quiet-module.conf'), `${units}/kleidi.service.d/10-quiet-module.conf`);
+  tree.copy(systemd('kleidi-prepare.service'), `${units}/kleidi-prepare.service`);
   tree.copy(systemd('kleidi.sysusers'), '/usr/lib/sysusers.d/kleidi.conf');
   tree.copy(systemd('kleidi.tmpfiles'), '/usr/lib/tmpfiles.d/kleidi.conf');
   // Before 90-default and 99-default-disable, which would disable both units.
   tree.copy(systemd('kleidi.preset'), '/usr/lib/systemd/system-preset/80-kleidi.preset');
   tree.copy(systemd('kleidi.catalog'), '/usr/lib/systemd/catalog/kleidi.catalog');
+  tree.copy(systemd('before-start'), `${lib}/before-start`, { mode: 0o755 });
   tree.copy(systemd('after-stop'), `${lib}/after-stop`, { mode: 0o755 });
   for (const file of globSync(systemd('drop-ins/*.conf')).sort()) {
     tree.copy(file, `${lib}/drop-ins/${basename(file)}`);

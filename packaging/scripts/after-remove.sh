@@ -51,6 +51,7 @@ if [ "$event" = remove ] || [ "$1" = 0 ]; then
   if booted; then try systemctl daemon-reload; fi
   update_catalog
   rmdir "$root/run/kleidi" 2>/dev/null || :
+  if booted; then umount "$root/run/kleidi-daemon" 2>/dev/null || :; fi
 fi
 if [ "$event" = purge ]; then
   if holds_keys && [ "${KLEIDI_PURGE_KEYS:-}" != yes ]; then

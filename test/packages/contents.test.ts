@@ -22,7 +22,12 @@ const onlyDeb = [
   '/usr/share/lintian/overrides/kleidi',
 ];
 const onlyRpm = ['/usr/share/doc/kleidi/CHANGELOG.md', '/usr/share/selinux/packages/kleidi.pp'];
-const executable = ['/usr/bin/kleidi', '/usr/lib/kleidi/after-stop', '/usr/lib/kleidi/bin/node'];
+const executable = [
+  '/usr/bin/kleidi',
+  '/usr/lib/kleidi/after-stop',
+  '/usr/lib/kleidi/before-start',
+  '/usr/lib/kleidi/bin/node',
+];
 const settings = ['/etc/kleidi/kleidi.yaml', '/etc/kleidi/softhsm2.conf'];
 
 /** All but documents and the add-ons' own files. */
@@ -36,8 +41,8 @@ const expected = [
   '/usr/lib/kleidi/kleidi.js',
   '/usr/lib/systemd/catalog/kleidi.catalog',
   '/usr/lib/systemd/system-preset/80-kleidi.preset',
+  '/usr/lib/systemd/system/kleidi-prepare.service',
   '/usr/lib/systemd/system/kleidi.service',
-  '/usr/lib/systemd/system/kleidi.service.d/10-quiet-module.conf',
   '/usr/lib/systemd/system/kleidi.socket',
   '/usr/lib/sysusers.d/kleidi.conf',
   '/usr/lib/tmpfiles.d/kleidi.conf',

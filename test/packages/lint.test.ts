@@ -52,7 +52,9 @@ const scripts = scriptlets.map((scriptlet) => {
   writeFileSync(path, scriptText(scriptlet));
   return path;
 });
-const shellFiles = ['packaging/kleidi.sh', 'systemd/after-stop'].map((file) => join(root, file));
+const shellFiles = ['packaging/kleidi.sh', 'systemd/after-stop', 'systemd/before-start'].map(
+  (file) => join(root, file),
+);
 
 test('every script parses in sh, and in bash as sh', () => {
   for (const file of [...scripts, ...shellFiles]) {

@@ -1,70 +1,141 @@
 // What the daemon can do from inside its sandbox: nothing that it need not. The
 // probe runs as the service does, with every directive of its unit.
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { readFileSync } from 'node:fs';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { clientOf, installedHost } from '../support/installed.ts';
-import { onHosts } from '../support/systemhost.ts';
+import type { Probed } from '../support/sandboxprobe.ts';
+import { onHosts, type Suite, type SystemHost } from '../support/systemhost.ts';
 
-const probe = `
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { spawnSync } from 'node:child_process';
-const tried = {};
-const attempt = (name, what) => { try { what(); tried[name] = 'done'; } catch (e) { tried[name] = e.code ?? String(e); } };
-attempt('write token folder', () => writeFileSync('/var/lib/kleidi/tokens/x', ''));
-attempt('write ring', () => writeFileSync('/var/lib/kleidi/ring.json', ''));
-attempt('write configuration', () => writeFileSync('/etc/kleidi/kleidi.yaml', ''));
-attempt('write program', () => writeFileSync('/usr/lib/kleidi/kleidi.js', ''));
-attempt('read bundles', () => readdirSync('/var/lib/kleidi/bundles'));
-attempt('read the cluster keys', () => readdirSync('/etc/kubernetes'));
-attempt('read root', () => readdirSync('/root'));
-attempt('read SO PIN', () => readFileSync('/etc/kleidi/credentials/so-pin.cred'));
-tried.processes = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name)).length;
-tried.shell = spawnSync('/bin/sh', ['-c', 'true']).error?.code ?? 'done';
-tried.capabilities = /CapBnd:\\s*(\\w+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1];
-const server = createServer().on('error', (e) => { tried.inet = e.code; console.log(JSON.stringify(tried)); })
-  .listen(0, '127.0.0.1', () => { tried.inet = 'done'; console.log(JSON.stringify(tried)); server.close(); });
-`;
+const probeFile = fileURLToPath(new URL('../support/sandboxprobe.ts', import.meta.url));
+
+/** Sockets that anybody may use on the host: none of them inside. `@`: an abstract name. */
+const planted = ['/run/planted/any', '/run/systemd/resolve/any', '/var/lib/sss/pipes/nss', '@any'];
+const others = [
+  '/run/dbus/system_bus_socket',
+  '/run/systemd/private',
+  '/run/systemd/journal/io.systemd.journal',
+  '/run/ssh-unix-local/socket',
+  '/run/kleidi/kms.sock',
+];
+
+/** Listens where `planted` says, until the test file ends. */
+async function plantSockets(host: SystemHost): Promise<void> {
+  const listen = `for (const path of ${JSON.stringify(planted)})
+    require('node:net').createServer().listen({ path: path.replace('@', '\0'), writableAll: true })`;
+  for (const path of planted) if (path.startsWith('/')) host.sh(`mkdir -p $(dirname ${path})`);
+  host.write('/var/aside/listen.cjs', listen);
+  const listener = host.spawn('exec /usr/lib/kleidi/bin/node /var/aside/listen.cjs');
+  after(() => listener.kill());
+  await host.until(
+    planted
+      .slice(0, 3)
+      .map((path) => `test -S ${path}`)
+      .join(' && '),
+  );
+}
+
+async function probedHost(suite: Suite) {
+  const host = await installedHost({ suite });
+  await host.until('kleidi status');
+  await plantSockets(host);
+  return { suite, host, probed: probe(host) };
+}
+
+/** As the service runs, with every directive of its unit. */
+function probe(host: SystemHost): Probed {
+  host.write('/usr/lib/kleidi/probe.mts', readFileSync(probeFile));
+  host.write(
+    '/run/systemd/system/kleidi-probe.service',
+    host
+      .read('/usr/lib/systemd/system/kleidi.service')
+      .replace('Type=notify', 'Type=oneshot')
+      .replace(
+        /^(?:Requires|Wants|After|ExecStopPost|Restart.*|WatchdogS.*)=.*|^\[Install\][\s\S]*/gm,
+        '',
+      )
+      .replace(
+        /^ExecStart=.*/m,
+        `ExecStart=/usr/lib/kleidi/bin/node --disable-warning=ExperimentalWarning /usr/lib/kleidi/probe.mts ${[...planted, ...others].join(' ')}`,
+      ),
+  );
+  host.sh('mkdir -p /etc/kubernetes; systemctl daemon-reload; systemctl start kleidi-probe');
+  const journal = host.sh('journalctl -u kleidi-probe -b -o cat --no-pager');
+  const line = journal.split('\n').find((each) => each.startsWith('{'));
+  assert.ok(line !== undefined, journal);
+  return JSON.parse(line) as Probed;
+}
 
 await onHosts(async () => {
-  const host = await installedHost();
+  const subjects = [await probedHost('bookworm'), await probedHost('trixie')] as const;
 
-  test('from inside, nothing can be written, reached or seen that is not needed', () => {
-    host.sh('mkdir -p /etc/kubernetes');
-    host.write('/usr/lib/kleidi/probe.mjs', probe);
-    host.write(
-      '/run/systemd/system/kleidi-probe.service',
-      host
-        .read('/usr/lib/systemd/system/kleidi.service')
-        .replace('Type=notify', 'Type=oneshot')
-        .replace(
-          /^Requires=.*|^After=kleidi.*|^ExecStopPost=.*|^Restart.*=.*|^WatchdogS.*=.*|^\[Install\][\s\S]*/gm,
-          '',
-        )
-        .replace(/^RuntimeDirectory=.*/m, 'RuntimeDirectory=kleidi-probe')
-        .replace(/^ExecStart=.*/m, 'ExecStart=/usr/lib/kleidi/bin/node /usr/lib/kleidi/probe.mjs'),
-    );
-    host.sh('systemctl daemon-reload; systemctl start kleidi-probe');
-    const line = host
-      .sh('journalctl -u kleidi-probe -b -o cat --no-pager')
-      .split('\n')
-      .find((each) => each.startsWith('{'));
-    const { processes, ...tried } = JSON.parse(line ?? '{}');
-    assert.equal(processes, 1);
-    assert.deepEqual(tried, {
-      'write token folder': 'EROFS',
-      'write ring': 'EROFS',
-      'write configuration': 'EROFS',
-      'write program': 'EACCES',
-      'read bundles': 'EACCES',
-      'read the cluster keys': 'EACCES',
-      'read root': 'EACCES',
-      'read SO PIN': 'EACCES',
-      shell: 'EACCES',
-      capabilities: '0000000000000000',
-      inet: 'EAFNOSUPPORT',
+  for (const { suite, host, probed } of subjects) {
+    const on = (name: string): string => `${suite}: ${name}`;
+
+    test(on('no network, no shell, no capability, no file of others'), () => {
+      assert.deepEqual(probed.tried, {
+        'write token folder': 'EROFS',
+        'write ring': 'EROFS',
+        'write configuration': 'EROFS',
+        'write program': 'EROFS',
+        'write a new library': 'EROFS',
+        'read bundles': 'EACCES',
+        'read the cluster keys': 'EACCES',
+        'read root': 'EACCES',
+        'read SO PIN': 'EACCES',
+        'read the host key': 'EACCES',
+        'see the first process': 'ENOENT',
+        shell: 'EACCES',
+        inet: 'EAFNOSUPPORT',
+      });
+      assert.equal(probed.capabilities, '0000000000000000');
     });
-  });
+
+    test(on('no process but its own is seen'), () => assert.equal(probed.processes, 1));
+
+    test(on('of all sockets only those of journal and notify are there'), () => {
+      assert.deepEqual(probed.sockets, [
+        '/run/systemd/journal/socket',
+        '/run/systemd/journal/stdout',
+        '/run/systemd/notify',
+      ]);
+      for (const path of [...planted, ...others]) {
+        assert.match(probed.reached[path] ?? '', /^(?:ENOENT|EACCES|ECONNREFUSED)$/, path);
+      }
+    });
+
+    test(on('nothing can be written but its own folder, and that holds 1 MiB'), () => {
+      assert.deepEqual(probed.writable, ['/run/kleidi-daemon']);
+      assert.ok(probed.folderBytes > 0 && probed.folderBytes <= 1 << 20, `${probed.folderBytes}`);
+      assert.ok(probed.folderFiles > 0 && probed.folderFiles < 64, `${probed.folderFiles}`);
+    });
+
+    test(on('mounts are read-only, but for its own folder and what the kernel makes'), () => {
+      for (const point of ['/', '/usr/lib', '/run', '/tmp', '/var/tmp', '/dev', '/dev/shm'])
+        assert.equal(probed.mounts[point], 'ro', point);
+      for (const point of ['/usr/lib/kleidi', '/run/lock'])
+        assert.ok(!(point in probed.mounts), point);
+      const open = Object.keys(probed.mounts).filter((point) => probed.mounts[point] === 'rw');
+      assert.deepEqual(
+        open.filter((point) => !/^\/sys\/fs\/cgroup\/.*\/memory\.pressure$/.test(point)).sort(),
+        ['/dev/hugepages', '/dev/mqueue', '/dev/pts', '/proc', '/run/kleidi-daemon'],
+      );
+    });
+
+    test(on('the exposure is 0.2, and no mount is required'), (t) => {
+      const line = /exposure level for kleidi.service: ([0-9.]+)/.exec(
+        host.sh('systemd-analyze security kleidi --no-pager'),
+      );
+      assert.ok(Number(line?.[1]) <= 0.2, line?.[0]);
+      const required = host.sh('systemctl show -P RequiresMountsFor kleidi');
+      // PrivateTmp= in systemd before 256; startloops.test.ts has what comes of it.
+      assert.equal(required, suite === 'bookworm' ? '/var/tmp' : '');
+      t.diagnostic(line?.[0] ?? '');
+    });
+  }
+
+  const { host } = subjects[0];
 
   test('the running daemon has the limits of its unit', () => {
     const pid = host.sh('systemctl show -p MainPID --value kleidi');

@@ -1,0 +1,149 @@
+// A fault of a host, with a client waiting all the time: planted, met by the
+// daemon, told in the journal, mended. What PID 1 journals shows a loop.
+import assert from 'node:assert/strict';
+import { after, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { SystemHost } from './systemhost.ts';
+
+/** Keeps one connection waiting, whatever happens to it. */
+const waiter = `
+const { connect } = require('node:http2');
+const call = () => {
+  const session = connect('http://localhost', { createConnection: () => require('node:net').connect('/run/kleidi/kms.sock') });
+  const again = () => { session.destroy(); setTimeout(call, 20); };
+  session.on('error', () => {});
+  session.on('close', () => {});
+  session.request({ ':method': 'POST', ':path': '/v2.KeyManagementService/Status', 'content-type': 'application/grpc', te: 'trailers' })
+    .on('error', () => {}).on('close', again).resume().end(Buffer.alloc(5));
+};
+call();`;
+
+export interface Fault {
+  readonly name: string;
+  readonly plant: string;
+  readonly mend: string;
+  /** What the journal of the unit must say, the fix in it. */
+  readonly says: readonly RegExp[];
+  /** The daemon cannot stay up; otherwise STATUS= says it too. */
+  readonly ends?: true;
+  /** It dies at once at each start: the first four are not held up. */
+  readonly crashes?: true;
+  /** An operator's restart is part of the repair. */
+  readonly restart?: true;
+}
+
+/** A client that waits for as long as the test file runs. @returns how to end it */
+export function keepWaiting(host: SystemHost): () => void {
+  host.write('/var/aside/waiter.js', waiter);
+  // Its own name for the runtime: the package's may be what is missing.
+  host.sh('ln /usr/lib/kleidi/bin/node /var/aside/node');
+  const client = host.spawn('exec /var/aside/node /var/aside/waiter.js');
+  const end = (): void => void client.kill();
+  after(end);
+  return end;
+}
+
+/** The whole life of a fault: nothing loops, the fix is told, and it heals by itself. */
+export async function sufferAndMend(host: SystemHost, fault: Fault, t: TestContext): Promise<void> {
+  await host.until('kleidi status');
+  try {
+    requireTold(host, fault, await suffer(host, fault));
+  } finally {
+    host.sh(fault.mend);
+  }
+  if (fault.restart === true) host.sh('systemctl restart --no-block kleidi.service');
+  const mendedMs = Date.now();
+  await host.until('kleidi status');
+  t.diagnostic(`served ${Date.now() - mendedMs} ms after the repair`);
+}
+
+export interface Entry {
+  readonly atS: number;
+  readonly text: string;
+}
+
+/** A broken host tries once in 5 s; what is lost to rounding and scheduling is less than this. */
+const leastApartS = 4.5;
+
+/** Plants it, lets the daemon meet it, and returns what the journal says. */
+async function suffer(host: SystemHost, fault: Fault): Promise<readonly Entry[]> {
+  host.sh('systemctl stop kleidi.service; rm -f /run/kleidi-daemon.starts');
+  host.sh(fault.plant);
+  // The waiting client may have had it started before that.
+  const since = host.sh('date +%s.%N');
+  host.sh('systemctl restart --no-block kleidi.service');
+  // A loop shows in the next start, where there is one.
+  const due = fault.ends === true ? 2 : 1;
+  const journal = await until(
+    host,
+    since,
+    (entries) =>
+      startsIn(heldUp(fault, entries)).length >= due &&
+      fault.says.every((each) => says(entries, each)),
+  );
+  assert.equal(host.sh('systemctl is-active kleidi.socket'), 'active');
+  assert.equal(host.try('test -S /run/kleidi/kms.sock').exitCode, 0);
+  return journal;
+}
+
+function requireTold(host: SystemHost, fault: Fault, journal: readonly Entry[]): void {
+  if (fault.ends === true) {
+    requireApart(startsIn(heldUp(fault, journal)));
+    return;
+  }
+  assert.equal(startsIn(journal).length, 1, 'one start, and it stays up');
+  assert.match(host.try('systemctl status kleidi').stdout, /Status: "Not serving: /);
+}
+
+/** From where on each start has to wait. */
+function heldUp(fault: Fault, journal: readonly Entry[]): readonly Entry[] {
+  if (fault.crashes !== true) return journal;
+  const at = journal.findIndex(({ text }) => told.test(text));
+  return at === -1 ? [] : journal.slice(at);
+}
+
+const told = /error: the daemon ended 4 times, each right after its start/;
+
+/** What PID 1 says of each try, also of one that comes to no process. */
+const tries = /^(?:Starting kleidi\.service|Dependency failed for kleidi\.service)/;
+
+/** Times of the tries to start it, in seconds. */
+export function startsIn(journal: readonly Entry[]): number[] {
+  return journal.filter(({ text }) => tries.test(text)).map(({ atS }) => atS);
+}
+
+export function requireApart(startsS: readonly number[]): void {
+  startsS.slice(1).forEach((atS, i) => {
+    const apartS = atS - (startsS[i] ?? 0);
+    assert.ok(apartS >= leastApartS, `${apartS} s between two starts`);
+  });
+}
+
+/** Said by kleidi itself or by its guard, not by systemd. */
+function says(journal: readonly Entry[], pattern: RegExp): boolean {
+  const own = journal.filter(({ text }) => !text.startsWith('kleidi.service:'));
+  return pattern.test(own.map(({ text }) => text).join('\n'));
+}
+
+/** Waits until the journal of the unit is as wanted, however fast this machine is. */
+export async function until(
+  host: SystemHost,
+  since: string,
+  isWanted: (entries: readonly Entry[]) => boolean,
+): Promise<readonly Entry[]> {
+  for (const endMs = performance.now() + 120_000; ; await sleep(200)) {
+    const entries = journalSince(host, since);
+    if (isWanted(entries)) return entries;
+    assert.ok(startsIn(entries).length < 30, 'PID 1 starts it in a loop');
+    if (performance.now() > endMs) assert.fail(`the journal: ${JSON.stringify(entries, null, 1)}`);
+  }
+}
+
+function journalSince(host: SystemHost, since: string): Entry[] {
+  const options = '-b -o short-unix --no-pager';
+  const lines = host.sh(`journalctl -u kleidi ${options} --since=@${since}`).split('\n');
+  return lines.flatMap((line) => {
+    const [, atS, text] = /^(\d+\.\d+) \S+ [^:]+?(?:\[\d+\])?: (.*)$/.exec(line) ?? [];
+    return atS === undefined || text === undefined ? [] : [{ atS: Number(atS), text }];
+  });
+}

@@ -1,0 +1,53 @@
+// What after-stop says of exit status 243: what files prove, and no more; and it
+// never runs systemd-creds, which deletes the host key where the machine-id is wrong.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { installedHost } from '../support/installed.ts';
+import { onHosts, type SystemHost } from '../support/systemhost.ts';
+
+const key = '/var/lib/systemd/credential.secret';
+const lost = /lost token|token is lost/;
+
+/** Its lines, and the programs that it has run. */
+function afterStop(host: SystemHost): { readonly says: string; readonly runs: string } {
+  const run =
+    'strace -qq -f -e trace=execve -o /tmp/runs env EXIT_CODE=exited EXIT_STATUS=243 sh /usr/lib/kleidi/after-stop';
+  const says = host.sh(run);
+  return { says, runs: host.read('/tmp/runs') };
+}
+
+await onHosts(async () => {
+  const host = await installedHost();
+  await host.until('kleidi status');
+  host.sh(`cp -p ${key} /etc/machine-id /var/; systemctl stop kleidi.socket kleidi.service`);
+
+  test('the daemon itself ends with 243: nothing is said to be lost', async () => {
+    host.sh(`cp -p /usr/lib/kleidi/kleidi.js /var/kept.js; echo 'process.exit(243)' > /usr/lib/kleidi/kleidi.js
+      systemctl start --no-block kleidi.service`);
+    await host.until('journalctl -u kleidi -b -o cat | grep -q "exit status 243"');
+    host.sh(
+      'cp -p /var/kept.js /usr/lib/kleidi/kleidi.js; systemctl stop kleidi.service kleidi.socket',
+    );
+    assert.doesNotMatch(host.journal(), lost);
+  });
+
+  test('the machine-id is another one: that comes first', () => {
+    host.sh('echo 0123456789abcdef0123456789abcdef > /etc/machine-id');
+    const { says, runs } = afterStop(host);
+    host.sh('cp -p /var/machine-id /etc/');
+    assert.match(says, /error: the PIN is sealed to this host under another \/etc\/machine-id/);
+    assert.match(says, /hint: put the machine-id of before back first/);
+    assert.doesNotMatch(says, lost);
+    assert.doesNotMatch(runs, /systemd-creds/);
+    assert.equal(host.try(`cmp ${key} /var/credential.secret`).exitCode, 0);
+  });
+
+  test('the host key is gone: only then a token may be lost', () => {
+    host.sh(`rm ${key}`);
+    const { says } = afterStop(host);
+    assert.match(says, /error: the key that the PIN is sealed with is gone/);
+    assert.match(says, lost);
+    assert.equal(host.try(`test -e ${key}`).exitCode, 1);
+    host.sh(`cp -p /var/credential.secret ${key}; systemctl start kleidi.socket kleidi.service`);
+  });
+});

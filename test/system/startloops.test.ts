@@ -1,0 +1,124 @@
+// Every way in which systemd can fail to start the daemon, on both generations of
+// systemd, with a client waiting: two tries in 10 s at the most, the socket stays,
+// the fix is told, and it heals by itself.
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { type Fault, keepWaiting, sufferAndMend } from '../support/hostfaults.ts';
+import { installedHost } from '../support/installed.ts';
+import { onHosts } from '../support/systemhost.ts';
+
+const dropIn = '/run/systemd/system/kleidi.service.d/fault.conf';
+
+/** Drop-in lines that break the service. */
+function dropped(...lines: string[]): Pick<Fault, 'plant' | 'mend'> {
+  const text = lines.join('\\n');
+  return {
+    plant: `mkdir -p $(dirname ${dropIn}); printf '[Service]\\n${text}\\n' > ${dropIn}; systemctl daemon-reload`,
+    mend: `rm ${dropIn}; systemctl daemon-reload`,
+  };
+}
+
+/** A mount unit as a line of /etc/fstab makes it, that fails until it is mended. */
+function failingMount(unit: string, where: string): Pick<Fault, 'plant' | 'mend'> {
+  const file = `/run/systemd/system/${unit}`;
+  return {
+    plant: `mkdir -p /var/aside/data; cp -a ${where}/. /var/aside/data/
+      mv /var/lib/kleidi/ring.json /var/aside/ring.kept
+      printf '[Mount]\\nWhat=/var/aside/data\\nWhere=${where}\\nType=tmpfs\\nOptions=no-such-option\\n' > ${file}
+      systemctl daemon-reload; systemctl start ${unit} || true`,
+    mend: `sed -i 's/^Type=.*/Type=none/;s/^Options=.*/Options=bind/' ${file}
+      systemctl daemon-reload; systemctl start ${unit}`,
+  };
+}
+
+const faults: readonly Fault[] = [
+  {
+    name: 'a credential that was tampered with',
+    plant:
+      'cp -p /etc/kleidi/credentials/pin.cred /var/aside/; sed -i "2s/./A/20;2s/./B/21;2s/./C/22" /etc/kleidi/credentials/pin.cred; sed -i "1s/^.\\{8\\}/AAAAAAAA/" /etc/kleidi/credentials/pin.cred',
+    mend: 'cp -p /var/aside/pin.cred /etc/kleidi/credentials/',
+    says: [/error: no start: exit status 243/, /hint: .*backup/],
+    ends: true,
+  },
+  {
+    name: 'a user that does not exist',
+    plant: 'cp -p /etc/passwd /var/aside/; sed -i /^kleidi:/d /etc/passwd',
+    mend: 'cp -p /var/aside/passwd /etc/',
+    says: [/error: the user kleidi does not exist/, /hint: systemd-sysusers/],
+    ends: true,
+  },
+  {
+    name: 'a sandbox that cannot be set up',
+    ...dropped('BindReadOnlyPaths=/no/such/folder'),
+    says: [/error: systemd cannot set up the sandbox/],
+    ends: true,
+  },
+  {
+    name: 'a missing runtime',
+    plant: 'mv /usr/lib/kleidi/bin /usr/lib/kleidi/gone',
+    mend: 'mv /usr/lib/kleidi/gone /usr/lib/kleidi/bin',
+    says: [/error: .*cannot be run/, /hint: install the kleidi package again/],
+    ends: true,
+  },
+  {
+    name: "the package's folder is gone",
+    plant: 'mv /usr/lib/kleidi /usr/lib/gone',
+    mend: 'mv /usr/lib/gone /usr/lib/kleidi',
+    says: [/error: \/usr\/lib\/kleidi is incomplete/],
+    ends: true,
+  },
+  {
+    name: 'too little address space',
+    ...dropped('LimitAS=128M'),
+    says: [/error: the daemon ended 4 times/],
+    ends: true,
+    crashes: true,
+  },
+  {
+    name: 'a mount below the keys that fails',
+    ...failingMount('var-lib-kleidi.mount', '/var/lib/kleidi'),
+    says: [/ring file .* does not exist/],
+  },
+];
+
+/** The hosts of systemd 257 have no memory controller in these tests. */
+const tooLittleMemory: Fault = {
+  name: 'too little memory',
+  ...dropped('MemoryMax=16M'),
+  says: [/error: the daemon ended 4 times/],
+  ends: true,
+  crashes: true,
+};
+
+/** systemd before 256 requires /var/tmp for PrivateTmp=. */
+const failingRequirement: Fault = {
+  name: 'a mount that PrivateTmp= requires fails',
+  plant: `printf '[Mount]\\nWhat=tmpfs\\nWhere=/var/tmp\\nType=tmpfs\\nOptions=no-such-option\\n' > /run/systemd/system/var-tmp.mount
+    systemctl daemon-reload`,
+  mend: `sed -i '/^Options=/d' /run/systemd/system/var-tmp.mount; systemctl daemon-reload`,
+  says: [/error: the last start came to no process/, /hint: systemctl --failed/],
+  ends: true,
+};
+
+const suites = ['bookworm', 'trixie'] as const;
+
+await onHosts(async () => {
+  const hosts = {
+    bookworm: await installedHost({ suite: 'bookworm' }),
+    trixie: await installedHost({ suite: 'trixie' }),
+  };
+  for (const suite of suites) {
+    const host = hosts[suite];
+    const endClient = keepWaiting(host);
+
+    const own = suite === 'bookworm' ? [tooLittleMemory, failingRequirement] : [];
+    for (const fault of [...faults, ...own]) {
+      test(`${suite}: ${fault.name}`, (t) => sufferAndMend(host, fault, t));
+    }
+
+    test(`${suite}: the client that waited was never refused`, () => {
+      endClient();
+      assert.doesNotMatch(host.journal('kleidi.socket'), /limit|failed/i);
+    });
+  }
+});
