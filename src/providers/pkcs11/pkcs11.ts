@@ -8,7 +8,7 @@ import { Climber, toKleidiError } from './climber.ts';
 import { LocalToken } from './local.ts';
 import { Pkcs11Module } from './module.ts';
 import { RefusedPin } from './pin.ts';
-import { PooledToken, type PoolParts } from './pool.ts';
+import { type PooledParts, PooledToken } from './pooled.ts';
 import type { Pkcs11Settings } from './settings.ts';
 import { ModuleThreads } from './thread.ts';
 import { type Place, Token, type TokenAccess } from './token.ts';
@@ -188,7 +188,7 @@ export class Pkcs11Provider implements Provider {
     this.#climber.calls = PooledToken.at(this.#poolParts(), place, module.description);
   }
 
-  #poolParts(): PoolParts {
+  #poolParts(): PooledParts {
     return {
       settings: this.#settings,
       pin: this.#pin,

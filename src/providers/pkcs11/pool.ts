@@ -1,40 +1,31 @@
-// A token whose module is called in threads of their own, several calls at a time,
-// each with a deadline that includes the wait for a thread. A call that misses it
-// fails for its caller at once; one that stays out too long is stuck, and with it
-// the module. Threads are added while calls wait, up to a limit.
+// The threads in which a module is called, several calls at a time, each with a
+// deadline that includes the wait for a thread. A call that misses it fails for its
+// caller at once; one that stays out too long is stuck, and with it the module.
+// Threads are added while calls wait, up to a limit.
 import { KleidiError } from '../../errors.ts';
-import type { Fingerprint } from '../provider.ts';
-import type { TokenCalls } from './calls.ts';
-import type { HeldKeks } from './held.ts';
 import { type Limit, opening, stuckCall, tooLate } from './limit.ts';
-import type { Handle } from './module.ts';
 import type { Pkcs11Settings } from './settings.ts';
 import { type ModuleThreads, settlesWithin, type TokenThread } from './thread.ts';
-import type { Place } from './token.ts';
 
 /** Each takes about 20 MB of MemoryMax=768M, and one of the sessions of the HSM. */
 const mostThreads = 6;
 
 export interface PoolParts {
   readonly settings: Pkcs11Settings;
-  readonly pin: string;
   readonly threads: ModuleThreads;
-  /** The step of opening that comes next. */
-  onStage(stage: string): void;
   /** A call is stuck: the module cannot be used by this process any more. */
   onStuck(error: KleidiError): void;
+  /** Brings a new thread to the token; undefined while there is no token to come to. */
+  joiner(): ((thread: TokenThread) => Promise<void>) | undefined;
 }
 
 type Enter = (thread: TokenThread) => void;
 
-export class PooledToken implements TokenCalls {
-  readonly mode = 'threads';
+export class ThreadPool {
   readonly #parts: PoolParts;
   readonly #idle: TokenThread[] = [];
   readonly #waiting: Enter[] = [];
   readonly #out = new Map<TokenThread, Promise<unknown>>();
-  readonly #call: Limit;
-  #place: Place | undefined;
   #threads = 0;
   /** What was told of a call that does not come back. */
   #stuck: KleidiError | undefined;
@@ -43,91 +34,59 @@ export class PooledToken implements TokenCalls {
   #closed = false;
   /** What comes back from now on has been given up. */
   #hasEnded = false;
-  description = '';
 
-  private constructor(parts: PoolParts) {
-    const { callTimeoutMs } = parts.settings;
+  constructor(parts: PoolParts) {
     this.#parts = parts;
-    this.#call = { what: 'a call', timeoutMs: callTimeoutMs, stuckMs: 2 * callTimeoutMs };
   }
 
-  /** Opens module and token in a first thread. @throws KleidiError module-*, token-*, pin-refused */
-  static async open(parts: PoolParts): Promise<PooledToken> {
-    const { settings, pin, threads, onStage } = parts;
-    threads.requireNoneStuck();
-    const pool = new PooledToken(parts);
-    const endMs = performance.now() + settings.openTimeoutMs;
-    try {
-      onStage('C_Initialize');
-      pool.#threads += 1;
-      pool.#idle.push(threads.start(settings.softhsmConf));
-      pool.description = await pool.#run(opening('C_Initialize', endMs), (thread) =>
-        thread.call('initialize', settings),
+  /** The thread that opens the token, before there is anything to join. */
+  begin(): void {
+    this.#threads += 1;
+    this.#idle.push(this.#start());
+  }
+
+  /** @throws KleidiError deadline, starting; what `work` throws */
+  async run<T>(limit: Limit, work: (thread: TokenThread) => Promise<T>): Promise<T> {
+    if (this.#closed) throw new KleidiError('starting', 'the token is being closed');
+    const lateMs = performance.now() + limit.timeoutMs;
+    const thread = await this.#enter(limit);
+    const done = this.#watched(limit, thread, work).finally(() => this.#leave(thread));
+    return this.#before(limit, lateMs, done);
+  }
+
+  /** One more thread on the token that is open, if there may be one. */
+  grow(): void {
+    const join = this.#parts.joiner();
+    if (this.#isGrowing || this.#threads >= mostThreads || this.#closed) return;
+    if (join === undefined) return;
+    this.#isGrowing = true;
+    this.#threads += 1;
+    const limit = opening('C_Initialize', performance.now() + this.#parts.settings.openTimeoutMs);
+    const thread = this.#start();
+    this.#watched(limit, thread, join)
+      .finally(() => {
+        this.#isGrowing = false;
+      })
+      .then(
+        () => this.#joined(thread),
+        // Those who wait get another thread, or meet their deadline.
+        () => {
+          if (!this.#hasEnded) this.#drop(thread);
+        },
       );
-      onStage('C_Login');
-      pool.#place = await pool.#run(opening('C_Login', endMs), (thread) =>
-        thread.call('login', settings, pin),
-      );
-      return pool;
-    } catch (error) {
-      await pool.close();
-      throw error;
-    }
   }
 
-  /** For a token that is open in another thread. */
-  static at(parts: PoolParts, place: Place, description: string): PooledToken {
-    const pool = new PooledToken(parts);
-    pool.#place = place;
-    pool.description = description;
-    pool.#grow();
-    return pool;
+  #joined(thread: TokenThread): void {
+    this.#leave(thread);
+    if (this.#waiting.length > 0) this.grow();
   }
 
-  get place(): Place {
-    if (this.#place !== undefined) return this.#place;
-    throw new KleidiError('starting', 'the token is not open yet');
+  #start(): TokenThread {
+    return this.#parts.threads.start(this.#parts.settings.softhsmConf);
   }
 
-  seal(key: Handle, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#run(this.#call, (thread) => thread.call('seal', this.place, key, plaintext, aad));
-  }
-
-  unseal(key: Handle, body: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#run(this.#call, (thread) => thread.call('unseal', this.place, key, body, aad));
-  }
-
-  fingerprint(key: Handle): Promise<Fingerprint> {
-    return this.#run(this.#call, (thread) => thread.call('fingerprint', this.place, key));
-  }
-
-  async find(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks> {
-    const endMs = performance.now() + this.#parts.settings.openTimeoutMs;
-    const { place, keks } = await this.#run(opening('C_FindObjects', endMs), (thread) =>
-      thread.call('find', this.place, [...wanted], held),
-    );
-    this.#place = place;
-    return keks;
-  }
-
-  /** Whether the module is fast enough to be called in the thread of an event loop. */
-  isFast(key: Handle): Promise<boolean> {
-    const endMs = performance.now() + this.#parts.settings.openTimeoutMs;
-    return this.#run(opening('C_Encrypt', endMs), (thread) =>
-      thread.call('isFast', this.place, key),
-    );
-  }
-
-  async close(): Promise<void> {
-    await this.#end(true);
-  }
-
-  /** The token stays open for another thread. */
-  async leave(): Promise<void> {
-    await this.#end(false);
-  }
-
-  async #end(finalize: boolean): Promise<void> {
+  /** @param finalize false where the token stays open for another thread */
+  async end(finalize: boolean): Promise<void> {
     this.#closed = true;
     const { settings, threads } = this.#parts;
     const endMs = performance.now() + settings.callTimeoutMs;
@@ -155,14 +114,6 @@ export class PooledToken implements TokenCalls {
     await thread.call('end', finalize && this.#out.size === 0);
   }
 
-  async #run<T>(limit: Limit, work: (thread: TokenThread) => Promise<T>): Promise<T> {
-    if (this.#closed) throw new KleidiError('starting', 'the token is being closed');
-    const lateMs = performance.now() + limit.timeoutMs;
-    const thread = await this.#enter(limit);
-    const done = this.#watched(limit, thread, work).finally(() => this.#leave(thread));
-    return this.#before(limit, lateMs, done);
-  }
-
   /** Takes an idle thread, or waits for one that another call hands over. */
   #enter(limit: Limit): Promise<TokenThread> {
     const idle = this.#idle.pop();
@@ -177,7 +128,7 @@ export class PooledToken implements TokenCalls {
         reject(tooLate(limit));
       }, limit.timeoutMs);
       this.#waiting.push(enter);
-      this.#grow();
+      this.grow();
     });
   }
 
@@ -204,36 +155,6 @@ export class PooledToken implements TokenCalls {
     this.#out.delete(thread);
     this.#threads -= 1;
     thread.call('end', false).catch(() => undefined);
-  }
-
-  /** One more thread on the token that is open, if there may be one. */
-  #grow(): void {
-    const place = this.#place;
-    if (this.#isGrowing || this.#threads >= mostThreads || this.#closed) return;
-    if (place === undefined) return;
-    this.#isGrowing = true;
-    const { settings, pin, threads } = this.#parts;
-    this.#threads += 1;
-    const thread = threads.start(settings.softhsmConf);
-    const limit = opening('C_Initialize', performance.now() + settings.openTimeoutMs);
-    const joined = this.#watched(limit, thread, async () => {
-      await thread.call('initialize', settings);
-      await thread.call('join', settings, pin, place);
-    });
-    joined
-      .finally(() => {
-        this.#isGrowing = false;
-      })
-      .then(
-        () => {
-          this.#leave(thread);
-          if (this.#waiting.length > 0) this.#grow();
-        },
-        // Those who wait get another thread, or meet their deadline.
-        () => {
-          if (!this.#hasEnded) this.#drop(thread);
-        },
-      );
   }
 
   /** The thread is out until the work has come back. */
