@@ -7,6 +7,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
 import { readSecret } from '../host/credentials.ts';
+import { machineHash } from '../host/machine.ts';
 import { formatKeyId, isRingName } from '../keyring/keyid.ts';
 import { type RecoveryKey, readRecoveryKey } from '../keyring/recipient.ts';
 import { emptyRing, type Ring, writeKekOf } from '../keyring/ring.ts';
@@ -19,7 +20,6 @@ import { ensurePin, keepHostKeyOf } from './pins.ts';
 import { planProvision, type Wish } from './provisionplan.ts';
 import {
   findExisting,
-  machineHash,
   type ProvisionRecord,
   readRecord,
   usesSoftHsm,

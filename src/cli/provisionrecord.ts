@@ -1,13 +1,13 @@
 // provision.json beside the ring: what `kleidi provision` has begun on this
 // machine, and whether it came to its end. With it, a killed run can go on; and
 // a lost part is told from one that never was.
-import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { isErrno, writeFileAtomically } from '../files.ts';
+import { firstOwner } from '../keyring/ringfile.ts';
 import { tokenFolder } from '../providers/pkcs11/child.ts';
 import { secretExists } from './pins.ts';
 
@@ -51,12 +51,10 @@ export async function readRecord(config: Config): Promise<ProvisionRecord | unde
 }
 
 export async function writeRecord(config: Config, record: ProvisionRecord): Promise<void> {
-  await writeFileAtomically(recordPath(config), `${JSON.stringify(record, null, 2)}\n`, 0o640);
-}
-
-export function machineHash(): string {
-  const id = existsSync('/etc/machine-id') ? readFileSync('/etc/machine-id', 'utf8').trim() : '';
-  return createHash('sha256').update(`kleidi/v1 machine ${id}`).digest('hex');
+  const path = recordPath(config);
+  // The daemon's group reads it, as it reads the ring.
+  const owner = await firstOwner(path);
+  await writeFileAtomically(path, `${JSON.stringify(record, null, 2)}\n`, 0o640, owner);
 }
 
 export function findExisting(config: Config): Existing {

@@ -1,11 +1,13 @@
 // Doctor's group credential: the PINs are there, can be opened, are readable by
 // their owner only, and the token has not refused the PIN already. Shows none.
+import type { Config } from '../config.ts';
 import {
   encryptedCredential,
   parseReference,
   plainCredential,
   readSecret,
 } from '../host/credentials.ts';
+import { otherMachine } from '../host/machine.ts';
 import { tokenOwner } from '../providers/pkcs11/child.ts';
 import { RefusedPin } from '../providers/pkcs11/pin.ts';
 import {
@@ -32,6 +34,7 @@ export const credential: Check = {
     const pin = await secretFindings('PIN', pkcs11.pin, isRoot);
     const soPin = await secretFindings('SO PIN', pkcs11.soPin, isRoot);
     return [
+      ...machineFindings(subject.config()),
       ...pin,
       ...readerFindings(pkcs11.pin, pkcs11.softhsmConf),
       ...(pin.every(({ severity }) => severity === 'ok')
@@ -66,6 +69,14 @@ async function secretFindings(
   } catch (error) {
     return [failure(error)];
   }
+}
+
+function machineFindings({ ring }: Config): readonly Finding[] {
+  const fault = otherMachine(ring);
+  if (fault === undefined) return [];
+  const todo =
+    'if it is the same host, put its old machine-id back first; a copy of another host needs a token of its own: docs/operations.md, lost token';
+  return [fail(fault, todo)];
 }
 
 /** The daemon reads a `file:` PIN as its own user, the owner of the token. */

@@ -12,6 +12,7 @@ import { inheritedFd } from './activation.ts';
 import { requireCredential } from './credentials.ts';
 import { Keeper } from './keeper.ts';
 import { Listener, type ListenOn } from './listener.ts';
+import { otherMachine } from './machine.ts';
 import { Notify } from './notify.ts';
 import { Report } from './report.ts';
 import { watchRing } from './ringwatch.ts';
@@ -31,6 +32,7 @@ export async function runDaemon(
   const where = listenOn(config, env, socketPath);
   const notify = new Notify(env);
   const live = new Live();
+  live.notice('machine', otherMachine(config.ring));
   const stop = Promise.withResolvers<string>();
   const keeper = new Keeper({
     config,

@@ -57,8 +57,8 @@ export async function writeRing(path: string, ring: Ring): Promise<void> {
   await recordChangeTimes(path, before, ring);
 }
 
-/** Only root can give a file away. */
-async function firstOwner(path: string): Promise<Owner | undefined> {
+/** Of a new file: the group of its folder. Only root can give a file away. */
+export async function firstOwner(path: string): Promise<Owner | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const { gid } = await stat(dirname(path));
   return { uid: 0, gid };

@@ -6,7 +6,7 @@ import type { Keyring } from '../keyring/keyring.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { KekUses } from './limits.ts';
 
-export type NoticeSource = 'ring' | 'token' | 'verifier' | 'usage';
+export type NoticeSource = 'ring' | 'token' | 'verifier' | 'usage' | 'machine';
 
 export type Health =
   /** Status must be an error: the write KEK must not be used. */
