@@ -37,7 +37,7 @@ for (const line of lines) {
     t.diagnostic(describeLoad(report));
     assert.equal(report.failed, 0, JSON.stringify(report.failures, null, 1));
     assert.equal(report.wrong, 0);
-    assert.ok(report.good > 1_000);
+    assert.ok(report.good > 100);
   });
 
   test(`${line}: 5 times kill -9 loses only calls in flight`, { skip }, async (t) => {
@@ -45,6 +45,6 @@ for (const line of lines) {
     t.diagnostic(describeLoad(report));
     assert.ok(report.failed <= 5 * clients, JSON.stringify(report.failures, null, 1));
     assert.equal(report.wrong, 0);
-    assert.ok(report.good > 1_000);
+    assert.ok(report.good > 100);
   });
 }
