@@ -68,13 +68,6 @@ const faults: readonly Fault[] = [
     ends: true,
   },
   {
-    name: 'too little address space',
-    ...dropped('LimitAS=128M'),
-    says: [/error: the daemon ended 4 times/],
-    ends: true,
-    crashes: true,
-  },
-  {
     name: 'a mount below the keys that fails',
     ...failingMount('var-lib-kleidi.mount', '/var/lib/kleidi'),
     says: [/ring file .* does not exist/],
@@ -87,7 +80,6 @@ const tooLittleMemory: Fault = {
   ...dropped('MemoryMax=16M'),
   says: [/error: the daemon ended 4 times/],
   ends: true,
-  crashes: true,
 };
 
 /** systemd before 256 requires /var/tmp for PrivateTmp=. */
