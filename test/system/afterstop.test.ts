@@ -46,8 +46,12 @@ await onHosts(async () => {
     host.sh(`rm ${key}`);
     const { says } = afterStop(host);
     assert.match(says, /error: the key that the PIN is sealed with is gone/);
-    assert.match(says, lost);
+    assert.doesNotMatch(says, lost);
+    assert.match(says, /hint: install -m 0400 \S+\.kleidi \S+credential\.secret$/m);
+    host.sh(`mv ${key}.kleidi /var/copy`);
+    assert.match(afterStop(host).says, lost, 'there is no copy either');
     assert.equal(host.try(`test -e ${key}`).exitCode, 1);
+    host.sh(`mv /var/copy ${key}.kleidi`);
     host.sh(`cp -p /var/credential.secret ${key}; systemctl start kleidi.socket kleidi.service`);
   });
 });
