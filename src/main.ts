@@ -2,7 +2,7 @@
 // Finds the verb, runs it, turns what it throws into standard error and an exit
 // code. Each verb is loaded only when it is called.
 import { describeVerbs } from './cli/describe.ts';
-import { print, printError, printJson } from './cli/terminal.ts';
+import { endWithReader, print, printError, printJson } from './cli/terminal.ts';
 import { type Actions, usage } from './cli/verb.ts';
 
 const verbs: Actions = {
@@ -59,6 +59,7 @@ async function main(args: readonly string[]): Promise<number> {
   }
   const load = Object.hasOwn(verbs, first) ? verbs[first] : undefined;
   if (load === undefined) throw usage(`unknown verb '${first}'`);
+  if (first !== 'serve') endWithReader();
   const verb = await load();
   const helpWanted = verb.actions !== undefined ? rest.slice(0, 1) : rest;
   if (helpWanted.includes('--help') || helpWanted.includes('-h')) {

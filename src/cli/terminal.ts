@@ -4,12 +4,21 @@
 // person is looking and NO_COLOR is unset.
 import { fstatSync } from 'node:fs';
 import { KleidiError } from '../errors.ts';
+import { isErrno } from '../files.ts';
 import { printable, printableJson } from '../printable.ts';
 
 const colours = { red: 31, yellow: 33, green: 32, bold: 1, dim: 2 } as const;
 export type Colour = keyof typeof colours;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: the colours of paint() and no other
 const ownColour = /(\x1b\[(?:0|1|2|31|32|33)m)/;
+
+/** As any command does in a pipeline whose reader has enough: the daemon goes on. */
+export function endWithReader(): void {
+  process.stdout.on('error', (error) => {
+    if (!isErrno(error, 'EPIPE')) throw error;
+    process.exit();
+  });
+}
 
 /** One line of result, or many. */
 export function print(text: string): void {

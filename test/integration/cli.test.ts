@@ -1,12 +1,14 @@
 // The command line as an operator sees it: help, exit codes, output, secrets.
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { constants, generateKeyPairSync, privateDecrypt } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
 import { fingerprintOfKey } from '../support/cmac.ts';
 import { TestHost } from '../support/host.ts';
-import { kleidi } from '../support/kleidi.ts';
+import { kleidi, program } from '../support/kleidi.ts';
 
 const verbs = [
   'serve',
@@ -141,4 +143,13 @@ test('config fields names every field with its meaning', async () => {
   const fields = JSON.parse(stdout) as { name: string; doc: string }[];
   assert.ok(fields.some(({ name }) => name === 'pkcs11.pin'));
   for (const { name, doc } of fields) assert.ok(doc.length > 10, name);
+});
+
+test('a reader that has enough ends a command without a word', async () => {
+  const child = spawn(process.execPath, [program, 'version'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  child.stdout.destroy();
+  const said = await text(child.stderr);
+  assert.equal(said, '');
 });
