@@ -73,9 +73,9 @@ await onVault(async (first, binary) => {
   test('all is closed', () => vault.close());
 });
 
-/** A node that has joined may vote only after a while. */
+/** A node that has joined may vote only after a while: Vault waits until it is steady. */
 async function allVote(server: VaultServer): Promise<void> {
-  for (let tries = 0; tries < 300; tries += 1) {
+  for (let tries = 0; tries < 2_400; tries += 1) {
     const { data } = await server.ask('GET', 'sys/storage/raft/configuration');
     const { servers } = (data as { config: { servers: { voter: boolean }[] } }).config;
     if (servers.length === 3 && servers.every(({ voter }) => voter)) return;
