@@ -263,7 +263,7 @@ function outages(server: Server): readonly Outage[] {
 }
 
 async function heals(work: () => Promise<unknown>): Promise<void> {
-  for (let tries = 0; tries < 200; tries += 1) {
+  for (let tries = 0; tries < 1_200; tries += 1) {
     if (
       await work()
         .then(() => true)
