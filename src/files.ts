@@ -66,7 +66,7 @@ export async function readForeignFile(path: string, maxBytes: number): Promise<B
   try {
     const { size } = await handle.stat();
     if (size > maxBytes) throw new Error(`${path} has ${size} bytes, the limit is ${maxBytes}`);
-    const { buffer, bytesRead } = await handle.read(Buffer.alloc(maxBytes), 0, maxBytes, 0);
+    const { buffer, bytesRead } = await handle.read(Buffer.alloc(size), 0, size, 0);
     return buffer.subarray(0, bytesRead);
   } finally {
     await handle.close();

@@ -4,10 +4,10 @@
 // ours calls systemd-creds before the two were compared here, and a copy of the file
 // stays beside it. A copy, because systemd refuses a file that has a hard link.
 import { createHmac } from 'node:crypto';
-import { chmod, copyFile, readFile, rename, stat } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, readForeignFile, syncFolder } from '../files.ts';
+import { isErrno, readForeignFile, writeFileAtomically } from '../files.ts';
 
 /** Below this root in tests. */
 export interface HostKeyPaths {
@@ -29,6 +29,9 @@ export type HostKeyState =
   | { readonly kind: 'foreign' }
   /** Not for us to read, or not of this form. */
   | { readonly kind: 'unknown' };
+
+const machineIdFirst =
+  'first put the old machine-id back (a backup; the folders in /var/log/journal are named by it)';
 
 /** systemd's own constant, for sd_id128_get_machine_app_specific(3). */
 const applicationId = Buffer.from('d3acecba0dad4cdfb8c9381528936c58', 'hex');
@@ -72,14 +75,9 @@ export async function lostHostKey(paths = hostKeyPaths()): Promise<KleidiError |
 /** After a credential was sealed: what it was sealed with is kept a second time. */
 export async function keepHostKey(paths = hostKeyPaths()): Promise<void> {
   if ((await ownerOf(paths.key, paths.machineId)) !== 'ours') return;
-  const isKept = await sameBytes(paths.key, paths.copy);
-  if (isKept) return;
-  const temporary = `${paths.copy}.tmp`;
-  await copyFile(paths.key, temporary);
-  await chmod(temporary, 0o400);
-  await rename(temporary, paths.copy);
-  await syncFolder(paths.copy);
-  await syncFolder(dirname(paths.copy));
+  const key = await readFile(paths.key);
+  const kept = await readFile(paths.copy).catch(() => undefined);
+  if (kept?.equals(key) !== true) await writeFileAtomically(paths.copy, key, 0o400);
 }
 
 async function ownerOf(
@@ -89,8 +87,7 @@ async function ownerOf(
   const machineId = await readFile(machineIdPath, 'utf8').catch(() => '');
   if (!/^[0-9a-f]{32}\n?$/.test(machineId)) return 'unknown';
   try {
-    const { size } = await stat(path);
-    const bytes = size > idBytes ? await readForeignFile(path, maxKeyBytes) : Buffer.alloc(0);
+    const bytes = await readForeignFile(path, maxKeyBytes);
     if (bytes.length <= idBytes) return 'unknown';
     const id = applicationSpecific(Buffer.from(machineId.trim(), 'hex'));
     return bytes.subarray(0, idBytes).equals(id) ? 'ours' : 'foreign';
@@ -107,17 +104,12 @@ function applicationSpecific(machineId: Buffer): Buffer {
   return id;
 }
 
-async function sameBytes(a: string, b: string): Promise<boolean> {
-  const [one, other] = await Promise.all([a, b].map((path) => readFile(path).catch(() => null)));
-  return one !== null && other !== null && one?.equals(other ?? Buffer.alloc(0)) === true;
-}
-
 function changedMachineId({ machineId, key }: HostKeyPaths): KleidiError {
   return new KleidiError(
     'pin-missing',
     `${machineId} is not the one under which the PIN of this host was sealed: systemd would delete ${key}, and the PIN with it`,
     {
-      hint: `first put the old machine-id back (a backup; the folders in /var/log/journal are named by it), then reboot. Until then do not start kleidi and do not run systemd-creds. If this is a clone of another host, it needs a token of its own`,
+      hint: `${machineIdFirst}, then reboot. Until then do not start kleidi and do not run systemd-creds. If this is a clone of another host, it needs a token of its own`,
     },
   );
 }
@@ -127,7 +119,7 @@ function missingHostKey(copy: 'none' | 'ours' | 'foreign', paths: HostKeyPaths):
   const putBack = `install -m 0400 ${paths.copy} ${paths.key}`;
   const hints = {
     ours: putBack,
-    foreign: `first put the old machine-id back (a backup; the folders in /var/log/journal are named by it), then: ${putBack}`,
+    foreign: `${machineIdFirst}, then: ${putBack}`,
     none: 'put the file back from a backup of this host, machine-id first; without one the token cannot be opened any more: docs/operations.md, lost token',
   };
   return new KleidiError('pin-missing', message, { hint: hints[copy] });
