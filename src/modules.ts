@@ -15,7 +15,7 @@ export function firstModule(): string {
   return softHsmPaths.find((path) => existsSync(path)) ?? softHsmPaths[0];
 }
 
-/** By the name of its file, as every distribution has it. */
+/** By its path, as every distribution has it: nothing need be loaded. */
 export function isSoftHsm(module: string): boolean {
-  return /softhsm/i.test(module.slice(module.lastIndexOf('/') + 1));
+  return /softhsm/i.test(module);
 }

@@ -13,18 +13,13 @@ import { type RecoveryKey, readRecoveryKey } from '../keyring/recipient.ts';
 import { emptyRing, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { promote } from '../keyring/transitions.ts';
+import { isSoftHsm } from '../modules.ts';
 import { tokenFolder, tokenOwner } from '../providers/pkcs11/child.ts';
 import { confirmKeys, recoveryClaims } from './confirm.ts';
 import { createStagedKek, removeCreateRecord, resumeCreate } from './createrecord.ts';
 import { ensurePin, keepHostKeyOf } from './pins.ts';
 import { planProvision, type Wish } from './provisionplan.ts';
-import {
-  findExisting,
-  type ProvisionRecord,
-  readRecord,
-  usesSoftHsm,
-  writeRecord,
-} from './provisionrecord.ts';
+import { findExisting, type ProvisionRecord, readRecord, writeRecord } from './provisionrecord.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
 import { parse, usage, type Verb } from './verb.ts';
@@ -96,8 +91,7 @@ function pick({ ring, token, machine, tokenOnly }: Wish) {
 /** PINs first: a token whose PIN nobody knows would be lost at once. */
 async function makeToken(config: Config): Promise<void> {
   const { module, softhsmConf, pin, soPin } = config.pkcs11;
-  if (usesSoftHsm(module))
-    await makeSoftHsmFolder(softhsmConf, join(dirname(config.ring), 'tokens'));
+  if (isSoftHsm(module)) await makeSoftHsmFolder(softhsmConf, join(dirname(config.ring), 'tokens'));
   await ensurePin(pin, tokenOwner(softhsmConf));
   await ensurePin(soPin, undefined);
   await new TokenCommand(config).initialize(await readSecret(soPin, process.env));
@@ -129,8 +123,8 @@ async function makeRing(
   if (record.tokenOnly || ring.generation > 0) return;
   const wish = { recovery, hosts: [] };
   const resumed = await resumeCreate(config, ring, wish);
-  if (resumed === undefined) await requireNoOtherKeys(config, await readRing(config.ring));
-  const { fp } = resumed ?? (await createStagedKek(config, await readRing(config.ring), wish));
+  if (resumed === undefined) await requireNoOtherKeys(config, ring);
+  const { fp } = resumed ?? (await createStagedKek(config, ring, wish));
   await writeRing(config.ring, promote(await readRing(config.ring), fp, 1));
   await removeCreateRecord(config);
   note(`KEK ${fp} is the write KEK, generation 1`);

@@ -3,12 +3,13 @@
 // a lost part is told from one that never was.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { isErrno, writeFileAtomically } from '../files.ts';
+import { provisionRecordPath } from '../host/machine.ts';
 import { firstOwner } from '../keyring/ringfile.ts';
-import { tokenFolder } from '../providers/pkcs11/child.ts';
+import { isSoftHsm } from '../modules.ts';
+import { softHsmFolder } from '../providers/pkcs11/child.ts';
 import { secretExists } from './pins.ts';
 
 export interface ProvisionRecord {
@@ -29,12 +30,8 @@ export interface Existing {
   readonly encryptionConfig: boolean;
 }
 
-export function recordPath(config: Config): string {
-  return join(dirname(config.ring), 'provision.json');
-}
-
 export async function readRecord(config: Config): Promise<ProvisionRecord | undefined> {
-  const path = recordPath(config);
+  const path = provisionRecordPath(config.ring);
   try {
     return JSON.parse(await readFile(path, 'utf8')) as ProvisionRecord;
   } catch (cause) {
@@ -51,7 +48,7 @@ export async function readRecord(config: Config): Promise<ProvisionRecord | unde
 }
 
 export async function writeRecord(config: Config, record: ProvisionRecord): Promise<void> {
-  const path = recordPath(config);
+  const path = provisionRecordPath(config.ring);
   // The daemon's group reads it, as it reads the ring.
   const owner = await firstOwner(path);
   await writeFileAtomically(path, `${JSON.stringify(record, null, 2)}\n`, 0o640, owner);
@@ -68,15 +65,9 @@ export function findExisting(config: Config): Existing {
 
 function softHsmTokenExists(config: Config): boolean | undefined {
   const { module, softhsmConf } = config.pkcs11;
-  if (!usesSoftHsm(module)) return undefined;
-  if (!existsSync(softhsmConf)) return false;
-  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
-  return existsSync(folder) && readdirSync(folder).length > 0;
-}
-
-/** By its name, because nothing is loaded yet. */
-export function usesSoftHsm(module: string): boolean {
-  return /softhsm/i.test(module);
+  if (!isSoftHsm(module)) return undefined;
+  const folder = softHsmFolder(softhsmConf);
+  return folder !== undefined && readdirSync(folder).length > 0;
 }
 
 function namesKleidi(path: string): boolean {

@@ -3,6 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
+import { isSoftHsm } from '../modules.ts';
 import { tokenFolder } from '../providers/pkcs11/child.ts';
 import type { KekDescription } from '../providers/provider.ts';
 import { type Check, type Finding, fail, failure, noToken, ok, tokenInUse, warn } from './check.ts';
@@ -39,7 +40,7 @@ function moduleMissing(path: string): Finding {
 
 /** Nothing where another module than SoftHSM is in use. */
 function softHsmFindings({ module, softhsmConf }: Config['pkcs11']): Finding[] {
-  if (!/softhsm/i.test(module)) return [];
+  if (!isSoftHsm(module)) return [];
   if (statOf(softhsmConf) === undefined) {
     return [fail(`${softhsmConf} is missing`, 'on a new host: kleidi provision; else restore it')];
   }

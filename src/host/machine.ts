@@ -4,7 +4,12 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** provision.json beside the ring has it. */
+/** What `kleidi provision` has made here, and on which machine. */
+export function provisionRecordPath(ringPath: string): string {
+  return join(dirname(ringPath), 'provision.json');
+}
+
+/** The provision record has it. */
 export function machineHash(): string {
   const id = existsSync('/etc/machine-id') ? readFileSync('/etc/machine-id', 'utf8').trim() : '';
   return createHash('sha256').update(`kleidi/v1 machine ${id}`).digest('hex');
@@ -12,7 +17,7 @@ export function machineHash(): string {
 
 /** One sentence; undefined where it is the same machine, or where that cannot be told. */
 export function otherMachine(ringPath: string): string | undefined {
-  const recorded = recordedMachine(join(dirname(ringPath), 'provision.json'));
+  const recorded = recordedMachine(provisionRecordPath(ringPath));
   if (recorded === undefined || recorded === machineHash()) return undefined;
   return 'token and ring were made on another machine (its machine-id differs): is this disk a copy?';
 }
