@@ -33,16 +33,6 @@ export async function askState(socket: string): Promise<StateResponse> {
   });
 }
 
-/** Undefined where no daemon runs. @throws KleidiError no-answer: whether one runs cannot be told */
-export async function stateIfAny(socket: string): Promise<StateResponse | undefined> {
-  try {
-    return await askState(socket);
-  } catch (error) {
-    if (error instanceof KleidiError && error.code === 'not-running') return undefined;
-    throw error;
-  }
-}
-
 /** The kernel answers this, also for a socket that systemd holds for a daemon that is stopped. */
 async function requireListener(socket: string): Promise<void> {
   const probe = connect(socket);

@@ -31,7 +31,7 @@ export async function createKek(
   config: Config,
   ring: string,
   { recovery, hosts }: KekRecipients,
-  record: (kek: BundleKek) => Promise<void> = async () => undefined,
+  record: (kek: BundleKek) => Promise<void>,
 ): Promise<BundleKek> {
   const recipients: NewKekRecipient[] = [
     ...(recovery === undefined ? [] : [named(recovery, 'recovery')]),

@@ -39,10 +39,7 @@ async function requireInVault(config: Config, fps: readonly Fingerprint[]): Prom
  * The token of this host holds these KEKs: each fingerprint is recomputed.
  * @throws KleidiError kek-missing
  */
-export async function requireInToken(
-  token: TokenCommand,
-  fps: readonly Fingerprint[],
-): Promise<void> {
+async function requireInToken(token: TokenCommand, fps: readonly Fingerprint[]): Promise<void> {
   const held = new Set((await token.list()).map((kek) => kek.fp));
   const lacking = fps.filter((fp) => !held.has(fp));
   if (lacking.length === 0) return;

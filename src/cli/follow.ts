@@ -8,14 +8,19 @@ import { formatKeyId } from '../keyring/keyid.ts';
 import type { Ring } from '../keyring/ring.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { stateIfAny as askStateIfAny } from './askstate.ts';
+import { askState } from './askstate.ts';
 
 const patienceMs = 10_000;
 const everyMs = 100;
 
-/** Undefined where no daemon runs. @throws KleidiError no-answer */
-export function stateIfAny(config: Config): Promise<StateResponse | undefined> {
-  return askStateIfAny(config.socket);
+/** Undefined where no daemon runs. @throws KleidiError no-answer: whether one runs cannot be told */
+export async function stateIfAny({ socket }: Config): Promise<StateResponse | undefined> {
+  try {
+    return await askState(socket);
+  } catch (error) {
+    if (error instanceof KleidiError && error.code === 'not-running') return undefined;
+    throw error;
+  }
 }
 
 /**
