@@ -3,7 +3,6 @@
 // the daemon wait for most gives way: calls in work are left alone, they end by
 // themselves. A client that does not take its refusal loses its connection.
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { status } from '@grpc/grpc-js';
 import {
   type Bounds,
   callsPerTurn,
@@ -12,13 +11,7 @@ import {
   unfinishedBytes,
 } from './bounds.ts';
 import { type Connection, isInWork, isUnfinished, type OpenCall } from './connection.ts';
-
-export type Excess =
-  | 'open calls'
-  | 'calls at once'
-  | 'unfinished requests'
-  | 'headers'
-  | 'deadline';
+import { type Excess, headerBytes, refuse } from './excess.ts';
 
 /** Bytes come without an event, so they are looked at while calls are open. */
 const lookEveryMs = 50;
@@ -190,33 +183,4 @@ export class Calls {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
-}
-
-/** RST_STREAM frees what the call holds. */
-function refuse(stream: ServerHttp2Stream, excess: Excess): void {
-  if (stream.closed || stream.destroyed) return;
-  if (excess !== 'deadline' || stream.headersSent) {
-    // For gRPC this is RESOURCE_EXHAUSTED.
-    stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
-    return;
-  }
-  stream.respond(
-    {
-      ':status': constants.HTTP_STATUS_OK,
-      'content-type': 'application/grpc+proto',
-      'grpc-status': status.DEADLINE_EXCEEDED,
-      'grpc-message': 'the call took too long',
-    },
-    { endStream: true },
-  );
-  stream.resume();
-  stream.close(constants.NGHTTP2_NO_ERROR);
-}
-
-function headerBytes(headers: IncomingHttpHeaders): number {
-  let bytes = 0;
-  for (const [name, value] of Object.entries(headers)) {
-    bytes += name.length + String(value ?? '').length;
-  }
-  return bytes;
 }

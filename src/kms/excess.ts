@@ -1,0 +1,40 @@
+// What a client can have too much of, and how a call is refused for it.
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { status } from '@grpc/grpc-js';
+
+export type Excess =
+  | 'open calls'
+  | 'calls at once'
+  | 'unfinished requests'
+  | 'headers'
+  | 'deadline';
+
+/** RST_STREAM frees what the call holds. */
+export function refuse(stream: ServerHttp2Stream, excess: Excess): void {
+  if (stream.closed || stream.destroyed) return;
+  if (excess !== 'deadline' || stream.headersSent) {
+    // For gRPC this is RESOURCE_EXHAUSTED.
+    stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    return;
+  }
+  stream.respond(
+    {
+      ':status': constants.HTTP_STATUS_OK,
+      'content-type': 'application/grpc+proto',
+      'grpc-status': status.DEADLINE_EXCEEDED,
+      'grpc-message': 'the call took too long',
+    },
+    { endStream: true },
+  );
+  stream.resume();
+  stream.close(constants.NGHTTP2_NO_ERROR);
+}
+
+/** Names and values, as they are kept. */
+export function headerBytes(headers: IncomingHttpHeaders): number {
+  let bytes = 0;
+  for (const [name, value] of Object.entries(headers)) {
+    bytes += name.length + String(value ?? '').length;
+  }
+  return bytes;
+}
