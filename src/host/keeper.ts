@@ -146,20 +146,20 @@ export class Keeper {
   /** Whether a new process would see what this one lacks. */
   async #appearsAfresh(keyring: Keyring): Promise<boolean> {
     const lacking = keyring.lacking('pkcs11').map((kek) => kek.fp);
-    if (lacking.length === 0 || !this.#providers.openKinds().includes('pkcs11')) return false;
+    if (lacking.every((fp) => this.#reopenedFor.has(fp)) || !this.#mayReopen) return false;
     return (await this.#opening.verify(lacking)).kind === 'whole';
+  }
+
+  /** Not while the disk no longer holds what memory does: it could not be opened again. */
+  get #mayReopen(): boolean {
+    return this.#providers.openKinds().includes('pkcs11') && !this.#parts.live.tokenDamaged;
   }
 
   /** Once for each KEK: one that stays missing afterwards is not in sight of this process. */
   async #reopen(lacking: Keyring): Promise<void> {
-    const { supervised, report, live, restart } = this.#parts;
+    const { supervised, report, restart } = this.#parts;
     const reason = 'the ring names KEKs that only a new process sees';
-    const fps = lacking.lacking('pkcs11').map((kek) => kek.fp);
-    if (live.tokenDamaged || fps.every((fp) => this.#reopenedFor.has(fp))) {
-      this.#retry.schedule();
-      return;
-    }
-    for (const fp of fps) this.#reopenedFor.add(fp);
+    for (const { fp } of lacking.lacking('pkcs11')) this.#reopenedFor.add(fp);
     if (supervised) return restart(reason);
     report.reopens(reason);
     await this.#providers.close();
