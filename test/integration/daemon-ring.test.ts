@@ -2,36 +2,17 @@
 // read-only to it, and two hosts whose labels are the same.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { renameSync, rmSync, writeFileSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { test } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ring } from '../../src/keyring/ring.ts';
 import { promote } from '../../src/keyring/transitions.ts';
 import { KmsClient, type Status } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
+import { createKek, putRing, statusOnce } from '../support/servedring.ts';
 
 const seed = randomBytes(32);
 
-async function createKek(host: TestHost): Promise<string> {
-  const { stdout, stderr } = await host.run('key', 'create', '--json');
-  assert.notEqual(stdout, '', stderr);
-  return (JSON.parse(stdout) as { fp: string }).fp;
-}
-
-function putRing(host: TestHost, ring: Ring | string): void {
-  const text = typeof ring === 'string' ? ring : JSON.stringify(ring);
-  writeFileSync(`${host.ringPath}.new`, text);
-  renameSync(`${host.ringPath}.new`, host.ringPath);
-}
-
-async function statusOnce(client: KmsClient, good: (status: Status) => boolean): Promise<Status> {
-  for (let i = 0; i < 100; i += 1) {
-    const status = await client.status().catch(() => undefined);
-    if (status !== undefined && good(status)) return status;
-    await sleep(50);
-  }
-  throw new Error('Status has not come to what was expected within 5 s');
-}
+const once = (client: KmsClient, good: (status: Status) => boolean): Promise<Status> =>
+  statusOnce(client, good, 5_000);
 
 test('a promotion is noticed within a second, old data still opens, Encrypt agrees with Status', async () => {
   const host = await TestHost.provisioned();
@@ -40,7 +21,7 @@ test('a promotion is noticed within a second, old data still opens, Encrypt agre
   const old = await client.encrypt(seed);
   const fp = await createKek(host);
   putRing(host, promote(host.ring, fp, 2));
-  const status = await statusOnce(client, ({ keyId }) => keyId !== old.keyId);
+  const status = await once(client, ({ keyId }) => keyId !== old.keyId);
   assert.equal(status.keyId, `k1.test.2.${fp}`);
   assert.equal((await client.encrypt(seed)).keyId, status.keyId);
   assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);
@@ -49,7 +30,7 @@ test('a promotion is noticed within a second, old data still opens, Encrypt agre
   const before = host.ring;
   const first = before.keks.find((kek) => kek.fp !== fp)?.fp ?? '';
   putRing(host, promote(before, first, 3));
-  await statusOnce(client, ({ keyId }) => keyId === `k1.test.3.${first}`);
+  await once(client, ({ keyId }) => keyId === `k1.test.3.${first}`);
   const from = daemon.lines.length;
   putRing(host, before);
   await daemon.event('ring-refused', from);
@@ -73,7 +54,7 @@ test('a corrupt or missing ring does not stop what is served, nor the start', as
   const late = new KmsClient(host.socket);
   await assert.rejects(late.status(), /the ring file is missing/);
   putRing(host, good);
-  await statusOnce(late, ({ healthz }) => healthz === 'ok');
+  await once(late, ({ healthz }) => healthz === 'ok');
   assert.deepEqual(await late.decrypt(sealed.ciphertext, sealed.keyId), seed);
   await again.stop();
 });
@@ -90,7 +71,7 @@ test('a KEK that this host lacks makes healthz a sentence while writes go on', a
     recovery: null,
   } as const;
   putRing(host, { ...host.ring, keks: [...keks, { ...foreign, created: '2026-01-01T00:00:00Z' }] });
-  const status = await statusOnce(client, ({ healthz }) => healthz !== 'ok');
+  const status = await once(client, ({ healthz }) => healthz !== 'ok');
   assert.match(status.healthz, /lacks KEK (ab)+/);
   assert.equal((await client.encrypt(seed)).keyId, status.keyId);
   assert.equal((await host.run('status')).exitCode, 1);
@@ -128,7 +109,7 @@ test('with the token folder read-only a new KEK arrives by a restart on the held
   const firstPid = daemon.pid;
   putRing(host, promote(host.ring, fp, 2));
   spawnSync('chmod', ['a+r', host.ringPath]);
-  const status = await statusOnce(client, ({ keyId }) => keyId === `k1.test.2.${fp}`);
+  const status = await once(client, ({ keyId }) => keyId === `k1.test.2.${fp}`);
   t.diagnostic(`restarted for the new KEK: ${daemon.pid !== firstPid}`);
   assert.equal((await client.encrypt(seed)).keyId, status.keyId);
   assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);

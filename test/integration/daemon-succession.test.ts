@@ -9,20 +9,15 @@ import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Ring, RingKek } from '../../src/keyring/ring.ts';
+import type { RingKek } from '../../src/keyring/ring.ts';
 import { promote } from '../../src/keyring/transitions.ts';
 import { KmsClient, type Status } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
+import { createKek, putRing, statusOnce } from '../support/servedring.ts';
 
 const seed = randomBytes(32);
 const created = '2026-01-01T00:00:00Z';
 const vaultFp = 'cd'.repeat(16);
-
-function putRing(host: TestHost, ring: Ring | string): void {
-  const text = typeof ring === 'string' ? ring : JSON.stringify(ring);
-  writeFileSync(`${host.ringPath}.new`, text);
-  renameSync(`${host.ringPath}.new`, host.ringPath);
-}
 
 const kek = (fp: string, state: RingKek['state'], provider: RingKek['provider']): RingKek => ({
   fp,
@@ -32,20 +27,8 @@ const kek = (fp: string, state: RingKek['state'], provider: RingKek['provider'])
   created,
 });
 
-async function createKek(host: TestHost): Promise<string> {
-  const { stdout, stderr } = await host.run('key', 'create', '--json');
-  assert.notEqual(stdout, '', stderr);
-  return (JSON.parse(stdout) as { fp: string }).fp;
-}
-
-async function until(client: KmsClient, good: (status: Status) => boolean): Promise<Status> {
-  for (let tries = 0; tries < 400; tries += 1) {
-    const status = await client.status().catch(() => undefined);
-    if (status !== undefined && good(status)) return status;
-    await sleep(50);
-  }
-  throw new Error('Status has not come to what was expected within 20 s');
-}
+const until = (client: KmsClient, good: (status: Status) => boolean): Promise<Status> =>
+  statusOnce(client, good, 20_000);
 
 /** With a second KEK staged in the token. */
 async function twoKeks(): Promise<{ host: TestHost; first: string; second: string }> {

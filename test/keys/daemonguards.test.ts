@@ -1,11 +1,11 @@
 // What commands ask of the daemon before they change a ring: one that does not
 // answer is not one that is absent, and what it has announced binds the ring file.
 import assert from 'node:assert/strict';
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { formatRing, type Ring } from '../../src/keyring/ring.ts';
 import { KmsClient } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
+import { putRing } from '../support/servedring.ts';
 
 interface Made {
   readonly fp: string;
@@ -19,11 +19,6 @@ async function json<T>(host: TestHost, ...args: string[]): Promise<T> {
   const { stdout, stderr, exitCode } = await host.run(...args, '--json');
   assert.equal(exitCode, 0, stderr);
   return JSON.parse(stdout) as T;
-}
-
-function putRing(host: TestHost, ring: Ring): void {
-  writeFileSync(`${host.ringPath}.new`, formatRing(ring));
-  renameSync(`${host.ringPath}.new`, host.ringPath);
 }
 
 test('a daemon that does not answer is not an absent one: nothing is changed', async () => {
