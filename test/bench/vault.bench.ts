@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Agent, request } from 'undici';
-import { VaultProvider } from '../../src/providers/vault/vault.ts';
+import { openTransit } from '../support/transit.ts';
 import { onVault } from '../support/vaultserver.ts';
 
 const callers = 8;
@@ -38,16 +38,11 @@ async function rateOf(call: () => Promise<unknown>): Promise<Rate> {
 }
 
 await onVault(async (server) => {
-  const vault = await VaultProvider.open({
-    addresses: [server.address],
-    namespace: '',
-    mount: 'transit',
-    key: 'kleidi',
-    ca: undefined,
-    callTimeoutMs: 2_500,
-    testEveryMs: 0,
-    auth: { method: 'token', token: async () => server.rootToken },
-  });
+  const vault = await openTransit(
+    [server.address],
+    { method: 'token', token: async () => server.rootToken },
+    { callTimeoutMs: 2_500 },
+  );
   const fp = vault.keks()[0]?.fp ?? '';
   const dispatcher = new Agent({ connections: 16 });
   const bare = async (): Promise<void> => {

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KleidiError } from '../../src/errors.ts';
-import { VaultProvider } from '../../src/providers/vault/vault.ts';
+import { openTransit } from '../support/transit.ts';
 import { onVault, VaultServer } from '../support/vaultserver.ts';
 
 const aad = Buffer.from('aad');
@@ -17,16 +17,11 @@ await onVault(async (first, binary) => {
     await VaultServer.join(binary, first),
   ];
   await allVote(first);
-  const vault = await VaultProvider.open({
-    addresses: nodes.map(({ address }) => address),
-    namespace: '',
-    mount: 'transit',
-    key: 'kleidi',
-    ca: undefined,
-    callTimeoutMs: 2_500,
-    testEveryMs: 0,
-    auth: { method: 'token', token: async () => first.rootToken },
-  });
+  const vault = await openTransit(
+    nodes.map(({ address }) => address),
+    { method: 'token', token: async () => first.rootToken },
+    { callTimeoutMs: 2_500 },
+  );
   const fp = vault.keks()[0]?.fp ?? '';
   const before = await vault.wrap(fp, seed, aad);
 

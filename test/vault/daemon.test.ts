@@ -10,10 +10,10 @@ import { parseRing, type Ring } from '../../src/keyring/ring.ts';
 import { readRing, writeRing } from '../../src/keyring/ringfile.ts';
 import { promote } from '../../src/keyring/transitions.ts';
 import type { VaultAuth } from '../../src/providers/vault/settings.ts';
-import { VaultProvider } from '../../src/providers/vault/vault.ts';
 import { KmsClient } from '../support/client.ts';
 import { Daemon } from '../support/daemon.ts';
 import { TestHost } from '../support/host.ts';
+import { openTransit } from '../support/transit.ts';
 import { onVault } from '../support/vaultserver.ts';
 
 const seed = randomBytes(32);
@@ -181,16 +181,7 @@ await onVault(async (server) => {
 
 async function firstFingerprint(address: string, token: string): Promise<string> {
   const auth: VaultAuth = { method: 'token', token: async () => token };
-  const vault = await VaultProvider.open({
-    addresses: [address],
-    namespace: '',
-    mount: 'transit',
-    key: 'kleidi',
-    ca: undefined,
-    callTimeoutMs: 1_000,
-    testEveryMs: 0,
-    auth,
-  });
+  const vault = await openTransit([address], auth);
   const [kek] = vault.keks();
   await vault.close();
   return kek?.fp ?? '';

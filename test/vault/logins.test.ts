@@ -7,7 +7,7 @@ import { test } from 'node:test';
 import { KleidiError } from '../../src/errors.ts';
 import { policyOf } from '../../src/providers/vault/policy.ts';
 import type { VaultAuth, VaultSettings } from '../../src/providers/vault/settings.ts';
-import { VaultProvider } from '../../src/providers/vault/vault.ts';
+import { openTransit } from '../support/transit.ts';
 import { onVault } from '../support/vaultserver.ts';
 
 const aad = Buffer.from('aad');
@@ -18,17 +18,7 @@ await onVault(async (server) => {
   await server.ask('PUT', 'sys/policies/acl/kleidi', { policy: policyOf('transit', 'kleidi') });
 
   async function sealAndOpen(auth: VaultAuth, more: Partial<VaultSettings> = {}): Promise<void> {
-    const vault = await VaultProvider.open({
-      addresses: [server.tlsAddress],
-      namespace: '',
-      mount: 'transit',
-      key: 'kleidi',
-      ca: file('ca.pem'),
-      callTimeoutMs: 1_000,
-      testEveryMs: 0,
-      auth,
-      ...more,
-    });
+    const vault = await openTransit([server.tlsAddress], auth, { ca: file('ca.pem'), ...more });
     try {
       const [kek] = vault.keks();
       const fp = kek?.fp ?? '';

@@ -7,7 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KleidiError } from '../../src/errors.ts';
 import { policyOf } from '../../src/providers/vault/policy.ts';
 import type { VaultAuth, VaultSettings } from '../../src/providers/vault/settings.ts';
-import { VaultProvider } from '../../src/providers/vault/vault.ts';
+import type { VaultProvider } from '../../src/providers/vault/vault.ts';
+import { openTransit } from '../support/transit.ts';
 import { onVault } from '../support/vaultserver.ts';
 
 const aad = Buffer.from('header and key id');
@@ -21,17 +22,7 @@ await onVault(async (server) => {
     auth = root(),
     more: Partial<VaultSettings> = {},
   ): Promise<VaultProvider> {
-    const opened = await VaultProvider.open({
-      addresses: [server.address],
-      namespace: '',
-      mount: 'transit',
-      key: 'kleidi',
-      ca: undefined,
-      callTimeoutMs: 1_000,
-      testEveryMs: 0,
-      auth,
-      ...more,
-    });
+    const opened = await openTransit([server.address], auth, more);
     open.push(opened);
     return opened;
   }

@@ -10,8 +10,9 @@ import type { Ring } from '../../src/keyring/ring.ts';
 import { Live } from '../../src/kms/live.ts';
 import { KmsService } from '../../src/kms/service.ts';
 import type { VaultAuth } from '../../src/providers/vault/settings.ts';
-import { VaultProvider } from '../../src/providers/vault/vault.ts';
+import type { VaultProvider } from '../../src/providers/vault/vault.ts';
 import { HostileVault, sendJson } from '../support/hostilevault.ts';
+import { openTransit } from '../support/transit.ts';
 
 const aad = Buffer.from('aad');
 const seed = Buffer.alloc(32, 5);
@@ -27,16 +28,7 @@ async function opened(
   server: HostileVault,
   auth = appRole,
 ): Promise<VaultProvider> {
-  const vault = await VaultProvider.open({
-    addresses: [server.address],
-    namespace: '',
-    mount: 'transit',
-    key: 'kleidi',
-    ca: server.ca,
-    callTimeoutMs: 20_000,
-    testEveryMs: 0,
-    auth,
-  });
+  const vault = await openTransit([server.address], auth, { ca: server.ca, callTimeoutMs: 20_000 });
   t.after(() => vault.close());
   return vault;
 }

@@ -1,0 +1,22 @@
+// The provider over the Transit key `kleidi` that test servers have. Each look tests
+// it: nothing is put off.
+import type { VaultAuth, VaultSettings } from '../../src/providers/vault/settings.ts';
+import { VaultProvider } from '../../src/providers/vault/vault.ts';
+
+export function openTransit(
+  addresses: readonly string[],
+  auth: VaultAuth,
+  more: Partial<VaultSettings> = {},
+): Promise<VaultProvider> {
+  return VaultProvider.open({
+    addresses,
+    namespace: '',
+    mount: 'transit',
+    key: 'kleidi',
+    ca: undefined,
+    callTimeoutMs: 1_000,
+    testEveryMs: 0,
+    auth,
+    ...more,
+  });
+}
