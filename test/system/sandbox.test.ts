@@ -129,7 +129,7 @@ await onHosts(async () => {
       );
       assert.ok(Number(line?.[1]) <= 0.2, line?.[0]);
       const required = host.sh('systemctl show -P RequiresMountsFor kleidi');
-      // PrivateTmp= in systemd before 256; startloops.test.ts has what comes of it.
+      // PrivateTmp= in systemd before 256; startloops-252.test.ts has what comes of it.
       assert.equal(required, suite === 'bookworm' ? '/var/tmp' : '');
       t.diagnostic(line?.[0] ?? '');
     });

@@ -1,11 +1,9 @@
-// Every way in which systemd can fail to start the daemon, on both generations of
-// systemd, with a client waiting: two tries in 10 s at the most, the socket stays,
-// the fix is told, and it heals by itself.
+// Every way in which systemd can fail to start the daemon.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type Fault, keepWaiting, sufferAndMend } from '../support/hostfaults.ts';
-import { installedHost } from '../support/installed.ts';
-import { onHosts } from '../support/systemhost.ts';
+import { type Fault, keepWaiting, sufferAndMend } from './hostfaults.ts';
+import { installedHost } from './installed.ts';
+import type { Suite } from './systemhost.ts';
 
 const dropIn = '/run/systemd/system/kleidi.service.d/fault.conf';
 
@@ -31,7 +29,8 @@ function failingMount(unit: string, where: string): Pick<Fault, 'plant' | 'mend'
   };
 }
 
-const faults: readonly Fault[] = [
+/** On both generations of systemd. */
+export const startFaults: readonly Fault[] = [
   {
     name: 'a credential that was tampered with',
     plant:
@@ -75,7 +74,7 @@ const faults: readonly Fault[] = [
 ];
 
 /** The hosts of systemd 257 have no memory controller in these tests. */
-const tooLittleMemory: Fault = {
+export const tooLittleMemory: Fault = {
   name: 'too little memory',
   ...dropped('MemoryMax=16M'),
   says: [/error: the daemon ended 4 times/],
@@ -83,7 +82,7 @@ const tooLittleMemory: Fault = {
 };
 
 /** systemd before 256 requires /var/tmp for PrivateTmp=. */
-const failingRequirement: Fault = {
+export const failingRequirement: Fault = {
   name: 'a mount that PrivateTmp= requires fails',
   plant: `printf '[Mount]\\nWhat=tmpfs\\nWhere=/var/tmp\\nType=tmpfs\\nOptions=no-such-option\\n' > /run/systemd/system/var-tmp.mount
     systemctl daemon-reload`,
@@ -92,25 +91,18 @@ const failingRequirement: Fault = {
   ends: true,
 };
 
-const suites = ['bookworm', 'trixie'] as const;
-
-await onHosts(async () => {
-  const hosts = {
-    bookworm: await installedHost({ suite: 'bookworm' }),
-    trixie: await installedHost({ suite: 'trixie' }),
-  };
-  for (const suite of suites) {
-    const host = hosts[suite];
-    const endClient = keepWaiting(host);
-
-    const own = suite === 'bookworm' ? [tooLittleMemory, failingRequirement] : [];
-    for (const fault of [...faults, ...own]) {
-      test(`${suite}: ${fault.name}`, (t) => sufferAndMend(host, fault, t));
-    }
-
-    test(`${suite}: the client that waited was never refused`, () => {
-      endClient();
-      assert.doesNotMatch(host.journal('kleidi.socket'), /limit|failed/i);
-    });
+/**
+ * Each on a host of this suite, with a client waiting: two tries in 10 s at the most,
+ * the socket stays, the fix is told, and it heals by itself.
+ */
+export async function testStarts(suite: Suite, faults: readonly Fault[]): Promise<void> {
+  const host = await installedHost({ suite });
+  const endClient = keepWaiting(host);
+  for (const fault of faults) {
+    test(`${suite}: ${fault.name}`, (t) => sufferAndMend(host, fault, t));
   }
-});
+  test(`${suite}: the client that waited was never refused`, () => {
+    endClient();
+    assert.doesNotMatch(host.journal('kleidi.socket'), /limit|failed/i);
+  });
+}
