@@ -9,7 +9,10 @@ export const status: Verb = {
   help: `usage: kleidi status [--socket PATH] [--json]
 
 Asks the running daemon. Exit code 0: it serves and all is well; 1: it does not
-serve, or this host lacks a KEK of the ring, or no daemon answers.
+serve, or this host lacks a KEK of the ring, or no daemon answers. It also says
+when a client last called (an API server does once a minute) since the daemon was
+started, and how many that have called are connected: lastCallUnixMs (0: none) and
+clients in --json.
 
   --socket PATH   default: socket in the configuration
 
@@ -34,6 +37,7 @@ function show(state: StateResponse): void {
   print(
     `self-test ${time(state.selfTestUnixMs)}, token on disk verified ${time(state.tokenVerifiedUnixMs)}`,
   );
+  print(`last call ${time(state.lastCallUnixMs)}, clients connected: ${state.clients}`);
   for (const notice of state.notices)
     print(`${paint('notice', 'yellow', process.stdout)}: ${notice}`);
   if (state.keks.length > 0) print(`\n${kekTable(state.keks)}`);

@@ -13,6 +13,7 @@ import {
 import { type Connection, isInWork, isUnfinished, type OpenCall } from './connection.ts';
 import { type Excess, headerBytes, refuse } from './excess.ts';
 
+const kmsPath = '/v2.KeyManagementService/';
 /** Bytes come without an event, so they are looked at while calls are open. */
 const lookEveryMs = 50;
 const goneWithinMs = 1_000;
@@ -41,6 +42,7 @@ export class Calls {
   /** A stream that grpc-js has just been given. */
   begin(connection: Connection, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     if (stream.closed || stream.destroyed) return;
+    if (headers[':path']?.startsWith(kmsPath)) connection.kmsCallUnixMs = Date.now();
     const weight = headers[':path'] === '/kleidi.v1.StateService/State' ? stateWeight : 1;
     const call: OpenCall = {
       stream,

@@ -23,6 +23,8 @@ export class Connection {
   /** In the order in which they began. */
   readonly calls = new Set<OpenCall>();
   finishedMs: number | undefined;
+  /** Of the last call of KMS v2; zero: none. */
+  kmsCallUnixMs = 0;
   readonly #socket: Socket;
   #session: Http2Session | undefined;
 

@@ -12,11 +12,20 @@ const unusedMs = 120_000;
 /** Told to go and not gone yet; each holds a file descriptor. */
 const maxLeaving = 64;
 
+export interface Callers {
+  /** Connections open now that have called KMS v2. */
+  readonly clients: number;
+  /** Of the last such call of any connection; zero: none yet. */
+  readonly lastCallUnixMs: number;
+}
+
 export class Connections {
   readonly #limit: number;
   readonly #full: () => void;
   readonly #open = new Set<Connection>();
   readonly #leaving = new Set<Connection>();
+  /** Of connections that are closed. */
+  #lastCallUnixMs = 0;
 
   /** @param full called when a connection had to make room */
   constructor(limit: number, full: () => void) {
@@ -37,7 +46,17 @@ export class Connections {
       clearTimeout(unused);
       this.#open.delete(connection);
       this.#leaving.delete(connection);
+      this.#lastCallUnixMs = Math.max(this.#lastCallUnixMs, connection.kmsCallUnixMs);
     });
+  }
+
+  /** Who asks for State alone, as kleidi's own commands do, is none of them. */
+  callers(): Callers {
+    const times = [...this.#open, ...this.#leaving].map((each) => each.kmsCallUnixMs);
+    return {
+      clients: times.filter((unixMs) => unixMs > 0).length,
+      lastCallUnixMs: Math.max(this.#lastCallUnixMs, ...times),
+    };
   }
 
   #endIfUnused(connection: Connection): void {

@@ -58,6 +58,8 @@ export interface StateResponse {
   selfTestUnixMs: number;
   tokenVerifiedUnixMs: number;
   tokenDamaged: boolean;
+  clients: number;
+  lastCallUnixMs: number;
 }
 
 /** Put in by the bundler: the .proto files, parsed. */

@@ -10,11 +10,11 @@ import type { Log } from '../log.ts';
 import { type Bounds, callsPerConnection, maxMessageBytes } from './bounds.ts';
 import { Calls } from './calls.ts';
 import { Connections } from './connections.ts';
-import type { StateResponse } from './contract.ts';
 import * as contract from './contract.ts';
 import type { CallContext, KmsService } from './service.ts';
 import { Sessions } from './sessions.ts';
 import { SparingLog } from './sparinglog.ts';
+import type { KnownState } from './state.ts';
 
 /** For clients that do not read: all others have their GOAWAY within milliseconds. */
 const dismissMs = 500;
@@ -32,7 +32,7 @@ export class KmsServer {
   readonly #log: Log;
   readonly #sparing: SparingLog;
 
-  constructor(service: KmsService, state: () => StateResponse, log: Log, bounds: Bounds) {
+  constructor(service: KmsService, state: () => KnownState, log: Log, bounds: Bounds) {
     this.#log = log;
     this.#sparing = new SparingLog(log);
     this.#connections = new Connections(bounds.connections, () =>
@@ -51,7 +51,9 @@ export class KmsServer {
     this.#injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
     const { kms, state: stateService } = contract.loadContract();
     this.#server.addService(kms, this.#kmsMethods(service));
-    this.#server.addService(stateService, { State: this.#unary('State', state) });
+    this.#server.addService(stateService, {
+      State: this.#unary('State', () => ({ ...state(), ...this.#connections.callers() })),
+    });
   }
 
   /** Speaks gRPC on this connection from now on. */

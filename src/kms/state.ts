@@ -4,6 +4,7 @@ import { openableDigest, ringDigest, verifiedPart } from '../keyring/digest.ts';
 import { keyIdHash } from '../keyring/keyid.ts';
 import type { Keyring } from '../keyring/keyring.ts';
 import { version } from '../version.ts';
+import type { Callers } from './connections.ts';
 import type { KekReport, StateResponse } from './contract.ts';
 import type { Live } from './live.ts';
 
@@ -16,7 +17,10 @@ type RingPart = Pick<
   'ring' | 'generation' | 'keks' | 'digest' | 'openableDigest' | 'providers'
 >;
 
-export function stateOf(live: Live): StateResponse {
+/** All but who calls, which the connections know. */
+export type KnownState = Omit<StateResponse, keyof Callers>;
+
+export function stateOf(live: Live): KnownState {
   return {
     version,
     ...healthPart(live),

@@ -38,6 +38,8 @@ const answer: StateResponse = {
   selfTestUnixMs: 0,
   tokenVerifiedUnixMs: 0,
   tokenDamaged: false,
+  clients: 0,
+  lastCallUnixMs: 0,
 };
 
 const host = await TestHost.provisioned();
