@@ -1,13 +1,14 @@
 # After the files are there: deb postinst, rpm %post. The first installation
 # makes users, folders, token, first KEK and the API server's configuration file,
-# and starts kleidi; an upgrade restarts the service once, never the socket.
+# and starts kleidi; an upgrade restarts the service once, never the socket. What was
+# killed before its end (rpm never runs a %post again) is done anew from its beginning,
+# also by a reinstallation and, where a removal was killed, by dpkg's abort-remove.
 case "${1:-}:${2:-}" in
   configure: | 1:*) event=install ;;
-  configure:*) if [ -e "$marker" ]; then event=install; else event=upgrade; fi ;;
-  [2-9]:*) event=upgrade ;;
+  configure:* | [2-9]:*) if is_unfinished; then event=install; else event=upgrade; fi ;;
+  abort-remove:*) if is_unfinished; then event=install; else exit 0; fi ;;
   *) exit 0 ;;
 esac
-rm -f "$marker"
 
 prepare_host() {
   if have systemd-sysusers; then try systemd-sysusers kleidi.conf; fi
@@ -35,9 +36,10 @@ write_apiserver_config() {
   try kleidi apiserver config --write
 }
 
+# A restart: after a kill, a daemon of the package before may be running.
 start() {
   try systemctl start kleidi.socket
-  if systemctl start kleidi.service; then return; fi
+  if systemctl restart kleidi.service; then return; fi
   say "error: kleidi is installed, but does not run yet"
   say "hint: journalctl -u kleidi -b; kleidi doctor"
 }
@@ -53,8 +55,10 @@ fi
 if have systemctl; then try systemctl --no-reload preset kleidi.socket kleidi.service; fi
 if ! booted; then
   say "no systemd is running here: on the booted host run: kleidi provision && kleidi apiserver config --write"
+  rm -f "$unfinished"
   exit 0
 fi
 try systemctl daemon-reload
 provision
 if may_start; then start; else say "policy-rc.d forbids to start: systemctl start kleidi.socket kleidi.service"; fi
+rm -f "$unfinished"

@@ -5,6 +5,10 @@ case "${1:-}:${KLEIDI_PURGE_KEYS:-}" in
   remove:* | 0:) event=remove ;;
   purge:* | 0:yes) event=purge ;;
   0:*) event=remove ;;
+  abort-install:*)
+    rm -f "$unfinished"
+    exit 0
+    ;;
   *) exit 0 ;;
 esac
 state=$root/var/lib/kleidi
@@ -63,3 +67,6 @@ if [ "$event" = purge ]; then
 elif holds_keys; then
   say "kept the keys of this host: $state and $settings/credentials"
 fi
+# After a removal dpkg keeps it: one that is killed ends half installed, which dpkg
+# goes on from as if it were an upgrade.
+if [ "$event" = purge ] || [ "$1" = 0 ]; then rm -f "$unfinished"; fi

@@ -1,3 +1,6 @@
 # Before the files are there: deb preinst, rpm %pre. Only here does dpkg tell a
-# reinstallation (after a removal) from an upgrade.
-if [ "${1:-}" = install ]; then : 2>/dev/null >"$marker" || :; fi
+# reinstallation (after a removal) from an upgrade. Fails where that cannot be noted:
+# nothing is changed by then, and the files would not fit on that disk either.
+case "${1:-}" in
+  install | 1) note_unfinished ;;
+esac

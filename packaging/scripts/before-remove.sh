@@ -16,6 +16,8 @@ if [ "${KLEIDI_FORCE_REMOVE:-}" != yes ]; then
   fi
 fi
 
+# Killed from here on, it is undone by dpkg (abort-remove) or by an rpm installed again.
+try note_unfinished
 if have systemctl; then
   if booted; then try systemctl stop kleidi.socket kleidi.service; fi
   try systemctl --no-reload disable kleidi.socket kleidi.service

@@ -1,9 +1,16 @@
 # Shared by the scripts of both formats; the build puts it in front of each.
-# Rules: plain POSIX sh, no step may leave the package half installed (only a
-# refused removal fails), nothing of a running API server is touched.
+# Rules: plain POSIX sh, no step may leave the package half installed (only a refused
+# removal fails, and an installation that cannot write), nothing of a running API
+# server is touched, and each step can be killed and done again.
 root=
-# shellcheck disable=SC2034
-marker=$root/run/kleidi.install
+# There from before the files are laid down until the first installation is done, and
+# from before a removal stops anything until a purge (rpm: the erase). Where it is,
+# whatever runs next does the whole first installation; each step can be done again.
+# What the host shows could not tell: units that are disabled may be so by the
+# operator. A note of what is done would be missing after an upgrade from a package
+# that had none. In /run it was lost by a reboot, in /var/lib/kleidi by whoever makes
+# that anew; dpkg's own word (an empty version) comes for the very first time alone.
+unfinished=$root/var/lib/kleidi.unfinished
 
 say() { printf 'kleidi: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -11,6 +18,13 @@ booted() { [ -d "$root/run/systemd/system" ]; }
 
 # try COMMAND...: a failure is told, and goes no further.
 try() { "$@" || say "warning: '$*' failed with exit status $?"; }
+
+is_unfinished() { [ -e "$unfinished" ]; }
+
+note_unfinished() {
+  mkdir -p "${unfinished%/*}"
+  echo 'kleidi is not set up to its end: dpkg --configure kleidi, or install the rpm again (rpm -U --replacepkgs)' >"$unfinished"
+}
 
 # Debian's way of forbidding package scripts to start anything.
 may_start() {

@@ -14,7 +14,7 @@ const firstInstall = [
   'kleidi provision',
   'kleidi apiserver config --write',
   'systemctl start kleidi.socket',
-  'systemctl start kleidi.service',
+  'systemctl restart kleidi.service',
 ];
 const upgrade = [
   'systemd-sysusers kleidi.conf',
