@@ -2,5 +2,5 @@
 # reinstallation (after a removal) from an upgrade. Fails where that cannot be noted:
 # nothing is changed by then, and the files would not fit on that disk either.
 case "${1:-}" in
-  install | 1) note_unfinished ;;
+  1 | install) note_unfinished ;;
 esac
