@@ -12,15 +12,18 @@ export interface Scriptlet {
   readonly shared: readonly string[];
 }
 
+/** Which API servers of this host need kleidi, by files and processes. */
+const guard = ['flags', 'starts', 'guard'];
+
 export const scriptlets: readonly Scriptlet[] = [
   { name: 'before-install', deb: 'preinst', rpm: '%pre', shared: ['prelude'] },
   { name: 'after-install', deb: 'postinst', rpm: '%post', shared: ['prelude', 'selinux'] },
-  { name: 'before-remove', deb: 'prerm', rpm: '%preun', shared: ['prelude', 'guard'] },
+  { name: 'before-remove', deb: 'prerm', rpm: '%preun', shared: ['prelude', ...guard, 'known'] },
   {
     name: 'after-remove',
     deb: 'postrm',
     rpm: '%postun',
-    shared: ['prelude', 'guard', 'selinux'],
+    shared: ['prelude', ...guard, 'selinux'],
   },
 ];
 

@@ -7,11 +7,19 @@ case "${1:-}" in
 esac
 
 if [ "${KLEIDI_FORCE_REMOVE:-}" != yes ]; then
-  needed=$(api_servers_naming_kleidi)
-  if [ -n "$needed" ]; then
+  needed=$(
+    api_servers_naming_kleidi
+    enabled_by_kleidi
+  )
+  called=$(calls_of_clients)
+  if [ -n "$needed$called" ]; then
     say "error: not removed: an API server of this host uses kleidi, and could not read its Secrets without it:"
-    printf '%s\n' "$needed" >&2
-    say "hint: kleidi apiserver disable, then try again; to remove it all the same, set KLEIDI_FORCE_REMOVE=yes"
+    printf '%s\n' "$needed" "$called" | sed '/^$/d' >&2
+    if [ -n "$needed" ]; then
+      say "hint: kleidi apiserver disable, then try again; to remove it all the same, set KLEIDI_FORCE_REMOVE=yes"
+    else
+      say "hint: kleidi apiserver disable, or take kleidi out of its flags by hand, and restart it; then systemctl restart kleidi, which forgets who called, wait two minutes (who still uses kleidi has called again by then), try again; to remove it all the same, set KLEIDI_FORCE_REMOVE=yes"
+    fi
     exit 1
   fi
 fi

@@ -47,8 +47,13 @@ function failed(recordPath: string, what: string, cause: unknown): KleidiError {
   });
 }
 
-/** @throws KleidiError file-failed */
-export async function recordPhaseTime(recordPath: string, phase: Phase): Promise<void> {
-  const text = JSON.stringify({ format: 1, phase, since: new Date().toISOString() }, null, 2);
+/**
+ * @param phase `off` after a disable: the guard of a package removal (known.sh) reads it
+ * @throws KleidiError file-failed
+ */
+export async function recordPhaseTime(recordPath: string, phase: Phase | 'off'): Promise<void> {
+  const now = new Date();
+  const since = { since: now.toISOString(), sinceUnixMs: now.getTime() };
+  const text = JSON.stringify({ format: 1, phase, ...since }, null, 2);
   await writeFileAtomically(pathOf(recordPath), `${text}\n`, 0o600);
 }

@@ -3,7 +3,7 @@ import { disabledClusterConfiguration } from '../apiserver/clusterconfiguration.
 import { hasOtherKeys, providerName } from '../apiserver/encryptionconfig.ts';
 import { textAt } from '../apiserver/installation.ts';
 import { hasLoaded } from '../apiserver/loadedflags.ts';
-import { forgetPhaseTime } from '../apiserver/phasetime.ts';
+import { recordPhaseTime } from '../apiserver/phasetime.ts';
 import { planDisable } from '../apiserver/plan.ts';
 import { removeRecord } from '../apiserver/record.ts';
 import { KleidiError } from '../errors.ts';
@@ -65,7 +65,7 @@ async function disable(options: ReturnType<typeof parse>): Promise<number> {
   const stays = isLoaded && isToGo(host);
   if (!stays) {
     await removeRecord(host.recordPath);
-    await forgetPhaseTime(host.recordPath);
+    await recordPhaseTime(host.recordPath, 'off');
   }
   const isChanged = plan.changes.length > 0;
   if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome, stays });

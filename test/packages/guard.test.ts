@@ -5,7 +5,6 @@ import { spawn, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { fileURLToPath } from 'node:url';
 import { ScriptHost } from '../support/scripthost.ts';
 
 type Files = Readonly<Record<string, string>>;
@@ -17,8 +16,13 @@ const other = 'providers:\n- aescbc: {}\n- identity: {}\n';
 const unit = 'etc/systemd/system/kube-apiserver.service';
 const manifest = 'etc/kubernetes/manifests/kube-apiserver.yaml';
 
-function removal(files: Files, env: NodeJS.ProcessEnv = {}, args: readonly string[] = ['remove']) {
-  const host = new ScriptHost();
+function removal(
+  files: Files,
+  env: NodeJS.ProcessEnv = {},
+  args: readonly string[] = ['remove'],
+  shell = 'sh',
+) {
+  const host = new ScriptHost(shell);
   for (const [path, text] of Object.entries(files)) host.write(path, text);
   return host.run('before-remove', args, env);
 }
@@ -66,6 +70,118 @@ const refused: Readonly<Record<string, Files>> = {
     [manifest]: `- ${flag}=/etc/kubernetes/enc.yaml\n`,
     'etc/kubernetes/enc.yaml': 'endpoint: unix:///srv/kms/own.sock\n',
   },
+  'a flag with underscores': { [manifest]: `- --encryption_provider_config=${config}\n` },
+  'a flag with underscores of a running process': {
+    'proc/42/cmdline': `kube-apiserver\0--encryption_provider_config\0${config}\0`,
+  },
+  'pods elsewhere, by a drop-in of kubelet': {
+    'etc/systemd/system/kubelet.service.d/20-pods.conf':
+      '[Service]\nExecStart=\nExecStart=/usr/bin/kubelet --pod-manifest-path=/srv/pods --v=2\n',
+    'srv/pods/api.yaml': `- ${flag}=${config}\n`,
+  },
+  'pods elsewhere, by a configuration elsewhere in kubeadm-flags.env': {
+    'var/lib/kubelet/kubeadm-flags.env':
+      'KUBELET_KUBEADM_ARGS="--v=2 --config=/srv/kubelet.yaml"\n',
+    'srv/kubelet.yaml': 'kind: KubeletConfiguration\nstaticPodPath: /srv/pods\n',
+    'srv/pods/api.yaml': `- ${flag}=${config}\n`,
+  },
+  ...Object.fromEntries(
+    ['etc/default/kubelet', 'etc/sysconfig/kubelet'].map((path) => [
+      `pods elsewhere, by ${path}`,
+      {
+        [path]: 'KUBELET_EXTRA_ARGS=--pod_manifest_path /srv/pods\n',
+        'srv/pods/api.yaml': `- ${flag}=${config}\n`,
+      },
+    ]),
+  ),
+  'pods elsewhere, by a drop-in of a kubelet configuration': {
+    'etc/systemd/system/kubelet.service':
+      'ExecStart=/usr/bin/kubelet --config /etc/kubelet.yaml --config-dir=/etc/kubelet.d\n',
+    'etc/kubelet.d/10-pods.conf': 'staticPodPath: /srv/pods\n',
+    'srv/pods/api.yaml': `- ${flag}=${config}\n`,
+  },
+  'pods elsewhere, by a running kubelet': {
+    'proc/7/cmdline': '/usr/bin/kubelet\0--kubeconfig\0--config\0/srv/kubelet/config.json\0',
+    'srv/kubelet/config.json': '{"kind":"KubeletConfiguration","staticPodPath":"pods"}',
+    'srv/kubelet/pods/api.yaml': `- ${flag}=${config}\n`,
+  },
+  k0s: {
+    'etc/k0s/k0s.yaml': `spec:\n  api:\n    extraArgs:\n      encryption-provider-config: ${config}\n`,
+  },
+  'k0s, by a configuration elsewhere': {
+    'etc/systemd/system/k0scontroller.service':
+      'ExecStart=/usr/local/bin/k0s controller --config=/srv/k0s.yaml\n',
+    'srv/k0s.yaml': `spec: { api: { extraArgs: { "encryption-provider-config": "${config}" } } }\n`,
+  },
+  microk8s: {
+    'var/snap/microk8s/current/args/kube-apiserver': `--v=2\n${flag}=\${SNAP_DATA}/args/enc.yaml\n`,
+    'var/snap/microk8s/current/args/enc.yaml': naming,
+  },
+  'an environment file elsewhere': {
+    [unit]: 'EnvironmentFile=-/srv/api.env\nExecStart=/usr/bin/kube-apiserver $ARGS\n',
+    'srv/api.env': `ARGS="${flag}=${config}"\n`,
+  },
+  'environment files elsewhere, by a wildcard': {
+    [unit]: 'EnvironmentFile=/srv/my env/*.env\nExecStart=/usr/bin/kube-apiserver $ARGS\n',
+    'srv/my env/api.env': `ARGS="${flag}=${config}"\n`,
+  },
+  'an environment file that holds the path alone': {
+    'srv/api.env': 'ENC="/etc/kubernetes/enc.yaml"\n',
+    [unit]: `EnvironmentFile=/srv/api.env\nExecStart=/usr/bin/kube-apiserver ${flag}=\${ENC}\n`,
+    'etc/kubernetes/enc.yaml': naming,
+  },
+  'a wrapper script': {
+    [unit]: 'ExecStart=/opt/run-api --v=2\n',
+    'opt/run-api': `#!/bin/sh\nexec kube-apiserver \\\n  ${flag}=${config}\n`,
+  },
+  'a wrapper script behind sh -c': {
+    [unit]: `ExecStart=/bin/sh -c '/opt/run-api'\n`,
+    'opt/run-api': `#!/bin/sh\nexec kube-apiserver ${flag} "${config}"\n`,
+  },
+  'what a wrapper script reads': {
+    [unit]: 'ExecStart=/opt/run-api\n',
+    'opt/run-api': '#!/bin/sh\n. /opt/api.env\nexec kube-apiserver $ARGS\n',
+    'opt/api.env': `ARGS=${flag}=${config}\n`,
+  },
+  'a path with a blank in a manifest': {
+    [manifest]: `- ${flag}=/etc/my cluster/enc.yaml # ours\n`,
+    'etc/my cluster/enc.yaml': naming,
+  },
+  'a path with a blank in a unit': {
+    [unit]: `ExecStart=/a "${flag}=/etc/my cluster/enc.yaml" --v=2\n`,
+    'etc/my cluster/enc.yaml': naming,
+  },
+  'a path with an escaped blank': {
+    [unit]: `ExecStart=/a ${flag}=/etc/my\\x20cluster/enc.yaml --v=2\n`,
+    'etc/my cluster/enc.yaml': naming,
+  },
+  'a path with a blank of a running process': {
+    'proc/42/cmdline': `kube-apiserver\0${flag}\0/etc/my cluster/enc.yaml\0--v=2\0`,
+    [`proc/42/${'root'}/etc/my cluster/enc.yaml`]: naming,
+  },
+  'another path in the pod, its folder mounted': {
+    [manifest]: `- ${flag}=/k/sub/enc.yaml\nvolumes:\n- hostPath:\n    path: /srv/kms\n  name: k\n`,
+    'srv/kms/sub/enc.yaml': naming,
+  },
+  'another path in the pod, its file mounted': {
+    [manifest]: `- ${flag}=/k.yaml\nvolumes: [{name: k, hostPath: {path: /srv/enc.yaml, type: File}}]\n`,
+    'srv/enc.yaml': naming,
+  },
+  "another path in the pod, of which only the socket's mount tells": {
+    [manifest]: `- ${flag}=/k/enc.yaml\nvolumes:\n- hostPath: { path: /run/kleidi }\n`,
+  },
+  ...Object.fromEntries(
+    [
+      'staticPodPath: /srv/pods # ours\n',
+      'staticPodPath: "/srv/pods"\n',
+      "staticPodPath: '/srv/pods/' # ours\n",
+      '{"kind": "KubeletConfiguration", "staticPodPath": "/srv/pods", "port": 1}\n',
+      '{"kind":"KubeletConfiguration","staticPodPath":"/srv/pods"}',
+    ].map((text) => [
+      `pods elsewhere, by ${text.trim()}`,
+      { 'var/lib/kubelet/config.yaml': text, 'srv/pods/api.yaml': `- ${flag}=${config}\n` },
+    ]),
+  ),
   'a running process': { 'proc/42/cmdline': `kube-apiserver\0${flag}=${config}\0` },
   'a running process with its own root folder': {
     'proc/42/cmdline': `kube-apiserver\0${flag}\0/enc.yaml\0`,
@@ -75,13 +191,20 @@ const refused: Readonly<Record<string, Files>> = {
 
 for (const [name, files] of Object.entries(refused)) {
   test(`refused: ${name}`, () => {
-    const { exitCode, stderr, calls } = removal(files);
-    assert.equal(exitCode, 1, stderr);
-    assert.deepEqual(calls, [], 'nothing is stopped');
-    const source = Object.keys(files).findLast((path) => !/enc\.yaml$/.test(path)) ?? '';
-    assert.ok(stderr.includes(source.replace(/^proc\/(\d+)\/.*/, 'process $1')), stderr);
-    assert.match(stderr, /kleidi apiserver disable.*KLEIDI_FORCE_REMOVE=yes/);
+    for (const shell of ['sh', 'bash']) {
+      const { exitCode, stderr, calls } = removal(files, {}, ['remove'], shell);
+      assert.equal(exitCode, 1, stderr);
+      assert.deepEqual(calls.filter(isChange), [], 'nothing is stopped');
+      const source = Object.keys(files).findLast((path) => !/enc\.yaml$/.test(path)) ?? '';
+      assert.ok(stderr.includes(source.replace(/^proc\/(\d+)\/.*/, 'process $1')), stderr);
+      assert.match(stderr, /kleidi apiserver disable.*KLEIDI_FORCE_REMOVE=yes/);
+      assert.doesNotMatch(stderr, /: line|not found|syntax/);
+    }
   });
+}
+
+function isChange(call: string): boolean {
+  return !/^(systemctl is-active --quiet kleidi\.service|kleidi status --json)$/.test(call);
 }
 
 const allowed: Readonly<Record<string, Files>> = {
@@ -100,6 +223,47 @@ const allowed: Readonly<Record<string, Files>> = {
     'etc/kubernetes/manifests/.kube-apiserver.yaml.swp': `- ${flag}=${config}\n`,
   },
   'the file alone, which no API server is told of': { [config.slice(1)]: naming },
+  'another provider beside the folder of kleidi': {
+    [manifest]: `- ${flag}=/etc/kubernetes/enc.yaml\nhostPath: { path: /run/kleidi }\n`,
+    'etc/kubernetes/enc.yaml': other,
+  },
+  'another provider under another path in the pod': {
+    [manifest]: `- ${flag}=/k/enc.yaml\n- hostPath: { path: /srv/kms }\n- hostPath: { path: /run/kleidi }\n`,
+    'srv/kms/enc.yaml': other,
+  },
+  'a path in the pod that nothing tells of': { [manifest]: `- ${flag}=/k/enc.yaml\n` },
+  'another provider, path with a blank': {
+    [unit]: `ExecStart=/a "${flag}=/etc/my cluster/enc.yaml" --log-file=/var/log/kleidi/x\n`,
+    'etc/my cluster/enc.yaml': other,
+  },
+  'a provider that is commented out': {
+    [manifest]: `- ${flag}=/etc/kubernetes/enc.yaml\n`,
+    'etc/kubernetes/enc.yaml': `# was: endpoint: unix:///run/kleidi/kms.sock\n${other}`,
+  },
+  'lines that are commented out, all over': {
+    [unit]: `#EnvironmentFile=/srv/a.env\n;ExecStart=/a ${flag}=${config}\nExecStart=/opt/run\n`,
+    'srv/a.env': `ARGS=${flag}=${config}\n`,
+    'opt/run': `#!/bin/sh\n# ${flag}=${config}\nexec kube-apiserver\n`,
+    'var/lib/kubelet/config.yaml': '# staticPodPath: /srv/pods\n',
+    'srv/pods/api.yaml': `- ${flag}=${config}\n`,
+    'etc/k0s/k0s.yaml': `      # encryption-provider-config: ${config}\n`,
+  },
+  'what editors and package managers have put aside': {
+    'etc/default/kube-apiserver.dpkg-old': `ARGS=${flag}=${config}\n`,
+    'etc/default/kube-apiserver~': `ARGS=${flag}=${config}\n`,
+    'etc/sysconfig/kube-apiserver.rpmsave': `ARGS=${flag}=${config}\n`,
+    'etc/kubernetes/apiserver.bak': `ARGS=${flag}=${config}\n`,
+    'etc/k0s/k0s.yaml.bak': `encryption-provider-config: ${config}\n`,
+    'var/snap/microk8s/1234/args/kube-apiserver': `${flag}=${config}\n`,
+  },
+  'flags of other names': {
+    [manifest]: `- --no-encryption-provider-config=${config}\n- ${flag}s=${config}\n- --my${flag}=${config}\n`,
+  },
+  'a program that knows the flag, and our own': {
+    [unit]: 'ExecStart=/usr/bin/kube-apiserver\nExecStartPre=/usr/lib/kleidi/kleidi.js\n',
+    'usr/bin/kube-apiserver': `\x7fELF\0${flag}=${config}\0`,
+    'usr/lib/kleidi/kleidi.js': `${flag}=${config}\n`,
+  },
   'a process of another provider': {
     'proc/42/cmdline': `kube-apiserver\0${flag}=/enc.yaml\0`,
     [`proc/42/${'root'}/enc.yaml`]: other,
@@ -114,6 +278,102 @@ for (const [name, files] of Object.entries(allowed)) {
     assert.ok(calls.includes('systemctl stop kleidi.socket kleidi.service'));
   });
 }
+
+/** A host whose daemon answers `kleidi status --json` so. */
+function withState(state: object, files: Files = {}, exitStatus = 0) {
+  const host = new ScriptHost();
+  for (const [path, text] of Object.entries(files)) host.write(path, text);
+  host.tool('kleidi', exitStatus, `echo '${JSON.stringify(state)}'`);
+  return host;
+}
+
+const minutesAgo = (minutes: number): number => Date.now() - minutes * 60_000;
+const restartHint =
+  /kleidi apiserver disable.*restart.*systemctl restart kleidi.*two minutes.*KLEIDI_FORCE_REMOVE=yes/;
+
+for (const [name, files, record] of [
+  ['', {}, '/var/lib/kleidi/apiserver/record.json'],
+  [
+    ', beside a ring elsewhere',
+    { 'etc/kleidi/kleidi.yaml': 'ring: "/srv/my keys/ring.json" # moved\n' },
+    '/srv/my keys/apiserver/record.json',
+  ],
+] as const) {
+  test(`refused: the record of kleidi apiserver enable${name}`, () => {
+    const { exitCode, stderr, calls } = removal({ ...files, [record.slice(1)]: '{}' });
+    assert.equal(exitCode, 1, stderr);
+    assert.ok(stderr.includes(record), stderr);
+    assert.match(stderr, /kleidi apiserver disable.*KLEIDI_FORCE_REMOVE=yes/);
+    assert.deepEqual(calls.filter(isChange), []);
+  });
+}
+
+test('refused: a client that called within the last hour, also of a daemon that is not well', () => {
+  for (const exitStatus of [0, 1]) {
+    const state = { notices: ['x'], clients: 0, lastCallUnixMs: minutesAgo(55) };
+    const { exitCode, stderr, calls } = withState(state, {}, exitStatus).run('before-remove', [
+      'remove',
+    ]);
+    assert.equal(exitCode, 1, stderr);
+    assert.match(stderr, /a client called it 5\d minutes ago/);
+    assert.match(stderr, restartHint);
+    assert.deepEqual(calls.filter(isChange), []);
+  }
+});
+
+test('refused: a client that is connected now', () => {
+  const host = withState({ clients: 2, lastCallUnixMs: minutesAgo(1) });
+  const { exitCode, stderr } = host.run('before-remove', ['0']);
+  assert.equal(exitCode, 1, stderr);
+  assert.match(stderr, /clients connected that call it: 2/);
+  assert.match(stderr, restartHint);
+});
+
+test('not refused: a last call over an hour ago, none, or a daemon that tells of none', () => {
+  for (const lastCallUnixMs of [minutesAgo(65), 0, undefined]) {
+    const host = withState({ clients: 0, lastCallUnixMs });
+    const { exitCode, stderr } = host.run('before-remove', ['remove']);
+    assert.equal(exitCode, 0, stderr);
+  }
+});
+
+const off = (sinceUnixMs: number): Files => ({
+  'var/lib/kleidi/apiserver/phase.json': JSON.stringify({ phase: 'off', sinceUnixMs }, null, 2),
+});
+
+test('not refused: calls of before kleidi apiserver disable; but whoever is connected still', () => {
+  const called = { clients: 0, lastCallUnixMs: minutesAgo(2) };
+  const run = (state: object, files: Files) =>
+    withState(state, files).run('before-remove', ['remove']).exitCode;
+  assert.equal(run(called, off(minutesAgo(3))), 0);
+  assert.equal(run({ ...called, clients: 1 }, off(minutesAgo(3))), 1);
+  assert.equal(run(called, off(minutesAgo(65))), 1, 'it was disabled long before these');
+  const read = Object.entries(off(minutesAgo(3))).map(([path, text]) => [
+    path,
+    text.replace('off', 'read'),
+  ]);
+  assert.equal(run(called, Object.fromEntries(read)), 1);
+});
+
+test('a daemon that is stopped is not asked, one that hangs or a program that is gone does not refuse', () => {
+  const stopped = withState({ clients: 1 });
+  stopped.tool('systemctl', 0, '[ "$1" != is-active ] || exit 3');
+  const { exitCode, calls } = stopped.run('before-remove', ['remove']);
+  assert.equal(exitCode, 0);
+  assert.ok(!calls.some((call) => call.startsWith('kleidi')), 'it would be started');
+
+  const hung = new ScriptHost();
+  hung.tool('timeout', 124);
+  const after = hung.run('before-remove', ['remove']);
+  assert.equal(after.exitCode, 0, after.stderr);
+  assert.ok(after.calls.includes('timeout -k 1 5 kleidi status --json'));
+
+  const broken = new ScriptHost();
+  broken.tool('kleidi', 127, 'echo "no such file"');
+  assert.equal(broken.run('before-remove', ['remove']).exitCode, 0);
+  broken.forget('kleidi');
+  assert.equal(broken.run('before-remove', ['remove']).exitCode, 0);
+});
 
 const inUse: Files = { [unit]: `ExecStart=/a ${flag}=${config}\n` };
 
@@ -135,8 +395,10 @@ test('an upgrade is never refused', () => {
 test('a real process is found, and the search does not find itself', async () => {
   const child = spawn('sh', ['-c', 'read line', 'kube-apiserver', `${flag}=/none/kleidi/enc.yaml`]);
   after(() => child.kill());
-  const guard = fileURLToPath(new URL('../../packaging/scripts/guard.sh', import.meta.url));
-  const script = `root=\n${readFileSync(guard, 'utf8')}\nprocesses_naming_kleidi\n`;
+  const parts = ['flags', 'starts', 'guard'].map((part) =>
+    readFileSync(new URL(`../../packaging/scripts/${part}.sh`, import.meta.url), 'utf8'),
+  );
+  const script = `root=\n${parts.join('\n')}\nprocesses_naming_kleidi\n`;
   const { stdout } = spawnSync('sh', ['-euc', script], { encoding: 'utf8' });
   assert.match(stdout, new RegExp(`running process ${child.pid} \\(/none/kleidi/enc.yaml\\)`));
   for (const [, pid = ''] of stdout.matchAll(/running process (\d+)/g)) {

@@ -43,7 +43,11 @@ class FallingHost {
 
   /** @param step number of the call of a tool that kills; 0 for none */
   arm(step: number, when: When): void {
-    const kill = `if [ "$(grep -c '' "\${0%/*}/calls")" = ${step} ]; then kill -9 $PPID; exit 137; fi`;
+    const count = `grep -vc ' is-active \\| status ' "\${0%/*}/calls"`;
+    const kill = `case " $1 " in
+      ' is-active ' | ' status ') ;; # a question, asked by a child of the script
+      *) if [ "$(${count})" = ${step} ]; then kill -9 $PPID; exit 137; fi ;;
+    esac`;
     for (const [name, effect] of Object.entries(effects)) {
       const steps = when === 'before' ? [kill, effect] : [effect, kill];
       this.#host.tool(

@@ -32,6 +32,8 @@ for (const [manager, args] of removals) {
     const before = host.run('before-remove', args);
     assert.equal(before.exitCode, 0, before.stderr);
     assert.deepEqual(before.calls, [
+      'systemctl is-active --quiet kleidi.service',
+      'kleidi status --json',
       'systemctl stop kleidi.socket kleidi.service',
       'systemctl --no-reload disable kleidi.socket kleidi.service',
     ]);

@@ -32,3 +32,12 @@ export async function installedHost(options: BootOptions = {}): Promise<SystemHo
 export function clientOf(host: SystemHost): KmsClient {
   return new KmsClient(host.outside('/run/kleidi/kms.sock'));
 }
+
+/**
+ * What a refused removal says to do once no API server uses kleidi any more. The two
+ * minutes are for one that still does: here is none.
+ */
+export async function forgetCallers(host: SystemHost): Promise<void> {
+  host.sh('systemctl restart kleidi');
+  await host.until('kleidi status');
+}

@@ -23,7 +23,7 @@ export interface ScriptResult {
 }
 
 /** All that the scripts may rely on; this machine's own tools are out of reach. */
-const basics = 'sh bash rm grep sed tr head ls cp mkdir rmdir'.split(' ');
+const basics = 'sh bash rm grep sed tr head ls cp mkdir rmdir cat sort date timeout'.split(' ');
 const tools = ['systemctl', 'systemd-sysusers', 'systemd-tmpfiles', 'journalctl', 'kleidi'];
 
 export class ScriptHost {
@@ -39,14 +39,14 @@ export class ScriptHost {
     }
     for (const tool of tools) this.tool(tool, 0);
     mkdirSync(join(this.root, 'run/systemd/system'), { recursive: true });
-    this.write('proc/1/comm', 'systemd\n');
-    symlinkSync(this.root, join(this.root, 'proc/1/root'));
   }
 
   /** A tool of the host, and how it ends. */
   tool(name: string, exitStatus: number, output = ''): void {
     const path = join(this.#tools, name);
     const script = `#!/bin/sh\necho "${name} $*" >>'${this.#tools}/calls'\n${output}\nexit ${exitStatus}\n`;
+    // One of the basics is a link to this machine's own.
+    rmSync(path, { force: true });
     writeFileSync(path, script);
     chmodSync(path, 0o755);
   }

@@ -2,7 +2,7 @@
 // what an operator may ask for by a file or a variable.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bareHost, clientOf, packageFile } from '../support/installed.ts';
+import { bareHost, clientOf, forgetCallers, packageFile } from '../support/installed.ts';
 import { onHosts } from '../support/systemhost.ts';
 
 const seed = Buffer.alloc(32, 6);
@@ -83,5 +83,34 @@ await onHosts(async () => {
     const client = clientOf(host);
     assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
     client.close();
+  });
+
+  test('is not removed while clients call that no file tells of, nor an hour later', async () => {
+    const client = clientOf(host);
+    await client.status();
+    const connected = host.try('dpkg -r kleidi');
+    assert.notEqual(connected.exitCode, 0);
+    assert.match(connected.stderr, /the running daemon \(clients connected that call it: 1\)/);
+    client.close();
+    await host.until(`kleidi status --json | grep '"clients":0'`);
+    const called = host.try('dpkg -r kleidi');
+    assert.notEqual(called.exitCode, 0);
+    assert.match(called.stderr, /the running daemon \(a client called it \d minutes ago\)/);
+    assert.match(called.stderr, /systemctl restart kleidi.*KLEIDI_FORCE_REMOVE=yes/);
+    assert.equal(host.sh('systemctl is-active kleidi.service kleidi.socket'), 'active\nactive');
+  });
+
+  test('a client that is there calls again after the restart that the hint names', async () => {
+    const client = clientOf(host);
+    await forgetCallers(host);
+    await client.status();
+    assert.notEqual(host.try('dpkg -r kleidi').exitCode, 0);
+    client.close();
+  });
+
+  test('it goes once nobody calls any more', async () => {
+    await forgetCallers(host);
+    host.sh('dpkg -r kleidi');
+    assert.equal(host.try('systemctl is-active kleidi.socket').stdout.trim(), 'inactive');
   });
 });

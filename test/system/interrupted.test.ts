@@ -2,7 +2,7 @@
 // a reboot the operator's next command does the rest, and the old keys serve.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bareHost, clientOf, packageFile } from '../support/installed.ts';
+import { bareHost, clientOf, forgetCallers, packageFile } from '../support/installed.ts';
 import { onHosts, type SystemHost } from '../support/systemhost.ts';
 
 const seed = Buffer.alloc(32, 8);
@@ -30,6 +30,7 @@ async function isSetUp(host: SystemHost, { ciphertext, keyId }: Sealed): Promise
   const client = clientOf(host);
   assert.deepEqual(await client.decrypt(ciphertext, keyId), seed);
   client.close();
+  await forgetCallers(host); // or what is removed next would be refused
 }
 
 /**

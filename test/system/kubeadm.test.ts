@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { installedHost } from '../support/installed.ts';
+import { clientOf, installedHost } from '../support/installed.ts';
 import { onHosts } from '../support/systemhost.ts';
 
 const vectors = 'test/vectors/apiserver/kubeadm';
@@ -49,7 +49,9 @@ await onHosts(async () => {
       'kleidi apiserver enable --phase write --accept-no-recovery --ring-digest $(kleidi ring digest --live)',
     );
     assert.match(host.sh('kleidi apiserver status'), /phase +write/);
-    assert.notEqual(host.try('dpkg -r kleidi').exitCode, 0);
+    const refused = host.try('dpkg -r kleidi');
+    assert.notEqual(refused.exitCode, 0);
+    assert.match(refused.stderr, /kube-apiserver\.yaml[\s\S]*apiserver\/record\.json/);
   });
 
   test('a read-only file system: a clear error, nothing changed', () => {
@@ -63,10 +65,15 @@ await onHosts(async () => {
     assert.match(host.sh('kleidi apiserver status'), /phase +write/);
   });
 
-  test('all the way back', () => {
+  test('all the way back; what called before does not keep the package', async () => {
+    const client = clientOf(host);
+    await client.status();
+    client.close();
+    await host.until(`kleidi status --json | grep '"clients":0'`);
     host.sh('kleidi apiserver enable --phase read; kleidi apiserver disable --no-scan');
     assert.equal(host.read(manifest).trim(), read('manifest.yaml').trim());
     assert.equal(cluster(), read('clusterconfiguration-v1beta4.yaml').trim());
+    assert.notEqual(JSON.parse(host.sh('kleidi status --json')).lastCallUnixMs, 0);
     host.sh('dpkg -r kleidi');
   });
 });

@@ -3,7 +3,7 @@
 // disables every unit, as RHEL's does.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { bareHost, clientOf, packageFile } from '../support/installed.ts';
+import { bareHost, clientOf, forgetCallers, packageFile } from '../support/installed.ts';
 import { onHosts } from '../support/systemhost.ts';
 
 const seed = Buffer.alloc(32, 5);
@@ -84,7 +84,11 @@ await onHosts(async () => {
     host.sh('rm -r /etc/kubernetes');
   });
 
-  test('an erase stops it and keeps the token', () => {
+  test('an erase stops it and keeps the token', async () => {
+    const refused = host.try('rpm -e kleidi');
+    assert.notEqual(refused.exitCode, 0);
+    assert.match(refused.stderr, /the running daemon \(.*systemctl restart kleidi/s);
+    await forgetCallers(host);
     host.sh('rpm -e kleidi');
     assert.equal(host.try('systemctl is-active kleidi.socket').exitCode === 0, false);
     assert.equal(host.try('test -e /run/kleidi/kms.sock').exitCode, 1);
