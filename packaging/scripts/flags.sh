@@ -48,7 +48,7 @@ is_ours() {
 # leads_to_kleidi PATH ROOT FILE: FILE names PATH, which is one of the folder ROOT.
 # Where there is none, it is a path inside a pod, or of a disk that is away.
 leads_to_kleidi() {
-  if [ -f "$2$1" ]; then
+  if [ -f "$2$1" ] && ! is_covered "$1" "$3"; then
     is_ours "$2$1"
     return
   fi
@@ -65,10 +65,27 @@ leads_to_kleidi() {
   esac
 }
 
+# is_covered PATH MANIFEST: does the pod mount another folder of the host over PATH?
+is_covered() {
+  volumes=$({ values_of path <"$2"; } 2>/dev/null) || :
+  { values_of mountPath <"$2"; } 2>/dev/null | {
+    covered=
+    while IFS= read -r mount; do
+      case "$1/" in
+        "${mount%/}"/*) ;;
+        *) continue ;;
+      esac
+      if printf '%s\n' "$volumes" | grep -qxF -e "${mount%/}" -e "${mount%/}/"; then return 1; fi
+      covered=yes
+    done
+    [ -n "$covered" ]
+  }
+}
+
 # mounted_as PATH MANIFEST: "ours" or "other" where a hostPath of the pod holds PATH:
 # the mount takes the place of some of its first folders. Empty where none does.
 mounted_as() {
-  { values_of path <"$2"; } 2>/dev/null | sort -u | {
+  { values_of path <"$2"; } 2>/dev/null | sed 's|/$||' | sort -u | {
     found=
     while IFS= read -r volume; do
       if [ -f "$root$volume" ] && is_ours "$root$volume"; then found=ours; fi

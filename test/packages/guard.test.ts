@@ -170,6 +170,11 @@ const refused: Readonly<Record<string, Files>> = {
   "another path in the pod, of which only the socket's mount tells": {
     [manifest]: `- ${flag}=/k/enc.yaml\nvolumes:\n- hostPath: { path: /run/kleidi }\n`,
   },
+  'another path in the pod, though the host has a file of that name too': {
+    'etc/kubernetes/enc.yaml': other,
+    [manifest]: `- ${flag}=/etc/kubernetes/enc.yaml\nvolumeMounts:\n- mountPath: /etc/kubernetes\n  name: k\nvolumes:\n- hostPath: { path: /srv/kms/ }\n  name: k\n`,
+    'srv/kms/enc.yaml': naming,
+  },
   ...Object.fromEntries(
     [
       'staticPodPath: /srv/pods # ours\n',
@@ -230,6 +235,11 @@ const allowed: Readonly<Record<string, Files>> = {
   'another provider under another path in the pod': {
     [manifest]: `- ${flag}=/k/enc.yaml\n- hostPath: { path: /srv/kms }\n- hostPath: { path: /run/kleidi }\n`,
     'srv/kms/enc.yaml': other,
+  },
+  'another provider, and a file of kleidi under the same name in another folder of the pod': {
+    [manifest]: `- ${flag}=/etc/kubernetes/enc.yaml\n- mountPath: /etc/kubernetes/\n- mountPath: /k\n- hostPath: { path: /etc/kubernetes }\n- hostPath: { path: /srv/kms }\n`,
+    'srv/kms/enc.yaml': naming,
+    'etc/kubernetes/enc.yaml': other,
   },
   'a path in the pod that nothing tells of': { [manifest]: `- ${flag}=/k/enc.yaml\n` },
   'another provider, path with a blank': {
