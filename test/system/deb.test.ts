@@ -108,7 +108,28 @@ await onHosts(async () => {
     client.close();
   });
 
+  test('a daemon that hangs does not keep the package: the files decide then', async () => {
+    const client = clientOf(host);
+    await client.status();
+    client.close();
+    host.sh('systemctl kill -s STOP --kill-who=main kleidi.service');
+    host.write('/etc/systemd/system/kube-apiserver.service', apiserver);
+    const refused = host.try('dpkg -r kleidi');
+    assert.notEqual(refused.exitCode, 0);
+    assert.match(refused.stderr, /kube-apiserver\.service/);
+    assert.doesNotMatch(refused.stderr, /the running daemon/);
+    host.sh('rm /etc/systemd/system/kube-apiserver.service');
+    host.sh('dpkg -r kleidi');
+    assert.equal(host.try('systemctl is-active kleidi.service').stdout.trim(), 'inactive');
+    host.sh(`dpkg -i ${deb}`);
+    await host.until('kleidi status');
+  });
+
   test('it goes once nobody calls any more', async () => {
+    const client = clientOf(host);
+    await client.status();
+    client.close();
+    assert.notEqual(host.try('dpkg -r kleidi').exitCode, 0);
     await forgetCallers(host);
     host.sh('dpkg -r kleidi');
     assert.equal(host.try('systemctl is-active kleidi.socket').stdout.trim(), 'inactive');
