@@ -10,10 +10,17 @@ case "${1:-}:${2:-}" in
   *) exit 0 ;;
 esac
 
+# In an image, /run may be that of the host that builds it.
+make_folders() {
+  if ! have systemd-tmpfiles; then return; fi
+  if booted; then try systemd-tmpfiles --create kleidi.conf
+  else try systemd-tmpfiles --create --exclude-prefix=/run kleidi.conf; fi
+}
+
 prepare_host() {
   if have systemd-sysusers; then try systemd-sysusers kleidi.conf; fi
   load_selinux_module
-  if have systemd-tmpfiles; then try systemd-tmpfiles --create kleidi.conf; fi
+  make_folders
   update_catalog
 }
 

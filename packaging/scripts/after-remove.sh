@@ -42,7 +42,8 @@ delete_apiserver_config() {
 }
 
 delete_all() {
-  rm -rf "$state" "$settings/credentials" "$root/run/kleidi-daemon"
+  rm -rf "$state" "$settings/credentials"
+  if booted; then rm -rf "$root/run/kleidi-daemon"; fi
   rm -f "$settings"/kleidi.yaml* "$settings"/softhsm2.conf* "$settings/no-first-kek"
   rm -f "$root/etc/systemd/system/kleidi.service.d/10-plain-credential.conf"
   rmdir "$root/etc/systemd/system/kleidi.service.d" "$settings" 2>/dev/null || :
@@ -52,10 +53,12 @@ delete_all() {
 if [ "$event" = remove ] || [ "$1" = 0 ]; then
   keep_settings
   unload_selinux_module
-  if booted; then try systemctl daemon-reload; fi
+  if booted; then
+    try systemctl daemon-reload
+    rmdir "$root/run/kleidi" 2>/dev/null || :
+    umount "$root/run/kleidi-daemon" 2>/dev/null || :
+  fi
   update_catalog
-  rmdir "$root/run/kleidi" 2>/dev/null || :
-  if booted; then umount "$root/run/kleidi-daemon" 2>/dev/null || :; fi
 fi
 if [ "$event" = purge ]; then
   if holds_keys && [ "${KLEIDI_PURGE_KEYS:-}" != yes ]; then

@@ -14,7 +14,22 @@ unfinished=$root/var/lib/kleidi.unfinished
 
 say() { printf 'kleidi: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
-booted() { [ -d "$root/run/systemd/system" ]; }
+
+# Is this the root of a running systemd? A chroot may see /run of the host that builds
+# it: then PID 1 has another root (`systemd-detect-virt --chroot` compares the same), is
+# no systemd (a PID namespace), or there is no /proc. Where the link cannot be followed,
+# nothing is known of it.
+booted() {
+  first=
+  [ -d "$root/run/systemd/system" ] || return 1
+  { IFS= read -r first <"$root/proc/1/comm"; } 2>/dev/null || return 1
+  [ "$first" = systemd ] || return 1
+  # shellcheck disable=SC3013 # dash, bash and busybox have -ef
+  [ ! -e "$root/proc/1/root/" ] || [ "$root/proc/1/root" -ef "${root:-/}" ]
+}
+
+# No word to the systemd of the host that builds an image.
+if ! booted; then export SYSTEMD_OFFLINE=1; fi
 
 # try COMMAND...: a failure is told, and goes no further.
 try() { "$@" || say "warning: '$*' failed with exit status $?"; }

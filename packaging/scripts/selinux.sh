@@ -16,7 +16,7 @@ unload_selinux_module() {
 }
 
 reload_selinux() {
-  if have selinuxenabled && selinuxenabled; then
+  if booted && have selinuxenabled && selinuxenabled; then
     try load_policy
     if [ -d "$root/run/kleidi" ]; then try restorecon -R "$root/run/kleidi"; fi
   fi

@@ -1,5 +1,5 @@
 // Makes PINs and stores them where the configuration says: 192 random bits
-// each, as an encrypted systemd credential or in a file of mode 0400. Where
+// each, as an encrypted systemd credential or in a file for its reader alone. Where
 // systemd is too old to encrypt (before 250: Ubuntu 22.04), as a credential that
 // root alone can read. What exists is never replaced.
 import { spawn } from 'node:child_process';
@@ -9,9 +9,10 @@ import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, type Owner, writeNewFile } from '../files.ts';
+import { isErrno, writeNewFile } from '../files.ts';
 import { encryptedCredential, parseReference, plainCredential } from '../host/credentials.ts';
 import { keepHostKey, requireNoLostHostKey } from '../host/hostkey.ts';
+import type { Reader } from '../providers/pkcs11/tokenfolder.ts';
 import { writePlainCredentialDropIn } from './dropin.ts';
 import { warn } from './terminal.ts';
 
@@ -25,15 +26,16 @@ export function secretExists(reference: string): boolean {
 
 /**
  * Makes and stores a PIN where there is none. It is on disk before this returns.
- * @param reader who must be able to read a `file:` PIN: the daemon's user
+ * @param reader who must be able to read a `file:` PIN: the daemon
  */
-export async function ensurePin(reference: string, reader: Owner | undefined): Promise<void> {
+export async function ensurePin(reference: string, reader: Reader | undefined): Promise<void> {
   if (secretExists(reference)) return;
   const parsed = parseReference(reference);
   const pin = randomBytes(24).toString('base64url');
   if (parsed.kind === 'credential') return storeCredential(parsed.name, pin);
   await mkdir(dirname(parsed.path), { recursive: true, mode: 0o700 });
-  await writeNewFile(parsed.path, pin, 0o400, reader);
+  const mode = reader !== undefined && reader.uid === undefined ? 0o440 : 0o400;
+  await writeNewFile(parsed.path, pin, mode, reader && { ...reader, uid: reader.uid ?? 0 });
 }
 
 async function storeCredential(name: string, pin: string): Promise<void> {

@@ -14,7 +14,7 @@ import { emptyRing, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { promote } from '../keyring/transitions.ts';
 import { isSoftHsm } from '../modules.ts';
-import { tokenFolder, tokenOwner } from '../providers/pkcs11/child.ts';
+import { daemonReader, tokenFolder } from '../providers/pkcs11/tokenfolder.ts';
 import { confirmKeys, recoveryClaims } from './confirm.ts';
 import { createStagedKek, removeCreateRecord, resumeCreate } from './createrecord.ts';
 import { ensurePin, keepHostKeyOf } from './pins.ts';
@@ -92,7 +92,7 @@ function pick({ ring, token, machine, tokenOnly }: Wish) {
 async function makeToken(config: Config): Promise<void> {
   const { module, softhsmConf, pin, soPin } = config.pkcs11;
   if (isSoftHsm(module)) await makeSoftHsmFolder(softhsmConf, join(dirname(config.ring), 'tokens'));
-  await ensurePin(pin, tokenOwner(softhsmConf));
+  await ensurePin(pin, daemonReader(softhsmConf));
   await ensurePin(soPin, undefined);
   await new TokenCommand(config).initialize(await readSecret(soPin, process.env));
   note(`token '${config.pkcs11.token}' is ready`);
@@ -148,8 +148,8 @@ async function requireNoOtherKeys(config: Config, ring: Ring): Promise<void> {
 /** The daemon's group must be able to read it. */
 async function writeFirstRing(config: Config, ring: Ring): Promise<void> {
   await writeRing(config.ring, ring);
-  const owner = tokenOwner(config.pkcs11.softhsmConf);
-  if (owner !== undefined) await chown(config.ring, 0, owner.gid);
+  const reader = daemonReader(config.pkcs11.softhsmConf);
+  if (reader !== undefined) await chown(config.ring, 0, reader.gid);
 }
 
 function report(ring: Ring, changed: boolean, json: boolean): void {

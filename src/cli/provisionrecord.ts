@@ -9,7 +9,7 @@ import { isErrno, writeFileAtomically } from '../files.ts';
 import { provisionRecordPath } from '../host/machine.ts';
 import { firstOwner } from '../keyring/ringfile.ts';
 import { isSoftHsm } from '../modules.ts';
-import { softHsmFolder } from '../providers/pkcs11/child.ts';
+import { softHsmFolder } from '../providers/pkcs11/tokenfolder.ts';
 import { secretExists } from './pins.ts';
 
 export interface ProvisionRecord {

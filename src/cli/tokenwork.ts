@@ -4,13 +4,15 @@
 import { KleidiError } from '../errors.ts';
 import { withFileLock } from '../filelock.ts';
 import type { BundleKek } from '../keyring/bundle.ts';
-import { failureLine, softHsmFolder } from '../providers/pkcs11/child.ts';
+import { isSoftHsm } from '../modules.ts';
+import { failureLine } from '../providers/pkcs11/child.ts';
 import { Pkcs11KekCreator } from '../providers/pkcs11/creation.ts';
 import { Pkcs11TokenInitializer } from '../providers/pkcs11/initialization.ts';
 import { Pkcs11Module } from '../providers/pkcs11/module.ts';
 import { RefusedPin } from '../providers/pkcs11/pin.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { Token } from '../providers/pkcs11/token.ts';
+import { shareWithGroup, softHsmFolder } from '../providers/pkcs11/tokenfolder.ts';
 import { Pkcs11KekTransfer } from '../providers/pkcs11/transfer.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { openSeeds } from './openseeds.ts';
@@ -72,6 +74,7 @@ async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Prom
     await openSeeds(settings, pin, job.fps, lines, answer);
     return { done: true };
   }
+  const share = (): Promise<void> => shareTokens(settings);
   const module = Pkcs11Module.open(settings.module, settings.softhsmConf);
   try {
     if (job.kind === 'initialize') {
@@ -80,12 +83,20 @@ async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Prom
     }
     const refusedPin = new RefusedPin(settings.runtimeDir);
     const access = { label: settings.token, pin, refusedPin, writable: true };
-    return await performOn(await Token.open(module, access), job, (message) =>
-      agree(lines, message),
-    );
+    return await performOn(await Token.open(module, access), job, async (message) => {
+      await share();
+      await agree(lines, message);
+    });
   } finally {
     module.close();
+    await share();
   }
+}
+
+/** The daemon can read all that the parent is told of. */
+async function shareTokens({ module, softhsmConf }: Pkcs11Settings): Promise<void> {
+  const folder = isSoftHsm(module) ? softHsmFolder(softhsmConf) : undefined;
+  if (folder !== undefined) await shareWithGroup(folder);
 }
 
 async function performOn(

@@ -8,8 +8,8 @@ import {
   readSecret,
 } from '../host/credentials.ts';
 import { otherMachine } from '../host/machine.ts';
-import { tokenOwner } from '../providers/pkcs11/child.ts';
 import { RefusedPin } from '../providers/pkcs11/pin.ts';
+import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import {
   type Check,
   type Finding,
@@ -21,7 +21,7 @@ import {
   tokenInUse,
   warn,
 } from './check.ts';
-import { statOf } from './filemode.ts';
+import { mayRead, readerText, statOf } from './filemode.ts';
 
 export const credential: Check = {
   group: 'credential',
@@ -79,17 +79,19 @@ function machineFindings({ ring }: Config): readonly Finding[] {
   return [fail(fault, todo)];
 }
 
-/** The daemon reads a `file:` PIN as its own user, the owner of the token. */
+/** The daemon reads a `file:` PIN as its own user, or by its group. */
 function readerFindings(reference: string, softhsmConf: string): readonly Finding[] {
   const parsed = parseReference(reference);
-  const reader = tokenOwner(softhsmConf);
+  const reader = daemonReader(softhsmConf);
   if (parsed.kind !== 'file' || reader === undefined) return [];
   const found = statOf(parsed.path);
-  if (found === undefined || found.uid === reader.uid) return [];
+  if (found === undefined || mayRead(reader, found)) return [];
   return [
     fail(
-      `${parsed.path} belongs to uid ${found.uid}: the daemon (uid ${reader.uid}) cannot read it`,
-      `chown ${reader.uid}:${reader.gid} ${parsed.path}`,
+      `the daemon (${readerText(reader)}) cannot read ${parsed.path}`,
+      reader.uid === undefined
+        ? `chown 0:${reader.gid} ${parsed.path}; chmod 0440 ${parsed.path}`
+        : `chown ${reader.uid}:${reader.gid} ${parsed.path}`,
     ),
   ];
 }

@@ -1,5 +1,6 @@
 // Whether a file or folder has the owner and the mode that it should have.
 import { type Stats, statSync } from 'node:fs';
+import type { Reader } from '../providers/pkcs11/tokenfolder.ts';
 import { type Finding, fail, ok } from './check.ts';
 
 /** Undefined where it is missing; where it may not be looked at, that is thrown. */
@@ -21,4 +22,16 @@ export function modeFinding(path: string, found: Stats, allowed: number): Findin
     `${path} has mode ${modeText(found)}: others could ${right} it`,
     `chmod ${wanted} ${path}`,
   );
+}
+
+export function mayRead({ uid, gid }: Reader, found: Stats): boolean {
+  return (
+    (found.uid === uid && (found.mode & 0o400) !== 0) ||
+    (found.gid === gid && (found.mode & 0o040) !== 0) ||
+    (found.mode & 0o004) !== 0
+  );
+}
+
+export function readerText({ uid, gid }: Reader): string {
+  return uid === undefined ? `gid ${gid}` : `uid ${uid}`;
 }

@@ -2,7 +2,7 @@
 // holds, and against what the running daemon has loaded.
 import type { Ring } from '../keyring/ring.ts';
 import { writeKekOf } from '../keyring/ring.ts';
-import { tokenOwner } from '../providers/pkcs11/child.ts';
+import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import {
   type Check,
   type Finding,
@@ -13,7 +13,7 @@ import {
   tokenInUse,
   warn,
 } from './check.ts';
-import { modeFinding, statOf } from './filemode.ts';
+import { mayRead, modeFinding, readerText, statOf } from './filemode.ts';
 
 export const ring: Check = {
   group: 'ring',
@@ -39,20 +39,16 @@ export const ring: Check = {
 function fileFindings(path: string, softhsmConf: string): Finding[] {
   const found = statOf(path);
   if (found === undefined) return [];
-  const reader = tokenOwner(softhsmConf);
-  const readable =
-    reader === undefined ||
-    (found.uid === reader.uid && (found.mode & 0o400) !== 0) ||
-    (found.gid === reader.gid && (found.mode & 0o040) !== 0) ||
-    (found.mode & 0o004) !== 0;
-  const unreadable = readable
-    ? []
-    : [
-        fail(
-          `the daemon (uid ${reader.uid}) cannot read ${path}`,
-          `chgrp ${reader.gid} ${path}; chmod 0640 ${path}`,
-        ),
-      ];
+  const reader = daemonReader(softhsmConf);
+  const unreadable =
+    reader === undefined || mayRead(reader, found)
+      ? []
+      : [
+          fail(
+            `the daemon (${readerText(reader)}) cannot read ${path}`,
+            `chgrp ${reader.gid} ${path}; chmod 0640 ${path}`,
+          ),
+        ];
   return [modeFinding(path, found, 0o644), ...unreadable];
 }
 

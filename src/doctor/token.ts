@@ -1,10 +1,10 @@
 // Doctor's group token: the module, SoftHSM's settings and folder, and the
 // token itself, opened once, by the rules for PINs that all commands keep.
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config.ts';
 import { isSoftHsm } from '../modules.ts';
-import { tokenFolder } from '../providers/pkcs11/child.ts';
+import { tokenFolder } from '../providers/pkcs11/tokenfolder.ts';
 import type { KekDescription } from '../providers/provider.ts';
 import { type Check, type Finding, fail, failure, noToken, ok, tokenInUse, warn } from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
@@ -17,7 +17,10 @@ export const token: Check = {
     if (!(await tokenInUse(subject))) return [noToken];
     const { pkcs11 } = subject.config();
     if (statOf(pkcs11.module) === undefined) return [moduleMissing(pkcs11.module)];
-    const findings = [ok(`module ${pkcs11.module}`), ...softHsmFindings(pkcs11)];
+    const findings = [
+      ok(`module ${pkcs11.module}`),
+      ...softHsmFindings(pkcs11, subject.config().runtimeDir),
+    ];
     try {
       const keks = await subject.keks();
       return [
@@ -39,7 +42,7 @@ function moduleMissing(path: string): Finding {
 }
 
 /** Nothing where another module than SoftHSM is in use. */
-function softHsmFindings({ module, softhsmConf }: Config['pkcs11']): Finding[] {
+function softHsmFindings({ module, softhsmConf }: Config['pkcs11'], runtimeDir: string): Finding[] {
   if (!isSoftHsm(module)) return [];
   if (statOf(softhsmConf) === undefined) {
     return [fail(`${softhsmConf} is missing`, 'on a new host: kleidi provision; else restore it')];
@@ -50,16 +53,49 @@ function softHsmFindings({ module, softhsmConf }: Config['pkcs11']): Finding[] {
     const what = `the token folder '${folder}' that ${softhsmConf} names is missing`;
     return [fail(what, 'on a new host: kleidi provision; else restore it with owner and mode')];
   }
-  return [modeFinding(folder, found, 0o700), ...foreignFiles(folder, found.uid)];
+  return [
+    modeFinding(folder, found, 0o750),
+    ...ownerFindings(folder, found.uid, runtimeDir),
+    ...foreignFiles(folder, found),
+  ];
+}
+
+/** The runtime folder belongs to the daemon's user. */
+function ownerFindings(folder: string, uid: number, runtimeDir: string): Finding[] {
+  if (uid === 0 || statOf(runtimeDir)?.uid !== uid) return [];
+  return [
+    warn(
+      `${folder} belongs to uid ${uid}, as which the daemon runs: a daemon that is taken could change the token`,
+      'systemd-tmpfiles --create kleidi.conf gives it to the user kleidi-token',
+    ),
+  ];
 }
 
 /** After a restore by hand files often belong to root, and SoftHSM then sees no token. */
-function foreignFiles(folder: string, uid: number): Finding[] {
+function foreignFiles(folder: string, { uid, mode }: Stats): Finding[] {
   const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  const foreign = names.filter((name) => (statOf(join(folder, name))?.uid ?? uid) !== uid);
-  if (foreign.length === 0) return [];
-  const what = `${foreign.length} files in ${folder} do not belong to uid ${uid}, its owner`;
-  return [fail(what, `chown -R --reference=${folder} ${folder}`)];
+  const files = names.flatMap((name) => statOf(join(folder, name)) ?? []);
+  const foreign = files.filter((file) => file.uid !== uid).length;
+  const hidden =
+    (mode & 0o040) === 0 ? 0 : files.filter((file) => (file.mode & 0o040) === 0).length;
+  return [
+    ...(foreign === 0
+      ? []
+      : [
+          fail(
+            `${foreign} files in ${folder} do not belong to uid ${uid}, its owner`,
+            `chown -R --reference=${folder} ${folder}`,
+          ),
+        ]),
+    ...(hidden === 0
+      ? []
+      : [
+          fail(
+            `the group of ${folder} cannot read ${hidden} of the files in it`,
+            `chmod -R g+rX ${folder}`,
+          ),
+        ]),
+  ];
 }
 
 function attributes({ fp, sensitive, extractable }: KekDescription): Finding[] {

@@ -2,7 +2,7 @@
 // LoadCredentialEncrypted=) or a file that only its owner can read. Never the
 // environment, never an argument.
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -61,8 +61,8 @@ async function readSecretFile(path: string, kind: 'private' | 'systemd'): Promis
     throw missing(path, cause);
   });
   try {
-    const { mode } = await file.stat();
-    if (kind === 'private' && (mode & 0o077) !== 0) throw tooOpen(path, mode);
+    const found = await file.stat();
+    if (kind === 'private' && !isPrivate(found)) throw tooOpen(path, found.mode);
     const text = await file.readFile('utf8').catch((cause: unknown) => {
       throw missing(path, cause);
     });
@@ -70,6 +70,14 @@ async function readSecretFile(path: string, kind: 'private' | 'systemd'): Promis
   } finally {
     await file.close();
   }
+}
+
+/** For its owner alone; or root's, for the group that the daemon runs as. */
+function isPrivate({ mode, uid, gid }: Stats): boolean {
+  const others = mode & 0o077;
+  if (others === 0) return true;
+  const isDaemonGroup = process.geteuid?.() === 0 || process.getegid?.() === gid;
+  return others === 0o040 && uid === 0 && gid !== 0 && isDaemonGroup;
 }
 
 /** Outside the unit: root may open what the unit is given. */

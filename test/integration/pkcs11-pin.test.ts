@@ -84,14 +84,14 @@ describe('a PIN that the token refuses', { skip: missingTool('cc') }, async () =
     );
   });
 
-  test('is kept as a salted hash that only the daemon can read', async () => {
+  test('is kept as a salted hash, for the user and the group of the daemon', async () => {
     faults.plan(mayLock);
     const records = new Set<string>();
     for (let i = 0; i < 2; i += 1) {
       rmSync(record, { force: true });
       await assert.rejects(open(), refused);
       records.add(readFileSync(record, 'utf8'));
-      assert.equal(statSync(record).mode & 0o777, 0o600);
+      assert.equal(statSync(record).mode & 0o777, 0o640);
     }
     assert.equal(records.size, 2);
     for (const text of records) assert.match(text, /^[0-9a-f]{32}:[0-9a-f]{64}$/);

@@ -102,15 +102,6 @@ test('a service that does not start does not fail the installation', () => {
   assert.match(stderr, /hint: journalctl -u kleidi/);
 });
 
-test('without a running systemd it only enables, and says what is left to do', () => {
-  const host = new ScriptHost();
-  host.delete('run/systemd');
-  const { exitCode, calls, stderr } = host.run('after-install', ['configure', '']);
-  assert.equal(exitCode, 0);
-  assert.deepEqual(calls, firstInstall.slice(0, 4));
-  assert.match(stderr, /kleidi provision/);
-});
-
 test('policy-rc.d forbids starts and restarts', () => {
   const host = new ScriptHost();
   host.write('usr/sbin/policy-rc.d', '#!/bin/sh\nexit 101\n');

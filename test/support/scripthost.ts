@@ -39,6 +39,8 @@ export class ScriptHost {
     }
     for (const tool of tools) this.tool(tool, 0);
     mkdirSync(join(this.root, 'run/systemd/system'), { recursive: true });
+    this.write('proc/1/comm', 'systemd\n');
+    symlinkSync(this.root, join(this.root, 'proc/1/root'));
   }
 
   /** A tool of the host, and how it ends. */

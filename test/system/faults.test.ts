@@ -40,13 +40,13 @@ const faults: readonly Fault[] = [
   {
     name: 'a token folder of the wrong owner',
     plant: 'chown -R root:root /var/lib/kleidi/tokens',
-    mend: 'chown -R kleidi:kleidi /var/lib/kleidi/tokens',
+    mend: 'systemd-tmpfiles --create kleidi.conf',
     says: [/token/],
   },
   {
     name: 'a missing token folder',
     plant:
-      'mv /var/lib/kleidi/tokens /var/aside/; install -d -o kleidi -g kleidi -m 700 /var/lib/kleidi/tokens',
+      'mv /var/lib/kleidi/tokens /var/aside/; install -d -o kleidi-token -g kleidi -m 750 /var/lib/kleidi/tokens',
     mend: 'rmdir /var/lib/kleidi/tokens; mv /var/aside/tokens /var/lib/kleidi/',
     says: [/token/],
   },
@@ -80,7 +80,7 @@ await onHosts(async () => {
 
   test('a token folder that is full or read-only: it serves on, and the command says why it cannot write', async () => {
     host.sh(`systemctl stop kleidi.service; cp -a /var/lib/kleidi/tokens /var/aside/copy
-      mount -t tmpfs -o size=64k,uid=$(id -u kleidi),gid=$(id -g kleidi),mode=0700 full /var/lib/kleidi/tokens
+      mount -t tmpfs -o size=64k,uid=$(id -u kleidi-token),gid=$(id -g kleidi),mode=0750 full /var/lib/kleidi/tokens
       cp -a /var/aside/copy/. /var/lib/kleidi/tokens/; head -c 100000 /dev/zero > /var/lib/kleidi/tokens/fill 2>/dev/null
       systemctl start kleidi.service`);
     await host.until('kleidi status');

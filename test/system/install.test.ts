@@ -57,7 +57,7 @@ root:root 400 /etc/kleidi/credentials/pin.cred
 root:kleidi 750 /var/lib/kleidi
 root:kleidi 640 /var/lib/kleidi/ring.json
 root:root 700 /var/lib/kleidi/bundles
-kleidi:kleidi 700 /var/lib/kleidi/tokens
+kleidi-token:kleidi 750 /var/lib/kleidi/tokens
 root:root 600 /var/lib/kleidi/ring.json.lock`,
     );
   });

@@ -9,6 +9,9 @@ import { describeLoad, Load, type LoadReport, missingKubeClient } from '../suppo
 import { onHosts, type SystemHost } from '../support/systemhost.ts';
 
 const clients = 8;
+/** Before kleidi-token owned the token; the daemon keeps it open meanwhile. */
+const olderLayout = `chown -R kleidi:kleidi /var/lib/kleidi/tokens
+  chmod -R g= /var/lib/kleidi/tokens; chmod 0700 /run/kleidi-daemon`;
 const skip = missingKubeClient();
 
 /** Runs shell commands on the host, one after the other, while the clients call. */
@@ -62,6 +65,7 @@ await onHosts(async () => {
       skip,
     }, async (t) => {
       const host = hosts[kind];
+      host.sh(olderLayout);
       const facts = 'cat /var/lib/kleidi/ring.json; stat -c %i /run/kleidi/kms.sock';
       const pid = 'systemctl show -p MainPID --value kleidi';
       const [before, firstPid] = [host.sh(facts), host.sh(pid)];
@@ -75,6 +79,8 @@ await onHosts(async () => {
       requireNoneFailed(upgrade);
       requireNoneFailed(downgrade);
       assert.equal(host.sh(facts), before);
+      const files = 'stat -c "%U:%G %a" $(find /var/lib/kleidi/tokens) | sort -u';
+      assert.equal(host.sh(files), 'kleidi-token:kleidi 640\nkleidi-token:kleidi 750');
     });
   }
 });

@@ -20,6 +20,20 @@ const others = [
   '/run/kleidi/kms.sock',
 ];
 
+/** Kills each process that it may and that has begun after the one of its argument. */
+const killer = `
+const first = Number(process.argv[2]) + 1;
+// kill(2) takes the number of a thread too.
+const own = new Set(require('node:fs').readdirSync('/proc/self/task').map(Number));
+const round = () => {
+  for (let pid = first; pid < first + 4000; pid += 1) {
+    if (!own.has(pid)) try { process.kill(pid, 'SIGKILL'); } catch {}
+  }
+  setImmediate(round);
+};
+round();
+`;
+
 /** Listens where `planted` says, until the test file ends. */
 async function plantSockets(host: SystemHost): Promise<void> {
   const listen = `for (const path of ${JSON.stringify(planted)})
@@ -43,24 +57,28 @@ async function probedHost(suite: Suite) {
   return { suite, host, probed: probe(host) };
 }
 
-/** As the service runs, with every directive of its unit. */
+/** A unit that runs as the service does, with every directive of its unit. */
+function writeUnit(host: SystemHost, name: string, type: string, args: string): void {
+  const unit = host
+    .read('/usr/lib/systemd/system/kleidi.service')
+    .replace('Type=notify', `Type=${type}`)
+    .replace(
+      /^(?:Requires|Wants|After|ExecStopPost|Restart.*|WatchdogS.*)=.*|^\[Install\][\s\S]*/gm,
+      '',
+    )
+    .replace(
+      /^ExecStart=.*/m,
+      `ExecStart=/usr/lib/kleidi/bin/node --disable-warning=ExperimentalWarning ${args}`,
+    );
+  host.write(`/run/systemd/system/${name}.service`, unit);
+  host.sh('systemctl daemon-reload');
+}
+
 function probe(host: SystemHost): Probed {
   host.write('/usr/lib/kleidi/probe.mts', readFileSync(probeFile));
-  host.write(
-    '/run/systemd/system/kleidi-probe.service',
-    host
-      .read('/usr/lib/systemd/system/kleidi.service')
-      .replace('Type=notify', 'Type=oneshot')
-      .replace(
-        /^(?:Requires|Wants|After|ExecStopPost|Restart.*|WatchdogS.*)=.*|^\[Install\][\s\S]*/gm,
-        '',
-      )
-      .replace(
-        /^ExecStart=.*/m,
-        `ExecStart=/usr/lib/kleidi/bin/node --disable-warning=ExperimentalWarning /usr/lib/kleidi/probe.mts ${[...planted, ...others].join(' ')}`,
-      ),
-  );
-  host.sh('mkdir -p /etc/kubernetes; systemctl daemon-reload; systemctl start kleidi-probe');
+  const args = `/usr/lib/kleidi/probe.mts ${[...planted, ...others].join(' ')}`;
+  writeUnit(host, 'kleidi-probe', 'oneshot', args);
+  host.sh('mkdir -p /etc/kubernetes; systemctl start kleidi-probe');
   const journal = host.sh('journalctl -u kleidi-probe -b -o cat --no-pager');
   const line = journal.split('\n').find((each) => each.startsWith('{'));
   assert.ok(line !== undefined, journal);
@@ -93,6 +111,24 @@ await onHosts(async () => {
     });
 
     test(on('no process but its own is seen'), () => assert.equal(probed.processes, 1));
+
+    test(on('it can kill no work of a command on the token'), async () => {
+      host.write('/usr/lib/kleidi/killer.cjs', killer);
+      const last = host.sh('echo $$');
+      writeUnit(host, 'kleidi-killer', 'exec', `/usr/lib/kleidi/killer.cjs ${last}`);
+      host.sh('systemd-run --quiet --uid=kleidi --unit=victim sleep 600');
+      host.sh('systemctl start kleidi-killer');
+      await host.until('! systemctl is-active victim');
+      try {
+        // None of these waits for the daemon, which does not live long now.
+        for (const command of ['key list', 'key request', 'key list', 'doctor --only token'])
+          host.sh(`kleidi ${command} </dev/null`);
+        assert.equal(host.sh('systemctl is-active kleidi-killer'), 'active');
+      } finally {
+        host.sh('systemctl stop kleidi-killer');
+      }
+      await host.until('kleidi status');
+    });
 
     test(on('of all sockets only those of journal and notify are there'), () => {
       assert.deepEqual(probed.sockets, [

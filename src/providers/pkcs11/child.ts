@@ -3,7 +3,6 @@
 // Parent and child speak JSON lines over pipes, so that no PIN is in an
 // argument, the environment or a file.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { Readable } from 'node:stream';
 import { type ErrorCode, errorKinds, KleidiError } from '../../errors.ts';
@@ -93,32 +92,6 @@ export class TokenChild {
 
 function picked(names: readonly string[]): NodeJS.ProcessEnv {
   return Object.fromEntries(names.map((name) => [name, process.env[name]]));
-}
-
-/**
- * The owner of SoftHSM's token folder where we are root and it is somebody
- * else's; undefined where no switch is needed or possible.
- */
-export function tokenOwner(softhsmConf: string): Owner | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  try {
-    const { uid, gid } = statSync(tokenFolder(readFileSync(softhsmConf, 'utf8')));
-    return uid === 0 ? undefined : { uid, gid };
-  } catch {
-    return undefined;
-  }
-}
-
-/** SoftHSM's token folder as it is; undefined where there is none. */
-export function softHsmFolder(softhsmConf: string): string | undefined {
-  if (!existsSync(softhsmConf)) return undefined;
-  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
-  return existsSync(folder) ? folder : undefined;
-}
-
-/** The folder that a softhsm2.conf names, or '' where it names none. */
-export function tokenFolder(softhsmConfText: string): string {
-  return /^\s*directories\.tokendir\s*=\s*(.+?)\s*$/m.exec(softhsmConfText)?.[1] ?? '';
 }
 
 /** For the child's side: the one line that ends it. */

@@ -57,9 +57,10 @@ export class RefusedPin {
     const salt = randomBytes(16);
     const hash = await derive(pin, salt, 32);
     const record = `${salt.toString('hex')}:${hash.toString('hex')}`;
-    // What a command of root's writes, the daemon must be able to read.
+    // What a command of root's writes, the daemon must be able to read; and what the
+    // owner of the token writes, by their group. The folder keeps others out.
     const owner = process.getuid?.() === 0 ? await stat(dirname(this.#file)) : undefined;
-    await writeFileAtomically(this.#file, record, 0o600, owner).catch(() => undefined);
+    await writeFileAtomically(this.#file, record, 0o640, owner).catch(() => undefined);
   }
 
   /** Retries with back-off would lock the token where nothing can be remembered. */

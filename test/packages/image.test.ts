@@ -1,0 +1,78 @@
+// The package scripts in an image that is being built: no systemd runs there, or
+// the one that /run shows is that of the host that builds it.
+import assert from 'node:assert/strict';
+import { symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { temporaryFolder } from '../support/folder.ts';
+import { ScriptHost } from '../support/scripthost.ts';
+
+/** How a root folder differs from that of a booted host. */
+const images: Readonly<Record<string, (host: ScriptHost) => void>> = {
+  'no systemd runs': (host) => host.delete('run/systemd'),
+  'a chroot that sees /run': (host) => {
+    host.delete('proc/1/root');
+    symlinkSync(temporaryFolder(), join(host.root, 'proc/1/root'));
+  },
+  'a chroot that sees /run and has no /proc': (host) => host.delete('proc'),
+  'a chroot that sees /run, in a PID namespace': (host) => host.write('proc/1/comm', 'dpkg\n'),
+};
+
+function imageHost(change: (host: ScriptHost) => void): ScriptHost {
+  const host = new ScriptHost();
+  host.tool('systemctl', 0, `echo "offline=$SYSTEMD_OFFLINE" >>"\${0%/*}/calls"`);
+  change(host);
+  return host;
+}
+
+for (const [name, change] of Object.entries(images)) {
+  for (const [manager, args] of [
+    ['dpkg', ['configure', '']],
+    ['rpm', ['1']],
+  ] as const) {
+    test(`${name}, ${manager}: it enables, makes no key and starts nothing`, () => {
+      const { exitCode, calls, stderr } = imageHost(change).run('after-install', args);
+      assert.equal(exitCode, 0, stderr);
+      assert.deepEqual(calls, [
+        'systemd-sysusers kleidi.conf',
+        'systemd-tmpfiles --create --exclude-prefix=/run kleidi.conf',
+        'journalctl --update-catalog',
+        'systemctl --no-reload preset kleidi.socket kleidi.service',
+        'offline=1',
+      ]);
+      assert.match(stderr, /kleidi provision/);
+    });
+  }
+
+  test(`${name}: an upgrade restarts nothing, a removal stops nothing, a purge leaves /run`, () => {
+    const host = imageHost(change);
+    host.write('run/kleidi-daemon/refused-pin');
+    const { calls } = host.run('after-install', ['configure', '1.0']);
+    assert.ok(!calls.some((call) => call.startsWith('systemctl')), calls.join());
+    assert.deepEqual(host.run('before-remove', ['remove']).calls, [
+      'systemctl --no-reload disable kleidi.socket kleidi.service',
+      'offline=1',
+    ]);
+    assert.deepEqual(host.run('after-remove', ['remove']).calls, ['journalctl --update-catalog']);
+    host.run('after-remove', ['purge'], { KLEIDI_PURGE_KEYS: 'yes' });
+    assert.ok(host.has('run/kleidi-daemon/refused-pin'));
+  });
+
+  test(`${name}: the SELinux policy of the host that builds it is left alone`, () => {
+    const host = imageHost(change);
+    for (const tool of ['semodule', 'selinuxenabled', 'load_policy', 'restorecon']) {
+      host.tool(tool, 0);
+    }
+    host.write('usr/share/selinux/packages/kleidi.pp');
+    const { calls } = host.run('after-install', ['1']);
+    assert.ok(calls.some((call) => call.startsWith('semodule -n ')));
+    assert.ok(!calls.includes('load_policy '), calls.join());
+  });
+}
+
+test("where root cannot follow PID 1's root, the host is booted as far as is known", () => {
+  const host = new ScriptHost();
+  host.delete('proc/1/root');
+  symlinkSync('/nonexistent', join(host.root, 'proc/1/root'));
+  assert.ok(host.run('after-install', ['1']).calls.includes('kleidi provision'));
+});
