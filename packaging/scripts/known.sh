@@ -36,10 +36,10 @@ is_just_disabled() {
 # kleidi's own commands ask for State, which does not count. The daemon counts since its
 # start: after a restart, an API server that runs is known again within a minute, one
 # that is stopped is not. A daemon that is stopped or does not answer says nothing: then
-# the files alone decide.
+# the files alone decide. In an image, what answers would be the daemon of its builder.
 calls_of_clients() {
-  if ! have kleidi || ! have timeout; then return; fi
-  if booted && have systemctl && ! systemctl is-active --quiet kleidi.service; then return; fi
+  if ! booted || ! have systemctl || ! have kleidi || ! have timeout; then return; fi
+  if ! systemctl is-active --quiet kleidi.service; then return; fi
   state=$(timeout -k 1 5 kleidi status --json 2>/dev/null) || :
   clients=$(printf '%s\n' "$state" | number clients)
   last=$(printf '%s\n' "$state" | number lastCallUnixMs)

@@ -372,6 +372,12 @@ test('a daemon that is stopped is not asked, one that hangs or a program that is
   assert.equal(exitCode, 0);
   assert.ok(!calls.some((call) => call.startsWith('kleidi')), 'it would be started');
 
+  const image = withState({ clients: 1 });
+  image.write('proc/1/comm', 'sh\n');
+  const inImage = image.run('before-remove', ['remove']);
+  assert.equal(inImage.exitCode, 0, inImage.stderr);
+  assert.ok(!inImage.calls.some((call) => call.startsWith('kleidi')), "it is another host's");
+
   const hung = new ScriptHost();
   hung.tool('timeout', 124);
   const after = hung.run('before-remove', ['remove']);
