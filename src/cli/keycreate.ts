@@ -15,6 +15,7 @@ import { readRing, withRingLock } from '../keyring/ringfile.ts';
 import { confirmKeys, recoveryClaims, requestClaims } from './confirm.ts';
 import { createStagedKek, handOut, removeCreateRecord, resumeCreate } from './createrecord.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
+import { keepPinFor } from './pins.ts';
 import { requireRequests } from './requests.ts';
 import { print, printJson, warn } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
@@ -79,6 +80,7 @@ async function createStaged(config: Config, wish: Wish): Promise<BundleKek> {
   requirePinned(ring, wish.recovery?.fingerprint ?? null);
   const kek = (await resumeCreate(config, ring, wish)) ?? (await createNew(config, wish));
   await handOut(wish.out, ring.ring, kek);
+  if (wish.recovery !== undefined) await keepPinFor(config, wish.recovery);
   await removeCreateRecord(config);
   return kek;
 }

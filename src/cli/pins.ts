@@ -8,10 +8,18 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { isErrno, writeNewFile } from '../files.ts';
-import { encryptedCredential, parseReference, plainCredential } from '../host/credentials.ts';
+import { isErrno, writeFileAtomically, writeNewFile } from '../files.ts';
+import {
+  encryptedCredential,
+  parseReference,
+  plainCredential,
+  readSecret,
+} from '../host/credentials.ts';
 import { keepHostKey, requireNoLostHostKey } from '../host/hostkey.ts';
+import { pinPartPath, wrapPin } from '../keyring/pinpart.ts';
+import type { RecoveryKey } from '../keyring/recipient.ts';
 import type { Reader } from '../providers/pkcs11/tokenfolder.ts';
 import { writePlainCredentialDropIn } from './dropin.ts';
 import { warn } from './terminal.ts';
@@ -60,6 +68,13 @@ export async function keepHostKeyOf(reference: string): Promise<void> {
   if (parsed.kind === 'credential' && existsSync(encryptedCredential(parsed.name))) {
     await keepHostKey();
   }
+}
+
+/** Each time anew: what is there may be of another PIN. @throws KleidiError pin-missing */
+export async function keepPinFor(config: Config, recovery: RecoveryKey): Promise<void> {
+  const { pin, token } = config.pkcs11;
+  const part = wrapPin(await readSecret(pin, process.env), token, recovery);
+  await writeFileAtomically(pinPartPath(config.ring), part, 0o600);
 }
 
 /**

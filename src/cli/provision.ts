@@ -1,25 +1,28 @@
 // kleidi provision: from a bare host to a token, a ring and a first KEK. Each
 // step is on disk before the next begins, and each can be done again.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { chown, mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { writeNewFile } from '../files.ts';
-import { readSecret } from '../host/credentials.ts';
 import { machineHash } from '../host/machine.ts';
 import { formatKeyId, isRingName } from '../keyring/keyid.ts';
-import { type RecoveryKey, readRecoveryKey } from '../keyring/recipient.ts';
+import {
+  pinnedRecovery,
+  type RecoveryKey,
+  readRecoveryKey,
+  requirePinned,
+} from '../keyring/recipient.ts';
 import { emptyRing, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { promote } from '../keyring/transitions.ts';
-import { isSoftHsm } from '../modules.ts';
-import { daemonReader, tokenFolder } from '../providers/pkcs11/tokenfolder.ts';
+import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import { confirmKeys, recoveryClaims } from './confirm.ts';
 import { createStagedKek, removeCreateRecord, resumeCreate } from './createrecord.ts';
-import { ensurePin, keepHostKeyOf } from './pins.ts';
+import { keepHostKeyOf, keepPinFor } from './pins.ts';
 import { planProvision, type Wish } from './provisionplan.ts';
 import { findExisting, type ProvisionRecord, readRecord, writeRecord } from './provisionrecord.ts';
+import { makeToken } from './provisiontoken.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
 import { parse, usage, type Verb } from './verb.ts';
@@ -37,7 +40,8 @@ could not open the old data.
 
   --ring NAME       name of the ring, the same on every host (default: kleidi)
   --token-only      no KEK: it comes from another member with key import
-  --recovery PUB    also wrap the KEK for this offline public key (PEM)
+  --recovery PUB    also wrap the KEK and the PIN for this offline public key (PEM);
+                    on a host that is provisioned: the PIN
 
 example: kleidi provision --ring prod --recovery recovery.pub`,
 
@@ -69,48 +73,39 @@ async function carryOut(
   recovery: RecoveryKey | undefined,
 ): Promise<boolean> {
   const plan = planProvision(wish, await readRecord(config), findExisting(config));
+  const ring = await readRingIfAny(config.ring);
+  const pinned = ring && pinnedRecovery(ring);
+  if (ring !== undefined && recovery !== undefined) requirePinned(ring, recovery.fingerprint);
   if (plan.kind === 'nothing') {
     await new TokenCommand(config).list();
     await keepHostKeyOf(config.pkcs11.pin);
+    if (recovery !== undefined) await keepPin(config, recovery, pinned);
     return false;
   }
-  await confirmKeys(recoveryClaims(recovery, undefined));
+  await confirmKeys(recoveryClaims(recovery, pinned));
   const begun: ProvisionRecord =
     plan.kind === 'go-on' ? plan.record : { format: 1, ...pick(wish), done: false };
   await writeRecord(config, begun);
   await makeToken(config);
+  if (recovery !== undefined) await keepPinFor(config, recovery);
   await makeRing(config, begun, recovery);
   await writeRecord(config, { ...begun, done: true });
   return true;
 }
 
+/** The token exists: its PIN gets a way back that needs nothing of this host. */
+async function keepPin(
+  config: Config,
+  recovery: RecoveryKey,
+  pinned: string | undefined,
+): Promise<void> {
+  await confirmKeys(recoveryClaims(recovery, pinned));
+  await keepPinFor(config, recovery);
+  note(`the PIN is wrapped for recovery key sha256:${recovery.fingerprint}`);
+}
+
 function pick({ ring, token, machine, tokenOnly }: Wish) {
   return { ring, token, machine, tokenOnly };
-}
-
-/** PINs first: a token whose PIN nobody knows would be lost at once. */
-async function makeToken(config: Config): Promise<void> {
-  const { module, softhsmConf, pin, soPin } = config.pkcs11;
-  if (isSoftHsm(module)) await makeSoftHsmFolder(softhsmConf, join(dirname(config.ring), 'tokens'));
-  await ensurePin(pin, daemonReader(softhsmConf));
-  await ensurePin(soPin, undefined);
-  await new TokenCommand(config).initialize(await readSecret(soPin, process.env));
-  note(`token '${config.pkcs11.token}' is ready`);
-}
-
-async function makeSoftHsmFolder(softhsmConf: string, tokens: string): Promise<void> {
-  if (!existsSync(softhsmConf)) {
-    await mkdir(dirname(softhsmConf), { recursive: true, mode: 0o755 });
-    const text = `# SoftHSM's settings for kleidi; see softhsm2.conf(5).
-directories.tokendir = ${tokens}
-objectstore.backend = file
-log.level = ERROR
-slots.removable = false
-`;
-    await writeNewFile(softhsmConf, text, 0o644);
-  }
-  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
-  if (folder !== '') await mkdir(folder, { recursive: true, mode: 0o700 });
 }
 
 async function makeRing(
@@ -175,7 +170,10 @@ function report(ring: Ring, changed: boolean, json: boolean): void {
   if (keyId !== null) print(`key id: ${keyId}`);
   if (kek?.recovery === null) {
     warn(
-      'this KEK has no recovery: if the token is lost, so is everything sealed under it (see --recovery)',
+      'this KEK has no recovery: if the token, its PIN or the key of that (/var/lib/systemd/credential.secret) is lost, so is everything sealed under it',
+    );
+    warn(
+      'before an API server uses it: make a recovery key offline (kleidi recovery create), here: kleidi key create --recovery PUB, key promote, key retire',
     );
   }
 }

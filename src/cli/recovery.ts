@@ -6,6 +6,7 @@ import { type Actions, runAction, type Verb } from './verb.ts';
 const actions: Actions = {
   create: async () => (await import('./recoverycreate.ts')).recoveryCreate,
   test: async () => (await import('./recoverytest.ts')).recoveryTest,
+  pin: async () => (await import('./recoverypin.ts')).recoveryPin,
   rewrap: async () => (await import('./recoveryrewrap.ts')).recoveryRewrap,
 };
 
@@ -15,6 +16,7 @@ export const recovery: Verb = {
 
   create   the recovery key: a private file that stays offline, and a public one
   test     proves that the recovery key opens the KEKs of a bundle
+  pin      the PIN of a host that has lost its host key
   rewrap   wraps the KEKs of bundles for a new host
 
 Each has --help with an example. None needs a token or a configuration.

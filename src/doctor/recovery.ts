@@ -1,6 +1,9 @@
 // Doctor's group recovery: no KEK of a token without a way back. Vault's KEKs
 // never leave it: their way back is Vault's own backup.
 import { dirname, join } from 'node:path';
+import type { Config } from '../config.ts';
+import { parseReference } from '../host/credentials.ts';
+import { pinPartPath } from '../keyring/pinpart.ts';
 import type { RingKek } from '../keyring/ring.ts';
 import { type Check, type Finding, noToken, notAsUser, ok, warn } from './check.ts';
 import { statOf } from './filemode.ts';
@@ -19,7 +22,11 @@ export const recovery: Check = {
     const without = keks.filter((kek) => kek.recovery === null).map(withoutRecovery);
     const covered = keks.filter((kek) => kek.recovery !== null);
     if (keks.length === 0) return [noToken];
-    return [...without, ...bundleFindings(folder, covered, subject.isRoot)];
+    return [
+      ...without,
+      ...bundleFindings(folder, covered, subject.isRoot),
+      ...pinFindings(subject.config(), covered),
+    ];
   },
 };
 
@@ -41,6 +48,19 @@ function bundleFindings(folder: string, keks: readonly RingKek[], isRoot: boolea
       `copy ${fp}.json from another member, or from a backup`,
     ),
   );
+}
+
+/** Without it a lost host key costs the token, though each KEK has a way back. */
+function pinFindings({ ring, pkcs11 }: Config, covered: readonly RingKek[]): Finding[] {
+  const isSealed = parseReference(pkcs11.pin).kind === 'credential';
+  if (covered.length === 0 || !isSealed || statIfAllowed(pinPartPath(ring)) !== undefined)
+    return [];
+  return [
+    warn(
+      'the PIN of this host is not wrapped for the recovery key: only the host key opens it',
+      'kleidi provision --recovery PUB, with the public file of the recovery key',
+    ),
+  ];
 }
 
 function statIfAllowed(path: string): ReturnType<typeof statOf> {

@@ -79,7 +79,7 @@ test('token: module, settings, folder, owner, PIN', async () => {
     found((await diagnose(host, 'token')).findings, 'fail', what, todo);
 
   chmodSync(host.tokens, 0o755);
-  await fault(/mode 0755: others could read/, /^chmod 0700/);
+  await fault(/mode 0755: others could read/, /^chmod 0750/);
   chmodSync(host.tokens, 0o700);
 
   host.configure({ pkcs11: { module: '/nonexistent/module.so' } });

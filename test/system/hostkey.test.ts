@@ -2,10 +2,12 @@
 // of the PIN, and where the boot has done so, it can be put back.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { installedHost } from '../support/installed.ts';
+import { clientOf, installedHost } from '../support/installed.ts';
 import { onHosts, type Suite } from '../support/systemhost.ts';
 
 const key = '/var/lib/systemd/credential.secret';
+const passphrase = 'six-random-words-to-test-with';
+const seed = Buffer.alloc(32, 9);
 const suites: readonly Suite[] = ['bookworm', 'trixie'];
 
 await onHosts(async () => {
@@ -55,6 +57,33 @@ await onHosts(async () => {
       assert.equal(pin(), before);
       host.sh('systemctl start kleidi.socket kleidi.service');
       await host.until('kleidi status');
+    });
+
+    test(`${suite}: where key and copy are gone, the recovery key brings the PIN back`, async () => {
+      const client = clientOf(host);
+      const sealed = await client.encrypt(seed);
+      client.close();
+      const before = pin();
+      host.sh(`cd /var/aside || { mkdir /var/aside; cd /var/aside; }
+        echo ${passphrase} | kleidi recovery create --out recovery --passphrase-fd 0
+        kleidi provision --recovery recovery.pub`);
+      host.sh(`rm ${key} ${key}.kleidi; systemctl restart --no-block kleidi`);
+      await host.until(
+        'journalctl -u kleidi -b | grep -q "key that the PIN is sealed with is gone"',
+      );
+      const { exitCode, stdout } = host.try('kleidi doctor --only credential');
+      assert.equal(exitCode, 1);
+      assert.match(stdout, /recovery key: docs\/operations\.md, lost host key/);
+      host.sh(`cd /var/aside
+        echo ${passphrase} | kleidi recovery pin /var/lib/kleidi/pin.recovery.json --key recovery.key --out pin.clear --passphrase-fd 0
+        systemd-creds encrypt --with-key=host --name=pin pin.clear /etc/kleidi/credentials/pin.cred
+        rm pin.clear; kleidi provision`);
+      assert.equal(pin(), before);
+      host.sh(`systemctl restart kleidi; cmp ${key} ${key}.kleidi`);
+      await host.until('kleidi status');
+      const again = clientOf(host);
+      assert.deepEqual(await again.decrypt(sealed.ciphertext, sealed.keyId), seed);
+      again.close();
     });
   }
 });

@@ -1,0 +1,53 @@
+// kleidi recovery pin: the PIN of a host whose host key is lost, out of the file in
+// which provision has wrapped it. On the offline machine, with node:crypto alone.
+import { readFile } from 'node:fs/promises';
+import { KleidiError } from '../errors.ts';
+import { writeNewFile } from '../files.ts';
+import { unwrapPin } from '../keyring/pinpart.ts';
+import { openRecoveryKey } from '../keyring/recoverykey.ts';
+import { readPassphrase } from './passphrase.ts';
+import { print, printJson } from './terminal.ts';
+import { parse, usage, type Verb } from './verb.ts';
+
+export const recoveryPin: Verb = {
+  help: `usage: kleidi recovery pin FILE --key FILE --out FILE [--passphrase-fd N] [--json]
+
+Opens a host's pin.recovery.json (beside its ring) with the recovery key, and writes
+the PIN to a new file of mode 0600. With it the token of that host opens again where
+its sealed PIN does not: operations, "Lost host key". Delete the file after that.
+
+  --key FILE          the private file of the recovery key
+  --out FILE          the PIN, in clear
+  --passphrase-fd N   read the passphrase from file descriptor N
+
+example: kleidi recovery pin pin.recovery.json --key recovery.key --out pin.clear`,
+  run: pin,
+};
+
+async function pin(args: readonly string[]): Promise<number> {
+  const named = { key: 'text', out: 'text', 'passphrase-fd': 'text' } as const;
+  const options = parse(args, named, { least: 1, most: 1 });
+  const [file, out] = [options.text('key'), options.text('out')];
+  const [path = ''] = options.positionals;
+  if (file === undefined || out === undefined) throw usage('--key and --out are needed');
+  const text = await readText(path);
+  const passphrase = await readPassphrase(options.text('passphrase-fd'));
+  const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
+  const opened = unwrapPin(text, path, key);
+  await writeNewFile(out, opened, 0o600).finally(() => opened.fill(0));
+  if (options.json) printJson({ out });
+  else print(`${out}: the PIN in clear; seal it on its host, then delete this file`);
+  return 0;
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
+      hint: 'name the pin.recovery.json of the host',
+      cause,
+    });
+  }
+}
