@@ -5,11 +5,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './program.ts';
 
-export interface Scriptlet {
+/** A part of packaging/scripts, and the parts that come before it. */
+export interface HostScript {
   readonly name: string;
+  readonly shared: readonly string[];
+}
+
+export interface Scriptlet extends HostScript {
   readonly deb: string;
   readonly rpm: string;
-  readonly shared: readonly string[];
 }
 
 /** Which API servers of this host need kleidi, by files and processes. */
@@ -17,7 +21,12 @@ const guard = ['flags', 'starts', 'guard'];
 
 export const scriptlets: readonly Scriptlet[] = [
   { name: 'before-install', deb: 'preinst', rpm: '%pre', shared: ['prelude'] },
-  { name: 'after-install', deb: 'postinst', rpm: '%post', shared: ['prelude', 'selinux'] },
+  {
+    name: 'after-install',
+    deb: 'postinst',
+    rpm: '%post',
+    shared: ['prelude', 'selinux', 'provision'],
+  },
   { name: 'before-remove', deb: 'prerm', rpm: '%preun', shared: ['prelude', ...guard, 'known'] },
   {
     name: 'after-remove',
@@ -27,8 +36,11 @@ export const scriptlets: readonly Scriptlet[] = [
   },
 ];
 
+/** Installed as /usr/lib/kleidi/first-boot. */
+export const firstBoot: HostScript = { name: 'first-boot', shared: ['prelude', 'provision'] };
+
 /** @param hostRoot another root folder than the host's own, for tests */
-export function scriptText({ name, shared }: Scriptlet, hostRoot = ''): string {
+export function scriptText({ name, shared }: HostScript, hostRoot = ''): string {
   const read = (part: string): string =>
     readFileSync(join(root, 'packaging/scripts', `${part}.sh`), 'utf8');
   return ['#!/bin/sh\nset -eu\n', ...[...shared, name].map(read)]

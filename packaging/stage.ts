@@ -10,6 +10,7 @@ import { nativePackages, shippedPackages } from './npmpackages.ts';
 import { bundleProgram, root } from './program.ts';
 import type { Release } from './release.ts';
 import { billOfMaterials } from './sbom.ts';
+import { firstBoot, scriptText } from './scriptlets.ts';
 import { buildPolicy } from './selinux.ts';
 import { runTool } from './tool.ts';
 import { Tree } from './tree.ts';
@@ -56,6 +57,7 @@ function stageHost(tree: Tree): void {
   tree.copy(systemd('kleidi.socket'), `${units}/kleidi.socket`);
   tree.copy(systemd('kleidi.service'), `${units}/kleidi.service`);
   tree.copy(systemd('kleidi-prepare.service'), `${units}/kleidi-prepare.service`);
+  tree.copy(systemd('kleidi-first-boot.service'), `${units}/kleidi-first-boot.service`);
   tree.copy(systemd('kleidi.sysusers'), '/usr/lib/sysusers.d/kleidi.conf');
   tree.copy(systemd('kleidi.tmpfiles'), '/usr/lib/tmpfiles.d/kleidi.conf');
   // Before 90-default and 99-default-disable, which would disable both units.
@@ -63,6 +65,7 @@ function stageHost(tree: Tree): void {
   tree.copy(systemd('kleidi.catalog'), '/usr/lib/systemd/catalog/kleidi.catalog');
   tree.copy(systemd('before-start'), `${lib}/before-start`, { mode: 0o755 });
   tree.copy(systemd('after-stop'), `${lib}/after-stop`, { mode: 0o755 });
+  tree.write(`${lib}/first-boot`, scriptText(firstBoot), { mode: 0o755 });
   for (const file of globSync(systemd('drop-ins/*.conf')).sort()) {
     tree.copy(file, `${lib}/drop-ins/${basename(file)}`);
   }

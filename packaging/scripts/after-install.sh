@@ -3,6 +3,7 @@
 # and starts kleidi; an upgrade restarts the service once, never the socket. What was
 # killed before its end (rpm never runs a %post again) is done anew from its beginning,
 # also by a reinstallation and, where a removal was killed, by dpkg's abort-remove.
+# In an image, it leaves the keys to the first boot.
 case "${1:-}:${2:-}" in
   configure: | 1:*) event=install ;;
   configure:* | [2-9]:*) if is_unfinished; then event=install; else event=upgrade; fi ;;
@@ -24,25 +25,6 @@ prepare_host() {
   update_catalog
 }
 
-# A host that fails here keeps the package: kleidi runs and says the same, and
-# serves as soon as the operator has mended it. A failed dpkg would help nobody.
-provision() {
-  options=
-  if [ -e "$root/etc/kleidi/no-first-kek" ]; then options=' --token-only'; fi
-  # shellcheck disable=SC2086
-  if kleidi provision $options; then
-    write_apiserver_config
-    return
-  fi
-  say "error: kleidi is installed, but this host is not provisioned: the lines above say why"
-  say "hint: mend that, then run: kleidi provision$options && kleidi apiserver config --write"
-}
-
-# The file alone: no API server is told of it.
-write_apiserver_config() {
-  try kleidi apiserver config --write
-}
-
 # A restart: after a kill, a daemon of the package before may be running.
 start() {
   try systemctl start kleidi.socket
@@ -59,13 +41,17 @@ if [ "$event" = upgrade ]; then
   fi
   exit 0
 fi
-if have systemctl; then try systemctl --no-reload preset kleidi.socket kleidi.service; fi
+# shellcheck disable=SC2086
+if have systemctl; then try systemctl --no-reload preset $units; fi
 if ! booted; then
-  say "no systemd is running here: on the booted host run: kleidi provision && kleidi apiserver config --write"
+  echo 'kleidi-first-boot.service provisions this host, and deletes this file then' >"$first_boot"
   rm -f "$unfinished"
+  say "no systemd is running here: kleidi-first-boot.service provisions at the first boot"
   exit 0
 fi
 try systemctl daemon-reload
-provision
+# A host that fails here keeps the package: kleidi runs and says the same, and serves
+# as soon as the operator has mended it. A failed dpkg would help nobody.
+provision || :
 if may_start; then start; else say "policy-rc.d forbids to start: systemctl start kleidi.socket kleidi.service"; fi
-rm -f "$unfinished"
+rm -f "$first_boot" "$unfinished"

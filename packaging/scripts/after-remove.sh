@@ -51,6 +51,7 @@ delete_all() {
 }
 
 if [ "$event" = remove ] || [ "$1" = 0 ]; then
+  rm -f "$first_boot"
   keep_settings
   unload_selinux_module
   if booted; then

@@ -28,5 +28,6 @@ fi
 try note_unfinished
 if have systemctl; then
   if booted; then try systemctl stop kleidi.socket kleidi.service; fi
-  try systemctl --no-reload disable kleidi.socket kleidi.service
+  # shellcheck disable=SC2086
+  try systemctl --no-reload disable $units
 fi

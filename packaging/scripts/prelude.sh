@@ -11,6 +11,13 @@ root=
 # that had none. In /run it was lost by a reboot, in /var/lib/kleidi by whoever makes
 # that anew; dpkg's own word (an empty version) comes for the very first time alone.
 unfinished=$root/var/lib/kleidi.unfinished
+# There from an installation in an image until the first boot has provisioned. Not the
+# note above: a boot ends no installation, and brings back no unit that is disabled.
+# shellcheck disable=SC2034
+first_boot=$root/var/lib/kleidi.first-boot
+# What the preset enables.
+# shellcheck disable=SC2034
+units='kleidi.socket kleidi.service kleidi-first-boot.service'
 
 say() { printf 'kleidi: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
@@ -18,9 +25,11 @@ have() { command -v "$1" >/dev/null 2>&1; }
 # Is this the root of a running systemd? A chroot may see /run of the host that builds
 # it: then PID 1 has another root (`systemd-detect-virt --chroot` compares the same), is
 # no systemd (a PID namespace), or there is no /proc. Where the link cannot be followed,
-# nothing is known of it.
+# nothing is known of it. SYSTEMD_OFFLINE=1 is systemd's own word for an image: so
+# says who makes one on a booted host.
 booted() {
   first=
+  [ "${SYSTEMD_OFFLINE:-0}" = 0 ] || return 1
   [ -d "$root/run/systemd/system" ] || return 1
   { IFS= read -r first <"$root/proc/1/comm"; } 2>/dev/null || return 1
   [ "$first" = systemd ] || return 1

@@ -27,6 +27,7 @@ const executable = [
   '/usr/lib/kleidi/after-stop',
   '/usr/lib/kleidi/before-start',
   '/usr/lib/kleidi/bin/node',
+  '/usr/lib/kleidi/first-boot',
 ];
 const settings = ['/etc/kleidi/kleidi.yaml', '/etc/kleidi/softhsm2.conf'];
 
@@ -41,6 +42,7 @@ const expected = [
   '/usr/lib/kleidi/kleidi.js',
   '/usr/lib/systemd/catalog/kleidi.catalog',
   '/usr/lib/systemd/system-preset/80-kleidi.preset',
+  '/usr/lib/systemd/system/kleidi-first-boot.service',
   '/usr/lib/systemd/system/kleidi-prepare.service',
   '/usr/lib/systemd/system/kleidi.service',
   '/usr/lib/systemd/system/kleidi.socket',

@@ -10,6 +10,8 @@ import { ScriptHost } from '../support/scripthost.ts';
 /** How a root folder differs from that of a booted host. */
 const images: Readonly<Record<string, (host: ScriptHost) => void>> = {
   'no systemd runs': (host) => host.delete('run/systemd'),
+  'a booted host that is to be an image: SYSTEMD_OFFLINE=1': (host) =>
+    host.set('SYSTEMD_OFFLINE', '1'),
   'a chroot that sees /run': (host) => {
     host.delete('proc/1/root');
     symlinkSync(temporaryFolder(), join(host.root, 'proc/1/root'));
@@ -31,16 +33,18 @@ for (const [name, change] of Object.entries(images)) {
     ['rpm', ['1']],
   ] as const) {
     test(`${name}, ${manager}: it enables, makes no key and starts nothing`, () => {
-      const { exitCode, calls, stderr } = imageHost(change).run('after-install', args);
+      const host = imageHost(change);
+      host.run('before-install', ['install']);
+      const { exitCode, calls, stderr } = host.run('after-install', args);
       assert.equal(exitCode, 0, stderr);
       assert.deepEqual(calls, [
         'systemd-sysusers kleidi.conf',
         'systemd-tmpfiles --create --exclude-prefix=/run kleidi.conf',
         'journalctl --update-catalog',
-        'systemctl --no-reload preset kleidi.socket kleidi.service',
+        'systemctl --no-reload preset kleidi.socket kleidi.service kleidi-first-boot.service',
         'offline=1',
       ]);
-      assert.match(stderr, /kleidi provision/);
+      assert.match(stderr, /kleidi-first-boot\.service provisions at the first boot/);
     });
   }
 
@@ -50,7 +54,7 @@ for (const [name, change] of Object.entries(images)) {
     const { calls } = host.run('after-install', ['configure', '1.0']);
     assert.ok(!calls.some((call) => call.startsWith('systemctl')), calls.join());
     assert.deepEqual(host.run('before-remove', ['remove']).calls, [
-      'systemctl --no-reload disable kleidi.socket kleidi.service',
+      'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service',
       'offline=1',
     ]);
     assert.deepEqual(host.run('after-remove', ['remove']).calls, ['journalctl --update-catalog']);
@@ -60,6 +64,7 @@ for (const [name, change] of Object.entries(images)) {
 
   test(`${name}: the SELinux policy of the host that builds it is left alone`, () => {
     const host = imageHost(change);
+    host.run('before-install', ['1']);
     for (const tool of ['semodule', 'selinuxenabled', 'load_policy', 'restorecon']) {
       host.tool(tool, 0);
     }
@@ -75,4 +80,60 @@ test("where root cannot follow PID 1's root, the host is booted as far as is kno
   host.delete('proc/1/root');
   symlinkSync('/nonexistent', join(host.root, 'proc/1/root'));
   assert.ok(host.run('after-install', ['1']).calls.includes('kleidi provision'));
+});
+
+const note = 'var/lib/kleidi.first-boot';
+
+/** Installed in an image, then booted. */
+function cloneHost(): ScriptHost {
+  const host = new ScriptHost();
+  host.delete('run/systemd');
+  assert.equal(host.run('before-install', ['install']).exitCode, 0);
+  assert.equal(host.run('after-install', ['configure', '']).exitCode, 0);
+  assert.ok(host.has(note) && !host.has('var/lib/kleidi.unfinished'));
+  host.write('run/systemd/system/.keep');
+  return host;
+}
+
+test('the first boot provisions once, and starts and enables nothing by itself', () => {
+  const host = cloneHost();
+  const { exitCode, calls } = host.run('first-boot', []);
+  assert.equal(exitCode, 0);
+  assert.deepEqual(calls, ['kleidi provision', 'kleidi apiserver config --write']);
+  assert.ok(!host.has(note));
+});
+
+test('with /etc/kleidi/no-first-kek in the image the first boot makes no KEK', () => {
+  const host = cloneHost();
+  host.write('etc/kleidi/no-first-kek');
+  assert.ok(host.run('first-boot', []).calls.includes('kleidi provision --token-only'));
+});
+
+test('a first boot that fails says why, and tries again at the next', () => {
+  const host = cloneHost();
+  host.tool('kleidi', 1, 'echo "kleidi: error: no module" >&2');
+  const { exitCode, calls, stderr } = host.run('first-boot', []);
+  assert.equal(exitCode, 1);
+  assert.deepEqual(calls, ['kleidi provision']);
+  assert.match(stderr, /no module[\s\S]*not provisioned[\s\S]*hint: /);
+  assert.ok(host.has(note));
+});
+
+test('an image that is upgraded still provisions at its first boot; one installed again or purged does not', () => {
+  const host = cloneHost();
+  host.delete('run/systemd');
+  assert.equal(host.run('after-install', ['configure', '1.0']).exitCode, 0);
+  assert.ok(host.has(note));
+  for (const [script, args] of [
+    ['after-remove', ['remove']],
+    ['after-remove', ['0']],
+  ] as const) {
+    const removed = cloneHost();
+    removed.run(script, args);
+    assert.ok(!removed.has(note), `${script} ${args}`);
+  }
+  const booted = cloneHost();
+  booted.run('before-install', ['1']);
+  booted.run('after-install', ['2']);
+  assert.ok(!booted.has(note));
 });

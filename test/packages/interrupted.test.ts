@@ -9,6 +9,7 @@ type Call = readonly [script: string, ...args: string[]];
 type When = 'before' | 'after';
 
 const unfinished = 'var/lib/kleidi.unfinished';
+const firstBoot = 'var/lib/kleidi.first-boot';
 const token = 'var/lib/kleidi/tokens/a/token.object';
 const setUp = ['enabled', 'running', token, 'configured'];
 
@@ -63,11 +64,16 @@ class FallingHost {
     return calls.some(([script, ...args]) => this.#host.run(script, args).exitCode === null);
   }
 
-  reboot(): void {
+  powerOff(): void {
     this.#host.delete('run');
+  }
+
+  reboot(): void {
+    this.powerOff();
     this.#host.write('run/systemd/system/.keep');
     this.#host.delete('running');
     if (this.#host.has('enabled')) this.#host.write('running');
+    if (this.#host.has(firstBoot)) this.#host.run('first-boot', []);
   }
 
   disable(): void {
@@ -75,7 +81,7 @@ class FallingHost {
   }
 
   state(): string[] {
-    return [...setUp, unfinished].filter((path) => this.#host.has(path));
+    return [...setUp, unfinished, firstBoot].filter((path) => this.#host.has(path));
   }
 }
 
@@ -85,6 +91,8 @@ interface Case {
   readonly before?: readonly Call[];
   /** The operator has disabled it since. */
   readonly disabled?: true;
+  /** In an image that is booted after the kill. */
+  readonly image?: true;
   /** Killed at each step of the last of these. */
   readonly killed: readonly Call[];
   readonly next: readonly Call[];
@@ -128,6 +136,20 @@ const cases: readonly Case[] = [
     name: 'dpkg: postinst of a first installation, dpkg --configure -a',
     killed: debFirst,
     next: debFirst.slice(1),
+    end: setUp,
+  },
+  {
+    name: 'dpkg: postinst in an image, dpkg --configure -a once it is booted',
+    image: true,
+    killed: debFirst,
+    next: debFirst.slice(1),
+    end: setUp,
+  },
+  {
+    name: 'rpm: %post in an image, reinstalled once it is booted',
+    image: true,
+    killed: rpmFirst,
+    next: rpmReinstall,
     end: setUp,
   },
   {
@@ -256,8 +278,13 @@ const cases: readonly Case[] = [
 ];
 
 /** @returns whether a script was killed */
-function play({ before, disabled, killed, next, end }: Case, step: number, when: When): boolean {
+function play(
+  { before, disabled, image, killed, next, end }: Case,
+  step: number,
+  when: When,
+): boolean {
   const host = new FallingHost();
+  if (image) host.powerOff();
   assert.equal(host.call([...(before ?? []), ...killed.slice(0, -1)]), false);
   if (disabled) host.disable();
   host.arm(step, when);

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { scriptlets, scriptText } from '../../packaging/scriptlets.ts';
+import { firstBoot, scriptlets, scriptText } from '../../packaging/scriptlets.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { builtPackage } from '../support/packages.ts';
 import { missingTool } from '../support/skip.ts';
@@ -47,7 +47,7 @@ test('each override says why', () => {
 });
 
 const folder = temporaryFolder();
-const scripts = scriptlets.map((scriptlet) => {
+const scripts = [...scriptlets, firstBoot].map((scriptlet) => {
   const path = join(folder, scriptlet.name);
   writeFileSync(path, scriptText(scriptlet));
   return path;

@@ -35,7 +35,7 @@ for (const [manager, args] of removals) {
       'systemctl is-active --quiet kleidi.service',
       'kleidi status --json',
       'systemctl stop kleidi.socket kleidi.service',
-      'systemctl --no-reload disable kleidi.socket kleidi.service',
+      'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service',
     ]);
     const after = host.run('after-remove', args);
     assert.equal(after.exitCode, 0, after.stderr);

@@ -9,7 +9,7 @@ const firstInstall = [
   'systemd-sysusers kleidi.conf',
   'systemd-tmpfiles --create kleidi.conf',
   'journalctl --update-catalog',
-  'systemctl --no-reload preset kleidi.socket kleidi.service',
+  'systemctl --no-reload preset kleidi.socket kleidi.service kleidi-first-boot.service',
   'systemctl daemon-reload',
   'kleidi provision',
   'kleidi apiserver config --write',

@@ -5,7 +5,7 @@ import { builtPackage, type PackageKind, packagesFolder } from './packages.ts';
 import { type BootOptions, SystemHost } from './systemhost.ts';
 
 /** Where hosts see the folder of the packages. */
-const folderInHost = '/opt/packages';
+export const folderInHost = '/opt/packages';
 
 /** The package as a host sees it. @param version another than the one of this tree */
 export function packageFile(kind: PackageKind, version?: string): string {

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { scriptlets, scriptText } from '../../packaging/scriptlets.ts';
+import { firstBoot, scriptlets, scriptText } from '../../packaging/scriptlets.ts';
 import { temporaryFolder } from './folder.ts';
 
 export interface ScriptResult {
@@ -30,6 +30,7 @@ export class ScriptHost {
   readonly root = temporaryFolder();
   readonly #tools = temporaryFolder();
   readonly #shell: string;
+  readonly #env: Record<string, string> = {};
 
   constructor(shell = 'sh') {
     this.#shell = shell;
@@ -51,6 +52,11 @@ export class ScriptHost {
     rmSync(path, { force: true });
     writeFileSync(path, script);
     chmodSync(path, 0o755);
+  }
+
+  /** A variable in the environment of every script. */
+  set(name: string, value: string): void {
+    this.#env[name] = value;
   }
 
   write(path: string, text = ''): void {
@@ -78,14 +84,14 @@ export class ScriptHost {
 
   /** @param name as in packaging/scripts: before-install, after-install, … */
   run(name: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): ScriptResult {
-    const scriptlet = scriptlets.find((each) => each.name === name);
+    const scriptlet = [...scriptlets, firstBoot].find((each) => each.name === name);
     if (scriptlet === undefined) throw new Error(`no package script ${name}`);
     const calls = join(this.#tools, 'calls');
     writeFileSync(calls, '');
     const script = join(this.#tools, `${name}.script`);
     writeFileSync(script, scriptText(scriptlet, this.root));
     const { status, stderr } = spawnSync(this.#shell, [script, ...args], {
-      env: { PATH: this.#tools, ...env },
+      env: { PATH: this.#tools, ...this.#env, ...env },
       encoding: 'utf8',
     });
     const lines = readFileSync(calls, 'utf8').split('\n').slice(0, -1);

@@ -26,7 +26,7 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-const rigFolder = process.env['KLEIDI_RIG_DIR'] ?? '/var/tmp/kleidi-rig';
+export const rigFolder = process.env['KLEIDI_RIG_DIR'] ?? '/var/tmp/kleidi-rig';
 const baseScript = fileURLToPath(new URL('../system/base.sh', import.meta.url));
 const controllers = globSync('/sys/fs/cgroup/*/');
 
@@ -235,7 +235,9 @@ export class SystemHost {
   #mount(): void {
     const at = (name: string): string => join(this.#folder, name);
     for (const name of ['root', 'upper', 'work']) mkdirSync(at(name), { recursive: true });
-    const layers = `lowerdir=${baseTree(this.#suite)},upperdir=${at('upper')},workdir=${at('work')}`;
+    const image = this.#options.image === undefined ? [] : [this.#options.image];
+    const lower = [...image, baseTree(this.#suite)].join(':');
+    const layers = `lowerdir=${lower},upperdir=${at('upper')},workdir=${at('work')}`;
     const mounted = spawnSync('mount', ['-t', 'overlay', this.name, '-o', layers, this.root]);
     if (mounted.status !== 0) throw new Error(`overlay: ${mounted.stderr}`);
     writeFileSync(join(this.root, 'etc/hostname'), `${this.name}\n`);
@@ -289,6 +291,8 @@ export class SystemHost {
 
 export interface BootOptions {
   readonly suite?: Suite;
+  /** A layer over the suite's base tree that this host is a clone of. */
+  readonly image?: string;
   /** Path of a network namespace; its own empty one otherwise. */
   readonly networkNamespace?: string;
   /** FOLDER:PATH, folders of this machine that the host sees, read-only. */

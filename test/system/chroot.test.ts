@@ -21,7 +21,7 @@ await onHosts(async () => {
     const before = host.sh(state);
     const installed = host.try(`chroot /opt/image/root dpkg -i ${deb}`);
     assert.equal(installed.exitCode, 0, installed.stderr);
-    assert.match(installed.stderr, /kleidi provision/);
+    assert.match(installed.stderr, /kleidi-first-boot.service provisions/);
     assert.equal(host.sh(state), before);
     assert.equal(host.sh('ls /opt/image/root/var/lib/kleidi/tokens'), '');
     for (const path of ['etc/kleidi/credentials/pin.cred', 'var/lib/systemd/credential.secret']) {
