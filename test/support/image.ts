@@ -3,7 +3,6 @@
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { after } from 'node:test';
 import { folderInHost } from './installed.ts';
 import { packagesFolder } from './packages.ts';
 import { baseTree, rigFolder, type Suite } from './systemhost.ts';
@@ -17,11 +16,12 @@ mount -t proc proc proc
 exec chroot . sh -ec "$5"`;
 const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C' };
 
-/** @returns the layer; gone at the end of the test file */
+/** @returns the layer; gone at the end of the process */
 export function buildImage(name: string, suite: Suite, command: string): string {
   const folder = join(rigFolder, 'run', `image-${process.pid}-${name}`);
   for (const part of ['upper', 'work', 'root']) mkdirSync(join(folder, part), { recursive: true });
-  after(() => rmSync(folder, { recursive: true, force: true }));
+  // Not in a hook: those run in order, and the clones that still run come later.
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   const values = [baseTree(suite), folder, packagesFolder, folderInHost, command];
   const shell = ['--mount', '--propagation', 'private', 'sh', '-ec', build, 'image', ...values];
   const { status, stdout, stderr } = spawnSync('unshare', shell, { encoding: 'utf8', env });
