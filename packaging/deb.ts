@@ -41,7 +41,9 @@ function writeControl(tree: Tree, release: Release, folder: string): void {
       .map(({ path }) => `${md5(tree.read(path))}  ${path.slice(1)}\n`)
       .join(''),
   );
-  for (const scriptlet of scriptlets) put(scriptlet.deb, scriptText(scriptlet), 0o755);
+  for (const scriptlet of scriptlets) {
+    if (scriptlet.deb !== undefined) put(scriptlet.deb, scriptText(scriptlet), 0o755);
+  }
 }
 
 function control(tree: Tree, { packageVersion, machine, maintainer }: Release): string {

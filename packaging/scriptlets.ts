@@ -1,4 +1,4 @@
-// The four package scripts, each as one self-contained shell text: what it
+// The package scripts, each as one self-contained shell text: what it
 // shares, then its own part. dpkg and rpm run the same text; it tells them apart
 // by its first argument (a word or a number).
 import { readFileSync } from 'node:fs';
@@ -12,7 +12,8 @@ export interface HostScript {
 }
 
 export interface Scriptlet extends HostScript {
-  readonly deb: string;
+  /** Undefined where dpkg needs none. */
+  readonly deb: string | undefined;
   readonly rpm: string;
 }
 
@@ -34,6 +35,7 @@ export const scriptlets: readonly Scriptlet[] = [
     rpm: '%postun',
     shared: ['prelude', ...guard, 'selinux'],
   },
+  { name: 'after-transaction', deb: undefined, rpm: '%posttrans', shared: ['prelude'] },
 ];
 
 /** Installed as /usr/lib/kleidi/first-boot. */

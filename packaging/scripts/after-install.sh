@@ -1,9 +1,9 @@
 # After the files are there: deb postinst, rpm %post. The first installation
 # makes users, folders, token, first KEK and the API server's configuration file,
-# and starts kleidi; an upgrade restarts the service once, never the socket. What was
-# killed before its end (rpm never runs a %post again) is done anew from its beginning,
-# also by a reinstallation and, where a removal was killed, by dpkg's abort-remove.
-# In an image, it leaves the keys to the first boot.
+# and starts kleidi; an upgrade restarts the service once (under rpm in after-transaction),
+# never the socket. What was killed before its end (rpm never runs a %post again) is done
+# anew from its beginning, also by a reinstallation and, where a removal was killed, by
+# dpkg's abort-remove. In an image, it leaves the keys to the first boot.
 case "${1:-}:${2:-}" in
   configure: | 1:*) event=install ;;
   configure:* | [2-9]:*) if is_unfinished; then event=install; else event=upgrade; fi ;;
@@ -35,10 +35,10 @@ start() {
 
 prepare_host
 if [ "$event" = upgrade ]; then
-  if booted; then
-    try systemctl daemon-reload
-    if may_start; then try systemctl try-restart kleidi.service; fi
-  fi
+  case "$1" in
+    configure) restart_upgraded ;;
+    *) if booted; then : >"$upgraded"; fi ;;
+  esac
   exit 0
 fi
 # shellcheck disable=SC2086
@@ -55,3 +55,4 @@ try systemctl daemon-reload
 provision || :
 if may_start; then start; else say "policy-rc.d forbids to start: systemctl start kleidi.socket kleidi.service"; fi
 rm -f "$first_boot" "$unfinished"
+say_cost

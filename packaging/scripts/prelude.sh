@@ -19,6 +19,10 @@ first_boot=$root/var/lib/kleidi.first-boot
 # shellcheck disable=SC2034
 units='kleidi.socket kleidi.service kleidi-first-boot.service'
 
+# An upgrade by rpm has laid its files down, and the service is not restarted yet.
+# shellcheck disable=SC2034
+upgraded=$root/run/kleidi.upgraded
+
 say() { printf 'kleidi: %s\n' "$*" >&2; }
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -48,6 +52,12 @@ is_unfinished() { [ -e "$unfinished" ]; }
 note_unfinished() {
   mkdir -p "${unfinished%/*}"
   echo 'kleidi is not set up to its end: dpkg --configure kleidi, or install the rpm again (rpm -U --replacepkgs)' >"$unfinished"
+}
+
+restart_upgraded() {
+  if ! booted; then return; fi
+  try systemctl daemon-reload
+  if may_start; then try systemctl try-restart kleidi.service; fi
 }
 
 # Debian's way of forbidding package scripts to start anything.

@@ -172,8 +172,5 @@ function report(ring: Ring, changed: boolean, json: boolean): void {
     warn(
       'this KEK has no recovery: if the token, its PIN or the key of that (/var/lib/systemd/credential.secret) is lost, so is everything sealed under it',
     );
-    warn(
-      'before an API server uses it: make a recovery key offline (kleidi recovery create), here: kleidi key create --recovery PUB, key promote, key retire',
-    );
   }
 }

@@ -37,12 +37,30 @@ for (const shell of ['sh', 'bash']) {
     });
 
     test(`${manager}, ${shell}: an upgrade restarts the service once, never the socket, and makes no key`, () => {
-      const { exitCode, calls } = new ScriptHost(shell).run('after-install', next);
-      assert.equal(exitCode, 0);
-      assert.deepEqual(calls, upgrade);
+      const host = new ScriptHost(shell);
+      const scripts =
+        manager === 'rpm' ? ['after-install', 'after-transaction'] : ['after-install'];
+      const runs = scripts.map((script) => host.run(script, next));
+      for (const { exitCode, stderr } of runs) assert.equal(exitCode, 0, stderr);
+      const calls = runs.map((run) => run.calls);
+      assert.deepEqual(calls.flat(), upgrade);
+      assert.equal(calls.at(-1)?.at(-1), 'systemctl try-restart kleidi.service');
+      assert.equal(calls.at(-1)?.at(-2), 'systemctl daemon-reload');
     });
   }
 }
+
+test('rpm: a first installation leaves nothing to the end of the transaction', () => {
+  const host = new ScriptHost();
+  host.run('after-install', ['1']);
+  assert.deepEqual(host.run('after-transaction', ['1']).calls, []);
+});
+
+test('rpm: the restart of an upgrade comes when the files of the package before are gone', () => {
+  const host = new ScriptHost();
+  const inPost = host.run('after-install', ['2']).calls;
+  assert.ok(!inPost.some((call) => /restart|daemon-reload/.test(call)), inPost.join('; '));
+});
 
 test('dpkg: an installation after a removal is a first one again, though dpkg names the old version', () => {
   const host = new ScriptHost();
