@@ -2,3 +2,4 @@
 # an image has left. The rest was done there, and the boot starts what is enabled.
 if ! provision; then exit 1; fi
 rm -f "$first_boot"
+say_cost

@@ -94,6 +94,25 @@ test('with /etc/kleidi/no-first-kek it makes no KEK', () => {
   assert.ok(host.run('after-install', ['1']).calls.includes('kleidi provision --token-only'));
 });
 
+test('the last lines say what a lost host key costs, where the KEK has no other way', () => {
+  for (const [recovery, lines] of [
+    ['null', 2],
+    [`"${'ab'.repeat(32)}"`, 0],
+  ] as const) {
+    const host = new ScriptHost();
+    host.write('var/lib/kleidi/ring.json', `{ "keks": [{ "recovery": ${recovery} }] }\n`);
+    const { stderr } = host.run('after-install', ['configure', '']);
+    const said = stderr
+      .trim()
+      .split('\n')
+      .slice(-lines || 1e6)
+      .join('\n');
+    const cost =
+      /warning: .*credential\.secret.* is lost\n.*hint: .*recovery create.*--recovery PUB/;
+    assert.equal(cost.test(said), lines === 2, stderr);
+  }
+});
+
 test('a provision that fails leaves the package installed, and says what to do', () => {
   const host = new ScriptHost();
   host.tool('kleidi', 1, 'echo "kleidi: error: no module" >&2');

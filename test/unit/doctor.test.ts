@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
 import { apiserver } from '../../src/doctor/apiserver.ts';
 import type { Subject } from '../../src/doctor/check.ts';
-import { systemdFinding } from '../../src/doctor/host.ts';
+import { host, systemdFinding } from '../../src/doctor/host.ts';
 import { selinux } from '../../src/doctor/selinux.ts';
 import { parseProperties } from '../../src/doctor/systemctl.ts';
 import { unitFindings } from '../../src/doctor/unit.ts';
@@ -118,4 +118,15 @@ test("kubeadm's static pod: which file its flag names", async () => {
     put(manifest, other);
     assert.match((await last())?.what ?? '', /kube-apiserver of kubeadm .* does not read it yet/);
   }
+});
+
+test('host: an installation that was cut short, a first boot that has not provisioned', async () => {
+  const root = temporaryFolder();
+  const faults = async () =>
+    (await host.run(subjectIn(root))).filter(({ severity }) => severity === 'fail');
+  assert.deepEqual(await faults(), []);
+  put(join(root, 'var/lib/kleidi.first-boot'), '');
+  assert.match((await faults())[0]?.todo ?? '', /^systemctl start kleidi-first-boot/);
+  put(join(root, 'var/lib/kleidi.unfinished'), '');
+  assert.match((await faults())[0]?.todo ?? '', /^dpkg --configure kleidi.*rpm -U --replacepkgs$/);
 });
