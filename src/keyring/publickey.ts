@@ -3,6 +3,7 @@
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { KleidiError } from '../errors.ts';
+import { requireRsaKey } from '../providers/rsakey.ts';
 
 export interface PublicKey {
   readonly spki: Buffer;
@@ -17,8 +18,6 @@ export type NamedKey<T extends PublicKey = PublicKey> = T & {
   readonly confirmed: boolean;
 };
 
-export const leastRsaBits = 3072;
-
 /** @param key PEM, or an RSA key as JWK. Throws an Error that says why it is not fit. */
 export function publicKeyOf(key: string | JsonWebKey): PublicKey {
   if (typeof key === 'string' && /PRIVATE KEY/.test(key)) {
@@ -27,12 +26,9 @@ export function publicKeyOf(key: string | JsonWebKey): PublicKey {
   return publicKeyOfObject(createPublicKey(typeof key === 'string' ? key : { key, format: 'jwk' }));
 }
 
-/** Also of a private key: its public half. */
+/** Also of a private key: its public half. Throws an Error that says why it is not fit. */
 export function publicKeyOfObject(key: KeyObject): PublicKey {
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  if (key.asymmetricKeyType !== 'rsa' || bits < leastRsaBits) {
-    throw new Error(`it is not RSA of ${leastRsaBits} bits or more`);
-  }
+  requireRsaKey(key);
   const half = key.type === 'private' ? createPublicKey(key) : key;
   const spki = half.export({ format: 'der', type: 'spki' });
   return { spki, fingerprint: spkiFingerprint(spki) };

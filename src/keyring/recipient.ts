@@ -9,7 +9,7 @@ export type RecoveryKey = NamedKey;
 
 /**
  * @param argument `FILE` or `FILE=SHA256`
- * @throws KleidiError file-failed, refused (not a public RSA key of 3072 bits or more, or another one than named)
+ * @throws KleidiError file-failed, refused (not a public RSA key that is fit, or another one than named)
  */
 export function readRecoveryKey(argument: string): Promise<RecoveryKey> {
   return readNamedKey(argument, 'recovery key', parseRecoveryKey);

@@ -84,7 +84,7 @@ test('a request that was altered, is of another ring, is too weak, or is named t
     ...create,
     fileWith(text.replace(/"sha256": "./, '"sha256": "g')),
   );
-  await refused(maker, /RSA of 3072 bits or more/, ...create, fileWith(weakText));
+  await refused(maker, /it has 2048 bits, allowed are 3072 to 8192/, ...create, fileWith(weakText));
   await refused(maker, /in ring 'other'/, ...create, otherRing);
   await refused(maker, /is not a request/, ...create, fileWith('{}'));
   await refused(maker, /same request/, ...create, request.named, '--for', request.named);

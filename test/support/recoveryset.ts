@@ -22,8 +22,8 @@ export function knownKek(
   recovery: PublicKey | undefined,
   hosts: readonly PublicKey[],
   claimed: Partial<BundleKek> = {},
+  material: Buffer = randomBytes(32),
 ): KnownKek {
-  const material = randomBytes(32);
   const part = (key: PublicKey, role: 'recovery' | 'host') => ({
     recipient: key.fingerprint,
     role,

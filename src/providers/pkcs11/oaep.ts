@@ -1,10 +1,11 @@
 // RSA-OAEP inside the token: how KEKs travel. SHA-1 where the module has no
 // more (SoftHSM 2.6 and 2.7); inside OAEP it is not a collision matter. The
 // hash is named in every bundle, never guessed.
-import { createPublicKey } from 'node:crypto';
+import { createPublicKey, type KeyObject } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
 import type { OaepHash, Recipient } from '../provider.ts';
+import { requireRsaKey } from '../rsakey.ts';
 import type { Handle } from './module.ts';
 import { recipientTemplate, type Template } from './template.ts';
 
@@ -47,20 +48,27 @@ export function unwrapKey(
   return api.C_UnwrapKey(session, mechanism(hash), privateKey, wrapped, template);
 }
 
-/** @throws KleidiError refused where the key is not RSA of 3072 bits or more */
+/** @throws KleidiError refused where the key is not one that a KEK may be wrapped for */
 export function importRecipient(
   api: pkcs11js.PKCS11,
   session: Handle,
   recipient: Recipient,
 ): Handle {
   const key = createPublicKey({ key: recipient.spki, format: 'der', type: 'spki' });
-  const { n, e } = key.export({ format: 'jwk' });
-  const bits = key.asymmetricKeyDetails?.modulusLength ?? 0;
-  if (n === undefined || e === undefined || bits < 3072) {
-    throw new KleidiError('refused', 'a recipient key is not RSA of 3072 bits or more', {
+  requireFit(key);
+  const { n = '', e = '' } = key.export({ format: 'jwk' });
+  const [modulus, exponent] = [Buffer.from(n, 'base64url'), Buffer.from(e, 'base64url')];
+  return api.C_CreateObject(session, recipientTemplate(modulus, exponent));
+}
+
+function requireFit(key: KeyObject): void {
+  try {
+    requireRsaKey(key);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('refused', `a recipient key is not fit: ${why}`, {
       hint: 'make it with: kleidi recovery create, or kleidi key request',
+      cause,
     });
   }
-  const modulus = Buffer.from(n, 'base64url');
-  return api.C_CreateObject(session, recipientTemplate(modulus, Buffer.from(e, 'base64url')));
 }

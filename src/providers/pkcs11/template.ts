@@ -57,6 +57,24 @@ export const newbornKekTemplate: Template = [
   { type: pkcs11js.CKA_DERIVE, value: false },
 ];
 
+/** For `keklength.ts`: a KEK's bytes as an HMAC key, in memory. */
+export const lengthProbeTemplate: Template = [
+  { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
+  { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_GENERIC_SECRET },
+  { type: pkcs11js.CKA_TOKEN, value: false },
+  { type: pkcs11js.CKA_PRIVATE, value: true },
+  { type: pkcs11js.CKA_SENSITIVE, value: true },
+  { type: pkcs11js.CKA_EXTRACTABLE, value: false },
+  { type: pkcs11js.CKA_SIGN, value: true },
+  { type: pkcs11js.CKA_ENCRYPT, value: false },
+  { type: pkcs11js.CKA_DECRYPT, value: false },
+  { type: pkcs11js.CKA_VERIFY, value: false },
+  { type: pkcs11js.CKA_WRAP, value: false },
+  { type: pkcs11js.CKA_UNWRAP, value: false },
+  { type: pkcs11js.CKA_DERIVE, value: false },
+  { type: pkcs11js.CKA_ALLOWED_MECHANISMS, value: mechanisms(pkcs11js.CKM_SHA256_HMAC) },
+];
+
 const publicKey: Template = [
   { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
   { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_RSA },

@@ -1,10 +1,11 @@
 // The one way a KEK gets into a token, for the host that makes it and for every
 // other: unwrapped, not extractable, with the same attributes, and only when
-// the key inside is the one that its fingerprint says.
+// the key inside is the one that its fingerprint says, and has 32 bytes.
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint, OaepHash } from '../provider.ts';
 import { ckrOf, ckrText } from './ckr.ts';
 import { fingerprintOf } from './fingerprint.ts';
+import { isWholeKek, kekBytes } from './keklength.ts';
 import { isTokenLost } from './ladder.ts';
 import type { Handle } from './module.ts';
 import { unwrapKey } from './oaep.ts';
@@ -24,7 +25,10 @@ export interface WrappedPart {
  * @throws KleidiError refused; pkcs11js errors where the token itself is lost
  */
 export function unwrapIntoMemory(token: Token, session: Handle, part: WrappedPart): Handle {
-  return unwrapChecked(token, session, part, 'memory');
+  const kek = unwrapChecked(token, session, part, 'memory');
+  if (isWholeKek(token, kek, part)) return kek;
+  token.module.api.C_DestroyObject(session, kek);
+  throw refused(part.fp, `it has not ${kekBytes} bytes`);
 }
 
 /** Call it with what `unwrapIntoMemory` has proved. */
