@@ -68,6 +68,7 @@ export const errorKinds = {
   'vault-login-failed': kind('FAILED_PRECONDITION', 1, 'Vault refuses the login of this host'),
   'vault-key-missing': kind('FAILED_PRECONDITION', 1, 'the Transit key or its mount is missing'),
   'vault-key-unfit': kind('FAILED_PRECONDITION', 1, 'the Transit key is of an unfit type'),
+  'vault-unbound': kind('FAILED_PRECONDITION', 1, 'Vault does not bind additional data'),
   'vault-version-disallowed': kind(
     'FAILED_PRECONDITION',
     1,

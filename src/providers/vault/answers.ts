@@ -147,7 +147,7 @@ export function malformed(operation: string): KleidiError {
     'vault-failed',
     `Vault's answer to ${operation} is not what its API says`,
     {
-      hint: 'something between here and Vault changes answers, or this Vault is older than 1.9',
+      hint: 'something between here and Vault changes answers, or this Vault is older than 1.13',
     },
   );
 }

@@ -3,6 +3,7 @@
 // Vault changes nothing here before it is promoted.
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint, Provider } from '../provider.ts';
+import { proveBinding } from './binding.ts';
 import { Breaker, isOutage } from './breaker.ts';
 import { VaultHttp } from './http.ts';
 import { VaultSession } from './session.ts';
@@ -12,8 +13,6 @@ import { KeyVersions } from './versions.ts';
 
 const alg = 0x02;
 const backgroundTimeoutMs = 2_000;
-const knownPlaintext = Buffer.alloc(32, 0x6b);
-const knownAad = Buffer.from('kleidi/v1 self-test');
 const outages = { threshold: 3, firstMs: 250, longestMs: 5_000, counts: isOutage } as const;
 
 export class VaultProvider implements Provider {
@@ -29,6 +28,10 @@ export class VaultProvider implements Provider {
   #testDueMs = 0;
   #testedFp: Fingerprint | undefined;
   #failure: KleidiError | undefined;
+  /** Why nothing is sealed or opened, whatever Vault would answer. */
+  #unbound: KleidiError | undefined;
+  /** Nothing is sealed before Vault has shown once that it binds additional data. */
+  #isProven = false;
 
   private constructor(settings: VaultSettings, http: VaultHttp) {
     this.#settings = settings;
@@ -51,6 +54,7 @@ export class VaultProvider implements Provider {
     );
     try {
       await provider.#versions.learn(backgroundTimeoutMs);
+      await provider.#requireBinding();
       return provider;
     } catch (thrown) {
       await provider.close();
@@ -75,24 +79,33 @@ export class VaultProvider implements Provider {
   /**
    * Where Vault does not answer, what is known already holds, and `failure` says
    * why: of an outage not before the breaker opens.
+   * @throws KleidiError vault-unbound
    */
   async load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>> {
     this.#versions.want(wanted);
-    await this.#versions.learn(backgroundTimeoutMs).catch((thrown: unknown) => {
+    await this.#look().catch((thrown: unknown) => {
       const error = KleidiError.from(thrown);
       if (!isOutage(error)) this.#failure = error;
     });
+    if (this.#unbound !== undefined) throw this.#unbound;
     return new Set(this.#versions.loaded);
   }
 
+  async #look(): Promise<void> {
+    await this.#versions.learn(backgroundTimeoutMs);
+    const fp = this.#versions.newestWritable();
+    if (fp !== undefined) await this.#prove(this.#versions.of(fp));
+  }
+
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
-    const version = this.#versions.of(fp);
+    const version = this.#usable(fp);
+    if (!this.#isProven) await this.#prove(version);
     const { callTimeoutMs } = this.#settings;
     return this.#noting(this.#transit.encrypt(version, plaintext, aad, callTimeoutMs));
   }
 
   async unwrap(fp: Fingerprint, body: Buffer, aad: Buffer): Promise<Buffer> {
-    const version = this.#versions.of(fp);
+    const version = this.#usable(fp);
     return this.#noting(this.#transit.decrypt(version, body, aad, this.#settings.callTimeoutMs));
   }
 
@@ -101,7 +114,10 @@ export class VaultProvider implements Provider {
     return this.#breaker.open ?? this.#session.refused ?? this.#failure;
   }
 
-  /** Never rejects: what it finds is in `failure`, and other providers serve on. */
+  /**
+   * What it finds is in `failure`; an outage is not thrown, because every call meets it anyway.
+   * @throws KleidiError vault-unbound
+   */
   async selfTest(writeFp?: Fingerprint): Promise<ReadonlySet<Fingerprint>> {
     const isDue =
       performance.now() >= this.#testDueMs ||
@@ -114,6 +130,7 @@ export class VaultProvider implements Provider {
       () => undefined,
       (thrown: unknown) => KleidiError.from(thrown),
     );
+    if (this.#unbound !== undefined) throw this.#unbound;
     return new Set(this.#versions.loaded);
   }
 
@@ -127,16 +144,39 @@ export class VaultProvider implements Provider {
     const fp = writeFp ?? this.#versions.newestWritable();
     if (fp === undefined) return;
     await this.#versions.confirm(fp, backgroundTimeoutMs);
-    const version = this.#versions.of(fp);
-    const text = knownPlaintext;
-    const sealed = await this.#transit.encrypt(version, text, knownAad, backgroundTimeoutMs);
-    const opened = await this.#transit
-      .decrypt(version, sealed, knownAad, backgroundTimeoutMs)
-      .catch((thrown: unknown) => {
-        const error = KleidiError.from(thrown);
-        throw error.code === 'ciphertext-invalid' ? wrongAnswer() : error;
-      });
-    if (!opened.equals(knownPlaintext)) throw wrongAnswer();
+    await this.#prove(this.#versions.of(fp));
+  }
+
+  /** No answer changes nothing: what Vault has shown last holds until it shows otherwise. */
+  async #prove(version: number): Promise<void> {
+    try {
+      await proveBinding(this.#transit, version, backgroundTimeoutMs);
+      this.#unbound = undefined;
+      this.#isProven = true;
+    } catch (thrown) {
+      const error = KleidiError.from(thrown);
+      if (error.code === 'vault-unbound') this.#unbound = error;
+      throw error;
+    }
+  }
+
+  /**
+   * Before any use. A host that may not seal has nothing to prove it by, and reads all the
+   * same: what opens was sealed with its additional data.
+   */
+  async #requireBinding(): Promise<void> {
+    const version = this.#versions.newestToEncrypt();
+    if (version === undefined) return;
+    await this.#prove(version).catch((thrown: unknown) => {
+      const error = KleidiError.from(thrown);
+      if (isOutage(error) || error.code === 'vault-unbound') throw error;
+      this.#failure = error;
+    });
+  }
+
+  #usable(fp: Fingerprint): number {
+    if (this.#unbound !== undefined) throw this.#unbound;
+    return this.#versions.of(fp);
   }
 
   async close(): Promise<void> {
@@ -151,14 +191,4 @@ export class VaultProvider implements Provider {
       throw thrown;
     });
   }
-}
-
-function wrongAnswer(): KleidiError {
-  return new KleidiError(
-    'vault-failed',
-    'Vault does not open what it has just sealed to the same again',
-    {
-      hint: 'trust nothing that this server answers; see its log and storage',
-    },
-  );
 }

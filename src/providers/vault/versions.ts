@@ -83,6 +83,12 @@ export class KeyVersions {
     return writable.sort((a, b) => this.of(b) - this.of(a))[0];
   }
 
+  /** Wanted or not, the newest version that Transit encrypts with. */
+  newestToEncrypt(): number | undefined {
+    const writable = [...this.#known.values()].filter((each) => each >= this.#minEncryption);
+    return writable.sort((a, b) => b - a)[0];
+  }
+
   /** @throws KleidiError kek-missing */
   of(fp: Fingerprint): number {
     const version = this.#known.get(fp);

@@ -1,0 +1,62 @@
+// Whether Transit binds additional data to what it seals. A server before Vault 1.13.0
+// ignores the field, as it does every field that it does not know, and so does one behind
+// a proxy that drops it: all opens as before, and header and key id are bound to nothing.
+import { KleidiError } from '../../errors.ts';
+import type { Transit } from './transit.ts';
+
+const knownText = Buffer.alloc(32, 0x6b);
+const knownAad = Buffer.from('kleidi/v1 self-test');
+const otherAad = Buffer.from('kleidi/v1 self-test with other data');
+
+/**
+ * Seals a known text, opens it, and wants a refusal where the additional data are others.
+ * @throws KleidiError vault-unbound where those open too, vault-failed where the answer is
+ *   wrong otherwise; any other vault-* means that there was no answer to judge
+ */
+export async function proveBinding(
+  transit: Transit,
+  version: number,
+  timeoutMs: number,
+): Promise<void> {
+  const sealed = await transit.encrypt(version, knownText, knownAad, timeoutMs);
+  const opened = await openWith(transit, version, sealed, knownAad, timeoutMs);
+  if (opened?.equals(knownText) !== true) throw wrongAnswer();
+  const unbound = await openWith(transit, version, sealed, otherAad, timeoutMs);
+  if (unbound !== undefined) throw notBound();
+}
+
+/** Undefined where Transit says that it does not open. @throws KleidiError vault-* */
+export async function openWith(
+  transit: Transit,
+  version: number,
+  sealed: Buffer,
+  aad: Buffer,
+  timeoutMs: number,
+): Promise<Buffer | undefined> {
+  try {
+    return await transit.decrypt(version, sealed, aad, timeoutMs);
+  } catch (thrown) {
+    if (KleidiError.from(thrown).code === 'ciphertext-invalid') return undefined;
+    throw thrown;
+  }
+}
+
+function notBound(): KleidiError {
+  return new KleidiError(
+    'vault-unbound',
+    'Vault opens a ciphertext with other additional data than it was sealed with',
+    {
+      hint: 'the server is too old, or something before it drops associated_data: kleidi needs Vault 1.13 or OpenBao 2.0, or newer; until then its KEKs are not used',
+    },
+  );
+}
+
+function wrongAnswer(): KleidiError {
+  return new KleidiError(
+    'vault-failed',
+    'Vault does not open what it has just sealed to the same again',
+    {
+      hint: 'trust nothing that this server answers; see its log and storage',
+    },
+  );
+}
