@@ -18,5 +18,5 @@ provision() {
 say_cost() {
   if ! grep -qs '"recovery": *null' "$root/var/lib/kleidi/ring.json"; then return; fi
   say "warning: there is no recovery key: if this host loses its token, its PIN or the key of that (/var/lib/systemd/credential.secret), every Secret sealed with it is lost"
-  say "hint: before an API server uses it: kleidi recovery create (offline), then here: kleidi key create --recovery PUB, kleidi key promote, kleidi key retire"
+  say "hint: before an API server uses it: kleidi recovery create (offline), then here: kleidi key create --recovery PUB=SHA256, kleidi key promote, kleidi key retire"
 }

@@ -76,7 +76,7 @@ async function requireRecovery(config: Config, { acceptNoRecovery }: Assurances)
     'refused',
     `the write KEK ${kek.fp} has no recovery: if the tokens are lost, so is everything sealed under it`,
     {
-      hint: 'make one with a recovery key (kleidi recovery create; key create --recovery) and promote it, or say --accept-no-recovery',
+      hint: 'make one with a recovery key (kleidi recovery create; key create --recovery PUB=SHA256) and promote it, or say --accept-no-recovery',
     },
   );
 }

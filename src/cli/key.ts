@@ -25,7 +25,7 @@ export const key: Verb = {
 
 Each has --help with an example.
 
-example: kleidi key create --recovery recovery.pub`,
+example: kleidi key create --recovery recovery.pub=SHA256`,
 
   run: (args) => runAction(actions, args),
 };

@@ -29,12 +29,13 @@ written with before it is promoted. Killed, it goes on when run again.
 
   --for REQUEST    also wrap it for the host that made this request, which then
                    runs key import; once for each host. With =SHA256 a request
-                   with another fingerprint is refused.
+                   with another fingerprint is refused; without it the fingerprint
+                   is asked about, and refused where there is no terminal.
   --recovery PUB   also wrap it for this offline public key. The first one is
-                   pinned: every later KEK needs the same.
+                   pinned: every later KEK needs the same, and asks no more.
   --out BUNDLE     write the wrapped KEK there, for the other hosts
 
-example: kleidi key create --for cp2.request=SHA256 --recovery recovery.pub --out kek.bundle`,
+example: kleidi key create --for cp2.request=SHA256 --recovery recovery.pub=SHA256 --out kek.bundle`,
   run: create,
 };
 

@@ -41,9 +41,10 @@ could not open the old data.
   --ring NAME       name of the ring, the same on every host (default: kleidi)
   --token-only      no KEK: it comes from another member with key import
   --recovery PUB    also wrap the KEK and the PIN for this offline public key (PEM);
-                    on a host that is provisioned: the PIN
+                    on a host that is provisioned: the PIN. Its fingerprint is
+                    named with it, or asked about on a terminal.
 
-example: kleidi provision --ring prod --recovery recovery.pub`,
+example: kleidi provision --ring prod --recovery recovery.pub=SHA256`,
 
   async run(args) {
     const options = parse(args, { ring: 'text', 'token-only': 'flag', recovery: 'text' });
@@ -60,6 +61,7 @@ example: kleidi provision --ring prod --recovery recovery.pub`,
       machine: machineHash(),
       tokenOnly: options.flag('token-only'),
     };
+    if (recovery !== undefined) await confirmRecovery(config, recovery);
     await mkdir(dirname(config.ring), { recursive: true, mode: 0o750 });
     const changed = await withRingLock(config.ring, () => carryOut(config, wish, recovery));
     report(await readRing(config.ring), changed, options.json);
@@ -67,6 +69,14 @@ example: kleidi provision --ring prod --recovery recovery.pub`,
   },
 };
 
+/** @throws KleidiError refused: not confirmed, or not the recovery key of this ring */
+async function confirmRecovery(config: Config, recovery: RecoveryKey): Promise<void> {
+  const ring = await readRingIfAny(config.ring);
+  if (ring !== undefined) requirePinned(ring, recovery.fingerprint);
+  await confirmKeys(recoveryClaims(recovery, ring && pinnedRecovery(ring)));
+}
+
+/** @param recovery confirmed; what the ring has pinned since then counts all the same */
 async function carryOut(
   config: Config,
   wish: Wish,
@@ -74,15 +84,13 @@ async function carryOut(
 ): Promise<boolean> {
   const plan = planProvision(wish, await readRecord(config), findExisting(config));
   const ring = await readRingIfAny(config.ring);
-  const pinned = ring && pinnedRecovery(ring);
   if (ring !== undefined && recovery !== undefined) requirePinned(ring, recovery.fingerprint);
   if (plan.kind === 'nothing') {
     await new TokenCommand(config).list();
     await keepHostKeyOf(config.pkcs11.pin);
-    if (recovery !== undefined) await keepPin(config, recovery, pinned);
+    if (recovery !== undefined) await keepPin(config, recovery);
     return false;
   }
-  await confirmKeys(recoveryClaims(recovery, pinned));
   const begun: ProvisionRecord =
     plan.kind === 'go-on' ? plan.record : { format: 1, ...pick(wish), done: false };
   await writeRecord(config, begun);
@@ -94,12 +102,7 @@ async function carryOut(
 }
 
 /** The token exists: its PIN gets a way back that needs nothing of this host. */
-async function keepPin(
-  config: Config,
-  recovery: RecoveryKey,
-  pinned: string | undefined,
-): Promise<void> {
-  await confirmKeys(recoveryClaims(recovery, pinned));
+async function keepPin(config: Config, recovery: RecoveryKey): Promise<void> {
   await keepPinFor(config, recovery);
   note(`the PIN is wrapped for recovery key sha256:${recovery.fingerprint}`);
 }

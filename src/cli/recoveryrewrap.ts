@@ -24,7 +24,9 @@ folder bundles/ beside the ring of every host.
 
   --key FILE          the private file of the recovery key
   --for REQUEST       from kleidi key request on the new host. With =SHA256 a
-                      request with another fingerprint is refused.
+                      request with another fingerprint is refused; without it
+                      the fingerprint is asked about, and refused where there is
+                      no terminal.
   --out FILE          the new bundle
   --passphrase-fd N   read the passphrase from file descriptor N
 

@@ -33,7 +33,7 @@ export const recovery: Check = {
 function withoutRecovery({ fp, state }: RingKek): Finding {
   return warn(
     `KEK ${fp} (${state}) has no recovery: if the token is lost, so is what it has sealed`,
-    'make a recovery key offline (kleidi recovery create), then rotate: kleidi key create --recovery PUB',
+    'make a recovery key offline (kleidi recovery create), then rotate: kleidi key create --recovery PUB=SHA256',
   );
 }
 
@@ -58,7 +58,7 @@ function pinFindings({ ring, pkcs11 }: Config, covered: readonly RingKek[]): Fin
   return [
     warn(
       'the PIN of this host is not wrapped for the recovery key: only the host key opens it',
-      'kleidi provision --recovery PUB, with the public file of the recovery key',
+      'kleidi provision --recovery PUB=SHA256, with the public file of the recovery key and its fingerprint',
     ),
   ];
 }

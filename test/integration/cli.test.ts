@@ -6,6 +6,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
+import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { fingerprintOfKey } from '../support/cmac.ts';
 import { TestHost } from '../support/host.ts';
 import { kleidi, program } from '../support/kleidi.ts';
@@ -88,7 +89,9 @@ test('a KEK wrapped for the recovery key opens offline to the key with that fing
   assert.equal(wrong.exitCode, 1);
   assert.equal(host.ring.keks.length, 1, 'a swapped recovery key changes nothing');
 
-  const made = await host.run('key', 'create', '--recovery', file, '--json');
+  const { fingerprint } = publicKeyOfObject(pair.publicKey);
+  const named = `${file}=${fingerprint}`;
+  const made = await host.run('key', 'create', '--recovery', named, '--json');
   assert.equal(made.exitCode, 0, made.stderr);
   const { fp, recovery } = JSON.parse(made.stdout) as { fp: string; recovery: string };
   const text = readFileSync(join(host.folder, `state/bundles/${fp}.json`), 'utf8');

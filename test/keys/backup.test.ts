@@ -5,16 +5,18 @@ import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { formatRing } from '../../src/keyring/ring.ts';
 import { TestHost } from '../support/host.ts';
 
 const recovery = generateKeyPairSync('rsa', { modulusLength: 4096 });
+const { fingerprint } = publicKeyOfObject(recovery.publicKey);
 
 async function recoverable(): Promise<TestHost> {
   const host = new TestHost();
   const pub = join(host.folder, 'recovery.pub');
   writeFileSync(pub, recovery.publicKey.export({ type: 'spki', format: 'pem' }));
-  await good(host, 'provision', '--ring', 'test', '--recovery', pub);
+  await good(host, 'provision', '--ring', 'test', '--recovery', `${pub}=${fingerprint}`);
   await good(host, 'key', 'create', '--recovery', pub);
   return host;
 }

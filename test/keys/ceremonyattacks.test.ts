@@ -90,7 +90,7 @@ test('a request that was altered, is of another ring, is too weak, or is named t
   await refused(maker, /same request/, ...create, request.named, '--for', request.named);
 });
 
-test('a swapped recovery key is refused; a fingerprint that nobody compared is shown', async () => {
+test('a swapped recovery key is refused, and another one than the pinned', async () => {
   const other = await makeRecovery(folder, 'other');
   const create = ['key', 'create', '--recovery'];
   await refused(
@@ -100,12 +100,9 @@ test('a swapped recovery key is refused; a fingerprint that nobody compared is s
     `${other.pub}=${recovery.sha256}`,
   );
   const d = await tokenOnlyHost();
-  const out = join(folder, 'shown');
-  const first = ['key', 'create', '--recovery', recovery.pub, '--for', request.path, '--out', out];
-  const { exitCode, stderr } = await d.run(...first);
-  assert.equal(exitCode, 0, stderr);
-  for (const shown of [recovery.sha256, request.sha256]) assert.ok(stderr.includes(shown));
+  await createFor(d, [], recovery);
   await refused(d, /not the recovery key of the ring/, ...create, other.pub);
+  await refused(d, /not the recovery key of the ring/, ...create, `${other.pub}=${other.sha256}`);
   await refused(d, /new KEK would have none/, 'key', 'create');
 });
 

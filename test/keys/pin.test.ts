@@ -12,6 +12,7 @@ import { passphrase } from '../support/recoveryset.ts';
 
 const folder = temporaryFolder();
 const recovery = await makeRecovery(folder);
+const named = `${recovery.pub}=${recovery.sha256}`;
 
 const partOf = (host: TestHost): string => join(host.folder, 'state/pin.recovery.json');
 
@@ -27,7 +28,7 @@ async function requireOpens(host: TestHost): Promise<void> {
 
 test('provision with a recovery key leaves the PIN wrapped for it', async () => {
   const host = new TestHost();
-  const { exitCode, stderr } = await host.run('provision', '--recovery', recovery.pub);
+  const { exitCode, stderr } = await host.run('provision', '--recovery', named);
   assert.equal(exitCode, 0, stderr);
   assert.equal(statSync(partOf(host)).mode & 0o777, 0o600);
   await requireOpens(host);
@@ -36,17 +37,17 @@ test('provision with a recovery key leaves the PIN wrapped for it', async () => 
 test('a host that was provisioned without one gets it by key create, or by provision again', async () => {
   const host = await TestHost.provisioned();
   assert.equal(existsSync(partOf(host)), false);
-  assert.equal((await host.run('provision', '--recovery', recovery.pub)).exitCode, 0);
+  assert.equal((await host.run('provision', '--recovery', named)).exitCode, 0);
   await requireOpens(host);
   rmSync(partOf(host));
-  const { exitCode, stderr } = await host.run('key', 'create', '--recovery', recovery.pub);
+  const { exitCode, stderr } = await host.run('key', 'create', '--recovery', named);
   assert.equal(exitCode, 0, stderr);
   await requireOpens(host);
 });
 
 test('the PIN is wrapped for no other recovery key than the one of the ring', async () => {
   const host = new TestHost();
-  await host.run('provision', '--recovery', recovery.pub);
+  await host.run('provision', '--recovery', named);
   const [before, other] = [readFileSync(partOf(host)), await makeRecovery(folder, 'other')];
   const { exitCode, stderr } = await host.run('provision', '--recovery', other.pub);
   assert.equal(exitCode, 1);
@@ -56,7 +57,7 @@ test('the PIN is wrapped for no other recovery key than the one of the ring', as
 
 test('doctor finds a sealed PIN that only the host key opens', async () => {
   const host = new TestHost();
-  await host.run('provision', '--recovery', recovery.pub);
+  await host.run('provision', '--recovery', named);
   host.configure({ pkcs11: { pin: 'credential:pin' } });
   const doctor = async () => (await host.run('doctor', '--only', 'recovery')).stdout;
   assert.doesNotMatch(await doctor(), /PIN/);

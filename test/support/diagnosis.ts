@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { createHash, generateKeyPairSync } from 'node:crypto';
 import { chmodSync, cpSync, globSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { TestHost } from './host.ts';
 
 export interface Finding {
@@ -55,11 +56,12 @@ export function contentOf(folder: string): Record<string, string> {
   return Object.fromEntries(paths.map((path) => [path, describe(path)]));
 }
 
+/** FILE=SHA256 */
 function recoveryKey(folder: string): string {
   const file = join(folder, 'recovery.pub');
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 4096 });
   writeFileSync(file, publicKey.export({ type: 'spki', format: 'pem' }));
-  return file;
+  return `${file}=${publicKeyOfObject(publicKey).fingerprint}`;
 }
 
 export async function recoverable(): Promise<TestHost> {

@@ -65,8 +65,8 @@ await onHosts(async () => {
       client.close();
       const before = pin();
       host.sh(`cd /var/aside || { mkdir /var/aside; cd /var/aside; }
-        echo ${passphrase} | kleidi recovery create --out recovery --passphrase-fd 0
-        kleidi provision --recovery recovery.pub`);
+        sha256=$(echo ${passphrase} | kleidi recovery create --out recovery --passphrase-fd 0)
+        kleidi provision --recovery recovery.pub=$sha256`);
       host.sh(`rm ${key} ${key}.kleidi; systemctl restart --no-block kleidi`);
       await host.until(
         'journalctl -u kleidi -b | grep -q "key that the PIN is sealed with is gone"',
