@@ -107,7 +107,8 @@ function heldUp(fault: Fault, journal: readonly Entry[]): readonly number[] {
 }
 
 /** What PID 1 says of each try, also of one that comes to no process. */
-const tries = /^(?:Starting kleidi\.service|Dependency failed for kleidi\.service)/;
+const tries =
+  /^(?:Starting kleidi\.service|Dependency failed for kleidi\.service|kleidi\.service: Failed to (?:run|spawn) 'start' task)/;
 
 /** Times of the tries to start it, in seconds. */
 export function startsIn(journal: readonly Entry[]): number[] {

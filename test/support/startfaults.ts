@@ -67,17 +67,38 @@ export const startFaults: readonly Fault[] = [
     ends: true,
   },
   {
+    name: 'an environment file that is missing',
+    ...dropped('EnvironmentFile=/no/such/file'),
+    says: [/error: systemd cannot start the service/, /hint: .*systemctl cat kleidi/],
+    ends: true,
+  },
+  {
     name: 'a mount below the keys that fails',
     ...failingMount('var-lib-kleidi.mount', '/var/lib/kleidi'),
     says: [/ring file .* does not exist/],
   },
 ];
 
-/** The hosts of systemd 257 have no memory controller in these tests. */
+/** The hosts of systemd 257 have no controllers in these tests: these are for 252. */
+export const oneTask: Fault = {
+  name: 'one task, which the runtime cannot do with',
+  ...dropped('TasksMax=1'),
+  says: [/error: /, /hint: /],
+  ends: true,
+};
+
 export const tooLittleMemory: Fault = {
   name: 'too little memory',
   ...dropped('MemoryMax=16M'),
   says: [/error: the daemon ended 4 times/],
+  ends: true,
+};
+
+/** Not enough for systemd's own part of the process. */
+export const hardlyAnyMemory: Fault = {
+  name: 'hardly any memory',
+  ...dropped('MemoryMax=512K'),
+  says: [/error: /, /hint: /],
   ends: true,
 };
 

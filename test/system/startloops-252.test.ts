@@ -2,10 +2,13 @@
 // file for each generation, because these tests wait most of their time.
 import {
   failingRequirement,
+  hardlyAnyMemory,
+  oneTask,
   startFaults,
   testStarts,
   tooLittleMemory,
 } from '../support/startfaults.ts';
 import { onHosts } from '../support/systemhost.ts';
 
-await onHosts(() => testStarts('bookworm', [...startFaults, tooLittleMemory, failingRequirement]));
+const limits = [oneTask, tooLittleMemory, hardlyAnyMemory];
+await onHosts(() => testStarts('bookworm', [...startFaults, ...limits, failingRequirement]));
