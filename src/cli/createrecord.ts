@@ -105,10 +105,10 @@ async function readCreateRecord(config: Config, ring: Ring): Promise<BundleKek |
 }
 
 function sameRecipients(kek: BundleKek, { recovery, hosts }: KekRecipients): boolean {
-  const wanted = hosts.map(({ fingerprint }) => fingerprint).sort();
+  const wanted = hosts.map(({ recipient }) => recipient).sort();
   const had = kek.recipients.filter(({ role }) => role === 'host').map((part) => part.recipient);
   return (
-    recoveryPart(kek)?.recipient === recovery?.fingerprint &&
+    recoveryPart(kek)?.recipient === recovery?.recipient &&
     JSON.stringify(had.sort()) === JSON.stringify(wanted)
   );
 }

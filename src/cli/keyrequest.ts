@@ -5,9 +5,9 @@ import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import { loadConfig } from '../config.ts';
 import { writeNewFile } from '../files.ts';
-import { spkiFingerprint } from '../keyring/publickey.ts';
-import { formatRequest, type Request, requestRecord } from '../keyring/request.ts';
-import { readRingIfAny, withRingLock } from '../keyring/ringfile.ts';
+import { recipientOf } from '../keyring/publickey.ts';
+import { formatRequest, makeRequest, type Request, requestRecord } from '../keyring/request.ts';
+import { readRing, withRingLock } from '../keyring/ringfile.ts';
 import { note, print, printJson } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
 import { parse, type Verb } from './verb.ts';
@@ -20,7 +20,8 @@ one import. The private half stays in the token and dies with that import. While
 the request is open, the same one is given again.
 
 Take the fingerprint (sha256) to the host that makes the KEK by a way that nobody
-can change: there it is named as --for FILE=SHA256.
+can change: there it is named as --for FILE=SHA256. It covers the key, and the
+names of host and ring.
 
   --out FILE   write it there; without, it is printed
   --new        void an open request and make another
@@ -33,9 +34,9 @@ async function request(args: readonly string[]): Promise<number> {
   const options = parse(args, { out: 'text', new: 'flag' });
   const config = loadConfig(options.configPath);
   const made = await withRingLock(config.ring, async (): Promise<Request> => {
+    const { ring } = await readRing(config.ring);
     const spki = await new TokenCommand(config).request(options.flag('new'));
-    const ring = (await readRingIfAny(config.ring))?.ring ?? null;
-    return { spki, fingerprint: spkiFingerprint(spki), ring, host: hostname() };
+    return makeRequest({ spki, recipient: recipientOf(spki) }, ring, hostname());
   });
   const out = options.text('out');
   if (out !== undefined) await writeOnce(out, formatRequest(made));

@@ -1,7 +1,7 @@
 // The child's side of making a KEK: the token makes and wraps it, the bundle's
 // form comes from the keyring.
 import { type BundleKek, macText, type UnsignedKek } from '../keyring/bundle.ts';
-import { spkiFingerprint } from '../keyring/publickey.ts';
+import { recipientOf } from '../keyring/publickey.ts';
 import type { KekCreator, WrappedNewKek } from '../providers/provider.ts';
 import type { Agree } from './tokenwork.ts';
 
@@ -39,7 +39,7 @@ export async function createInToken(
 
 function describe({ fp, oaepHash, wrapped }: WrappedNewKek, job: CreateJob): UnsignedKek {
   const recipients = job.recipients.map(({ spki, role }, i) => ({
-    recipient: spkiFingerprint(Buffer.from(spki, 'base64')),
+    recipient: recipientOf(Buffer.from(spki, 'base64')),
     role,
     wrapped: wrapped[i]?.toString('base64') ?? '',
   }));

@@ -1,4 +1,5 @@
-// RSA public keys that KEKs are wrapped for: known by the SHA-256 of the SPKI,
+// RSA public keys that KEKs are wrapped for. Two values name them, and are not the
+// same: `recipient`, by which tokens and bundles address a key, and `fingerprint`,
 // which a person compares with what the owner of the key shows.
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -8,11 +9,17 @@ import { requireRsaKey } from '../providers/rsakey.ts';
 export interface PublicKey {
   readonly spki: Buffer;
   /** SHA-256 of the SPKI, 64 hex digits. */
+  readonly recipient: string;
+}
+
+/** One that came in a file, and could have been swapped on its way. */
+export interface ComparedKey extends PublicKey {
+  /** What people compare, 64 hex digits. */
   readonly fingerprint: string;
 }
 
 /** A key out of a file that was named as `FILE` or `FILE=SHA256`. */
-export type NamedKey<T extends PublicKey = PublicKey> = T & {
+export type NamedKey<T extends ComparedKey = ComparedKey> = T & {
   readonly path: string;
   /** The fingerprint was named with it, and is the right one. */
   readonly confirmed: boolean;
@@ -31,10 +38,11 @@ export function publicKeyOfObject(key: KeyObject): PublicKey {
   requireRsaKey(key);
   const half = key.type === 'private' ? createPublicKey(key) : key;
   const spki = half.export({ format: 'der', type: 'spki' });
-  return { spki, fingerprint: spkiFingerprint(spki) };
+  return { spki, recipient: recipientOf(spki) };
 }
 
-export function spkiFingerprint(spki: Buffer): string {
+/** In hex. */
+export function recipientOf(spki: Buffer): string {
   return createHash('sha256').update(spki).digest('hex');
 }
 
@@ -48,7 +56,7 @@ export function spkiPem(spki: Buffer): string {
  * @param parse throws an Error that says why the text is not one
  * @throws KleidiError file-failed, refused (not such a key, or another one than named)
  */
-export async function readNamedKey<T extends PublicKey>(
+export async function readNamedKey<T extends ComparedKey>(
   argument: string,
   what: string,
   parse: (text: string) => T,

@@ -2,10 +2,22 @@
 // with a PEM public key, or kleidi's own JSON form of the same. The first one
 // that a ring has is pinned: another one could be an attacker's.
 import { KleidiError } from '../errors.ts';
-import { type NamedKey, type PublicKey, publicKeyOf, readNamedKey, spkiPem } from './publickey.ts';
+import {
+  type ComparedKey,
+  type NamedKey,
+  type PublicKey,
+  publicKeyOf,
+  readNamedKey,
+  spkiPem,
+} from './publickey.ts';
 import type { Ring } from './ring.ts';
 
 export type RecoveryKey = NamedKey;
+
+/** A recovery key is all in its SPKI: the ring pins what people compare. */
+export function asRecoveryKey<T extends PublicKey>(key: T): T & ComparedKey {
+  return { ...key, fingerprint: key.recipient };
+}
 
 /**
  * @param argument `FILE` or `FILE=SHA256`
@@ -15,7 +27,7 @@ export function readRecoveryKey(argument: string): Promise<RecoveryKey> {
   return readNamedKey(argument, 'recovery key', parseRecoveryKey);
 }
 
-export function formatRecoveryKey({ spki, fingerprint }: PublicKey): string {
+export function formatRecoveryKey({ spki, fingerprint }: ComparedKey): string {
   const file = {
     format: 1,
     kind: 'kleidi-recovery-public',
@@ -25,14 +37,14 @@ export function formatRecoveryKey({ spki, fingerprint }: PublicKey): string {
   return `${JSON.stringify(file, null, 2)}\n`;
 }
 
-function parseRecoveryKey(text: string): PublicKey {
-  if (!text.trimStart().startsWith('{')) return publicKeyOf(text);
+function parseRecoveryKey(text: string): ComparedKey {
+  if (!text.trimStart().startsWith('{')) return asRecoveryKey(publicKeyOf(text));
   const file = JSON.parse(text) as Record<string, unknown>;
   const { format, publicKey, privateKey, sha256 } = file;
   if (format !== 1) throw new Error('it is not of format 1');
   if (privateKey !== undefined) throw new Error('it is a private key, which must stay offline');
   if (typeof publicKey !== 'string') throw new Error('it holds no public key');
-  const key = publicKeyOf(publicKey);
+  const key = asRecoveryKey(publicKeyOf(publicKey));
   if (sha256 !== undefined && sha256 !== key.fingerprint) {
     throw new Error('it is damaged: its sha256 is not the one of the key');
   }

@@ -41,7 +41,7 @@ function withKek<T>(
 ): T {
   const part = recoveryPart(kek);
   if (part === undefined) throw refused(kek, 'it was made without a recovery key');
-  if (part.recipient !== key.fingerprint) {
+  if (part.recipient !== key.recipient) {
     throw refused(kek, `it is wrapped for recovery key sha256:${part.recipient}`);
   }
   const material = unwrap(kek, part, key);
@@ -74,7 +74,7 @@ function requireSame(ring: string, kek: BundleKek, material: Buffer): void {
 function wrapFor(host: PublicKey, material: Buffer, oaepHash: 'sha1' | 'sha256'): WrappedKek {
   const key = createPublicKey({ key: host.spki, format: 'der', type: 'spki' });
   const wrapped = publicEncrypt({ key, padding, oaepHash }, material).toString('base64');
-  return { recipient: host.fingerprint, role: 'host', wrapped };
+  return { recipient: host.recipient, role: 'host', wrapped };
 }
 
 function refused(kek: BundleKek, why: string, cause?: unknown): KleidiError {

@@ -6,13 +6,14 @@ import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { KleidiError } from '../errors.ts';
 import { encryptPkcs8 } from './pkcs8.ts';
-import { type PublicKey, publicKeyOfObject } from './publickey.ts';
+import { type ComparedKey, publicKeyOfObject } from './publickey.ts';
+import { asRecoveryKey } from './recipient.ts';
 
-export interface RecoveryPrivateKey extends PublicKey {
+export interface RecoveryPrivateKey extends ComparedKey {
   readonly privateKey: KeyObject;
 }
 
-export interface NewRecoveryKey extends PublicKey {
+export interface NewRecoveryKey extends ComparedKey {
   /** Text of the private file. */
   readonly file: string;
 }
@@ -22,7 +23,7 @@ const generate = promisify(generateKeyPair);
 
 export async function makeRecoveryKey(passphrase: Buffer): Promise<NewRecoveryKey> {
   const { privateKey } = await generate('rsa', { modulusLength: rsaBits });
-  const key = publicKeyOfObject(privateKey);
+  const key = asRecoveryKey(publicKeyOfObject(privateKey));
   const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' });
   const file = {
     format: 1,
@@ -42,7 +43,7 @@ export async function openRecoveryKey(
   const { pem, sha256 } = parseFile(await readText(path), path);
   const privateKey = decrypt(pem, passphrase, path);
   try {
-    const key = publicKeyOfObject(privateKey);
+    const key = asRecoveryKey(publicKeyOfObject(privateKey));
     if (sha256 !== undefined && sha256 !== key.fingerprint) throw new Error('it is damaged');
     return { ...key, privateKey };
   } catch (cause) {

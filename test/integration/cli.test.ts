@@ -89,8 +89,7 @@ test('a KEK wrapped for the recovery key opens offline to the key with that fing
   assert.equal(wrong.exitCode, 1);
   assert.equal(host.ring.keks.length, 1, 'a swapped recovery key changes nothing');
 
-  const { fingerprint } = publicKeyOfObject(pair.publicKey);
-  const named = `${file}=${fingerprint}`;
+  const named = `${file}=${publicKeyOfObject(pair.publicKey).recipient}`;
   const made = await host.run('key', 'create', '--recovery', named, '--json');
   assert.equal(made.exitCode, 0, made.stderr);
   const { fp, recovery } = JSON.parse(made.stdout) as { fp: string; recovery: string };

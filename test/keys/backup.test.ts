@@ -10,13 +10,13 @@ import { formatRing } from '../../src/keyring/ring.ts';
 import { TestHost } from '../support/host.ts';
 
 const recovery = generateKeyPairSync('rsa', { modulusLength: 4096 });
-const { fingerprint } = publicKeyOfObject(recovery.publicKey);
+const { recipient } = publicKeyOfObject(recovery.publicKey);
 
 async function recoverable(): Promise<TestHost> {
   const host = new TestHost();
   const pub = join(host.folder, 'recovery.pub');
   writeFileSync(pub, recovery.publicKey.export({ type: 'spki', format: 'pem' }));
-  await good(host, 'provision', '--ring', 'test', '--recovery', `${pub}=${fingerprint}`);
+  await good(host, 'provision', '--ring', 'test', '--recovery', `${pub}=${recipient}`);
   await good(host, 'key', 'create', '--recovery', pub);
   return host;
 }

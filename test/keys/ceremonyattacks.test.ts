@@ -2,14 +2,14 @@
 // Each is refused, and leaves token, ring and files as they were.
 import assert from 'node:assert/strict';
 import { generateKeyPairSync } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Bundle, type BundleKek, formatBundle } from '../../src/keyring/bundle.ts';
 import { readBundle } from '../../src/keyring/bundlefile.ts';
 import { type PublicKey, publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { readRecoveryKey } from '../../src/keyring/recipient.ts';
-import { formatRequest, readRequest } from '../../src/keyring/request.ts';
+import { formatRequest, makeRequest, readRequest } from '../../src/keyring/request.ts';
 import { emptyRing, formatRing } from '../../src/keyring/ring.ts';
 import {
   createFor,
@@ -63,7 +63,7 @@ function fileWith(text: string | Buffer): string {
 // --- what an attacker does to the host that makes the KEK ---------------------
 
 test('a swapped request is refused', async () => {
-  const swapped = fileWith(formatRequest({ ...host, ...attacker }));
+  const swapped = fileWith(formatRequest(makeRequest(attacker, host.ring, host.host)));
   const out = join(folder, 'never');
   const create = ['key', 'create', '--out', out, '--for'];
   await refused(maker, /not the expected request/, ...create, `${swapped}=${request.sha256}`);
@@ -76,7 +76,7 @@ test('a request that was altered, is of another ring, is too weak, or is named t
     /"publicKey": ".*"/,
     `"publicKey": ${JSON.stringify(weak.export({ type: 'spki', format: 'pem' }))}`,
   );
-  const otherRing = fileWith(formatRequest({ ...host, ring: 'other' }));
+  const otherRing = fileWith(formatRequest(makeRequest(host, 'other', host.host)));
   const create = ['key', 'create', '--out', join(folder, 'never'), '--for'];
   await refused(
     a,
@@ -86,8 +86,31 @@ test('a request that was altered, is of another ring, is too weak, or is named t
   );
   await refused(maker, /it has 2048 bits, allowed are 3072 to 8192/, ...create, fileWith(weakText));
   await refused(maker, /in ring 'other'/, ...create, otherRing);
+  // Also by another name: one token, so one host.
+  const renamed = makeRequest(host, host.ring, 'cp9');
+  const again = `${fileWith(formatRequest(renamed))}=${renamed.fingerprint}`;
+  await refused(maker, /or has its key/, ...create, request.named, '--for', again);
   await refused(maker, /is not a request/, ...create, fileWith('{}'));
   await refused(maker, /same request/, ...create, request.named, '--for', request.named);
+});
+
+test('a request that was edited is not the one of that fingerprint; without a ring none is made', async () => {
+  const create = ['key', 'create', '--out', join(folder, 'never'), '--for'];
+  for (const edited of [makeRequest(host, 'other', host.host), makeRequest(host, 'test', 'cp9')]) {
+    const path = fileWith(formatRequest(edited));
+    await refused(maker, /not the expected request/, ...create, `${path}=${request.sha256}`);
+    await refused(maker, /not the expected request/, ...create, `${path}=${host.recipient}`);
+  }
+  await refused(
+    maker,
+    /an older kleidi has made it/,
+    ...create,
+    fileWith(readFileSync(request.path, 'utf8').replace('"format": 2', '"format": 1')),
+  );
+  const ring = readFileSync(c.ringPath);
+  rmSync(c.ringPath);
+  await refused(c, /ring file .* does not exist/, 'key', 'request');
+  writeFileSync(c.ringPath, ring);
 });
 
 test('a swapped recovery key is refused, and another one than the pinned', async () => {

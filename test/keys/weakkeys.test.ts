@@ -6,8 +6,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatBundle } from '../../src/keyring/bundle.ts';
-import { spkiFingerprint } from '../../src/keyring/publickey.ts';
-import { readRequest } from '../../src/keyring/request.ts';
+import { recipientOf } from '../../src/keyring/publickey.ts';
+import { formatRequest, makeRequest, readRequest } from '../../src/keyring/request.ts';
 import { everythingOf, requestOf, tokenOnlyHost } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { knownKek } from '../support/recoveryset.ts';
@@ -61,7 +61,7 @@ const weak: readonly (readonly [KeyObject, RegExp])[] = [
 test('a recovery key that is too weak is refused, also where its fingerprint is the right one', async () => {
   for (const [key, reason] of weak) {
     const pem = fileWith(key.export({ type: 'spki', format: 'pem' }).toString());
-    const sha256 = spkiFingerprint(key.export({ type: 'spki', format: 'der' }));
+    const sha256 = recipientOf(key.export({ type: 'spki', format: 'der' }));
     await refused(reason, 'key', 'create', '--recovery', `${pem}=${sha256}`);
   }
 });
@@ -69,11 +69,10 @@ test('a recovery key that is too weak is refused, also where its fingerprint is 
 test('a request with a key that is too weak is refused', async () => {
   const create = ['key', 'create', '--out', join(folder, 'never'), '--for'];
   for (const [key, reason] of weak) {
-    const publicKey = key.export({ type: 'spki', format: 'pem' });
-    const sha256 = spkiFingerprint(key.export({ type: 'spki', format: 'der' }));
-    const { ring, host: name } = genuine;
-    const text = { format: 1, kind: 'kleidi-request', ring, host: name, publicKey, sha256 };
-    await refused(reason, ...create, `${fileWith(JSON.stringify(text))}=${sha256}`);
+    const spki = key.export({ type: 'spki', format: 'der' });
+    const weakRequest = makeRequest({ spki, recipient: recipientOf(spki) }, 'test', 'cp2');
+    const path = fileWith(formatRequest(weakRequest));
+    await refused(reason, ...create, `${path}=${weakRequest.fingerprint}`);
   }
 });
 

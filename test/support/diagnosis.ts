@@ -61,7 +61,7 @@ function recoveryKey(folder: string): string {
   const file = join(folder, 'recovery.pub');
   const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 4096 });
   writeFileSync(file, publicKey.export({ type: 'spki', format: 'pem' }));
-  return `${file}=${publicKeyOfObject(publicKey).fingerprint}`;
+  return `${file}=${publicKeyOfObject(publicKey).recipient}`;
 }
 
 export async function recoverable(): Promise<TestHost> {

@@ -25,7 +25,7 @@ export function knownKek(
   material: Buffer = randomBytes(32),
 ): KnownKek {
   const part = (key: PublicKey, role: 'recovery' | 'host') => ({
-    recipient: key.fingerprint,
+    recipient: key.recipient,
     role,
     wrapped: wrapFor(key, material),
   });

@@ -4,13 +4,19 @@ import { generateKeyPairSync } from 'node:crypto';
 import { test } from 'node:test';
 import { unwrapPin, wrapPin } from '../../src/keyring/pinpart.ts';
 import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
+import { asRecoveryKey } from '../../src/keyring/recipient.ts';
 import { wrapFor } from '../support/recoveryset.ts';
 
 const pin = 'correct-horse-battery';
 
 function newKey() {
   const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 3072 });
-  return { ...publicKeyOfObject(privateKey), privateKey, path: 'key', confirmed: true };
+  return {
+    ...asRecoveryKey(publicKeyOfObject(privateKey)),
+    privateKey,
+    path: 'key',
+    confirmed: true,
+  };
 }
 
 const key = newKey();

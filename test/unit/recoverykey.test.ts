@@ -85,7 +85,7 @@ test('a rewrapped KEK is the same KEK, for the new host and still for the recove
   assert.deepEqual(rewrapped.recipients[0], kek.recipients[0]);
   assert.equal(rewrapped.mac, kek.mac);
   const [, part] = rewrapped.recipients;
-  assert.equal(part?.recipient, host.fingerprint);
+  assert.equal(part?.recipient, host.recipient);
   const padding = constants.RSA_PKCS1_OAEP_PADDING;
   const decrypted = privateDecrypt(
     { key: pair.privateKey, padding, oaepHash: 'sha1' },
