@@ -110,6 +110,15 @@ WantedBy=multi-user.target
     client.close();
   });
 
+  test('a host where the daemon cannot start boots to its end all the same', async () => {
+    host.sh('mv /etc/kleidi/credentials/pin.cred /var/pin.cred');
+    await host.reboot();
+    await host.until('systemctl is-active multi-user.target kleidi.socket');
+    await host.until('journalctl -b -u kleidi | grep -q "there is no PIN"');
+    host.sh('mv /var/pin.cred /etc/kleidi/credentials/pin.cred');
+    await host.until('kleidi status');
+  });
+
   test('a power cut loses nothing', async () => {
     await host.powerOff();
     await host.start();
