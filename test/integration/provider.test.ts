@@ -10,6 +10,7 @@ import { firstModule } from '../../src/modules.ts';
 import { ckr, ckrOf } from '../../src/providers/pkcs11/ckr.ts';
 import * as gcm from '../../src/providers/pkcs11/gcm.ts';
 import { recoveryFor } from '../../src/providers/pkcs11/ladder.ts';
+import { kernelNonces } from '../../src/providers/pkcs11/nonces.ts';
 import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
 import { ModuleThreads } from '../../src/providers/pkcs11/thread.ts';
 import { TestHost } from '../support/host.ts';
@@ -86,13 +87,14 @@ test('a bad tag is the request’s fault, and the provider stays whole', async (
 
 test('an empty or short input never reaches the token', async () => {
   const call: gcm.GcmCall = { api, session, key: tokenKek() };
-  assert.throws(() => gcm.encrypt(call, Buffer.alloc(0), aad), code('internal'));
-  assert.throws(() => gcm.encrypt(call, secret, Buffer.alloc(0)), code('internal'));
+  const nonces = kernelNonces();
+  assert.throws(() => gcm.encrypt(call, nonces, Buffer.alloc(0), aad), code('internal'));
+  assert.throws(() => gcm.encrypt(call, nonces, secret, Buffer.alloc(0)), code('internal'));
   for (const bytes of [0, 12, 28]) {
     assert.throws(() => gcm.decrypt(call, Buffer.alloc(bytes), aad), KleidiError);
   }
   // The session is not stuck in "operation active".
-  assert.equal(gcm.encrypt(call, secret, aad).length, 60);
+  assert.equal(gcm.encrypt(call, nonces, secret, aad).length, 60);
 });
 
 test('the KEK object is sensitive, stays in the token and does GCM and CMAC only', () => {

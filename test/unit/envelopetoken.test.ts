@@ -8,6 +8,7 @@ import { KleidiError } from '../../src/errors.ts';
 import { parseKeyId } from '../../src/keyring/keyid.ts';
 import { additionalData, header, open } from '../../src/kms/envelope.ts';
 import { decrypt, encrypt } from '../../src/providers/pkcs11/gcm.ts';
+import { kernelNonces } from '../../src/providers/pkcs11/nonces.ts';
 import { fingerprintOfKey } from '../support/cmac.ts';
 import { memoryToken } from '../support/memorytoken.ts';
 
@@ -103,7 +104,7 @@ test('what the token seals is nonce, ciphertext, tag, and no two nonces are the 
   const call = { api, session: anchor, key, mode: 'synchronous' } as const;
   const nonces = new Set<string>();
   for (let i = 0; i < 50; i += 1) {
-    const body = await encrypt(call, seed, aad);
+    const body = encrypt(call, kernelNonces(), seed, aad);
     assert.equal(body.length, 12 + 32 + 16);
     assert.deepEqual(await decrypt(call, body, aad), seed);
     nonces.add(body.toString('hex', 0, 12));

@@ -1,12 +1,11 @@
 // AES-256-GCM on a session: body = nonce 12 | ciphertext | tag 16.
 // Every length is checked before the first C_ call: an empty input leaves a
 // SoftHSM 2.6.1 session in "operation active" for ever.
-import { randomFillSync } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
 import type { Handle } from './module.ts';
+import { type NonceSource, nonceBytes } from './nonces.ts';
 
-export const nonceBytes = 12;
 export const tagBytes = 16;
 
 export interface GcmCall {
@@ -31,11 +30,16 @@ function mechanism(iv: Buffer, aad: Buffer): pkcs11js.Mechanism {
 }
 
 /** Throws what pkcs11js threw; the caller drops the session then. */
-export function encrypt(call: GcmCall, plaintext: Buffer, aad: Buffer): Buffer {
+export function encrypt(
+  call: GcmCall,
+  nonces: NonceSource,
+  plaintext: Buffer,
+  aad: Buffer,
+): Buffer {
   requireNonEmpty(plaintext, aad);
   // Random nonces: at most 2^32 per KEK over all hosts (SP 800-38D, 8.3).
   const body = Buffer.allocUnsafe(nonceBytes + plaintext.length + tagBytes);
-  const iv = randomFillSync(Buffer.allocUnsafeSlow(nonceBytes));
+  const iv = nonces.next();
   call.api.C_EncryptInit(call.session, mechanism(iv, aad), call.key);
   const room = body.subarray(nonceBytes);
   const sealed = call.api.C_Encrypt(call.session, plaintext, room);

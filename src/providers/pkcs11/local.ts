@@ -7,6 +7,7 @@ import { fingerprintOf } from './fingerprint.ts';
 import * as gcm from './gcm.ts';
 import { findWanted, type HeldKeks } from './held.ts';
 import type { Handle } from './module.ts';
+import { kernelNonces, type NonceSource } from './nonces.ts';
 import { SlownessWatch } from './speed.ts';
 import type { Token } from './token.ts';
 
@@ -14,12 +15,21 @@ export class LocalToken implements TokenCalls {
   readonly mode = 'in-thread';
   readonly token: Token;
   readonly #watch: SlownessWatch;
+  readonly #nonces: NonceSource = kernelNonces();
   #session: Handle | undefined;
 
-  /** @param onSlow the module has become too slow for the thread of an event loop */
-  constructor(token: Token, onSlow: () => void = () => undefined) {
+  /**
+   * @param onSlow the module has become too slow for the thread of an event loop:
+   *   nothing is sealed here any more
+   * @throws KleidiError file-failed where the kernel gives no nonces
+   */
+  constructor(token: Token, onSlow?: () => void) {
     this.token = token;
-    this.#watch = new SlownessWatch(onSlow);
+    this.#watch = new SlownessWatch(() => {
+      if (onSlow === undefined) return;
+      this.#nonces.close();
+      onSlow();
+    });
   }
 
   get description(): string {
@@ -27,7 +37,9 @@ export class LocalToken implements TokenCalls {
   }
 
   async seal(key: Handle, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#lend((session) => gcm.encrypt(this.#call(session, key), plaintext, aad));
+    return this.#lend((session) =>
+      gcm.encrypt(this.#call(session, key), this.#nonces, plaintext, aad),
+    );
   }
 
   async unseal(key: Handle, body: Buffer, aad: Buffer): Promise<Buffer> {
@@ -44,12 +56,17 @@ export class LocalToken implements TokenCalls {
   }
 
   async close(): Promise<void> {
-    this.closeSession();
+    this.leave();
     this.token.module.close();
   }
 
   /** Module and token stay open, for other threads. */
-  closeSession(): void {
+  leave(): void {
+    this.#closeSession();
+    this.#nonces.close();
+  }
+
+  #closeSession(): void {
     if (this.#session !== undefined) this.token.closeSession(this.#session);
     this.#session = undefined;
   }
@@ -64,7 +81,7 @@ export class LocalToken implements TokenCalls {
       this.#session ??= this.token.newSession();
       return operation(this.#session);
     } catch (error) {
-      this.closeSession();
+      this.#closeSession();
       throw error;
     } finally {
       this.#watch.took(performance.now() - startMs);

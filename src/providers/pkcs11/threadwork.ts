@@ -72,7 +72,7 @@ export class ThreadWork {
 
   /** @param finalize false where other threads go on with the module */
   end(finalize: boolean): void {
-    this.#local?.closeSession();
+    this.#local?.leave();
     if (finalize) this.#module?.close();
     else this.#module?.leave();
   }
