@@ -1,13 +1,17 @@
 // Nonces are what the kernel gives at the moment of each, and nothing else.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { kernelNonces, NonceSource } from '../../src/providers/pkcs11/nonces.ts';
 import { temporaryFolder } from '../support/folder.ts';
+import { missingTool, skipReason } from '../support/skip.ts';
 
 const folder = temporaryFolder();
 const path = join(folder, 'random');
+const skip =
+  process.getuid?.() === 0 ? missingTool('unshare', 'mount') : skipReason('needs root, to mount');
 const bytes = (from: number): Buffer => Buffer.from(Array.from({ length: 12 }, (_, i) => from + i));
 
 test('two readers of the same bytes have the same nonces: nothing is kept in between', () => {
@@ -55,6 +59,17 @@ test('of the kernel: all different', () => {
   const seen = new Set(Array.from({ length: 10_000 }, () => source.next().toString('hex')));
   assert.equal(seen.size, 10_000);
   source.close();
+});
+
+test('a file in the place of the device is refused', { skip }, () => {
+  const source = new URL('../../src/providers/pkcs11/nonces.ts', import.meta.url).href;
+  const program = `import { kernelNonces } from ${JSON.stringify(source)}; kernelNonces();`;
+  writeFileSync(path, Buffer.alloc(4096, 5));
+  const script = 'mount --bind "$1" /dev/urandom && exec "$2" --input-type=module -e "$3"';
+  const given = ['-m', 'sh', '-c', script, 'sh', path, process.execPath, program];
+  const { status, stderr } = spawnSync('unshare', given, { encoding: 'utf8' });
+  assert.equal(status, 1);
+  assert.match(stderr, /no nonce can be had from \/dev\/urandom: it is not the random device/);
 });
 
 function linkOf(fd: string): string {
