@@ -28,14 +28,14 @@ export class NonceSource {
   #fd: number | undefined;
 
   /**
-   * @param require throws an Error where what is open is not what it should be
+   * @param inspect throws an Error where what is open is not what it should be
    * @throws KleidiError file-failed
    */
-  constructor(path: string, require: (fd: number) => void = () => undefined) {
+  constructor(path: string, inspect: (fd: number) => void = () => undefined) {
     this.#path = path;
     try {
       this.#fd = openSync(path, 'r');
-      require(this.#fd);
+      inspect(this.#fd);
     } catch (cause) {
       this.close();
       throw failed(path, cause instanceof Error ? cause.message : String(cause), cause);
