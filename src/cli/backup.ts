@@ -6,6 +6,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { isErrno, writeNewFile } from '../files.ts';
 import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
+import { ringDigest } from '../keyring/digest.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { bundleFolder } from './createkek.ts';
 import { print, printJson, warn } from './terminal.ts';
@@ -18,6 +19,9 @@ Ring, recovery bundles and configuration (kleidi.yaml, softhsm2.conf) in one new
 file of mode 0600. No PIN and no token: without the recovery key nobody can open
 anything with it. Keep it apart from the recovery key. Repeat it after every
 key create, promote, retire and destroy.
+
+Prints the digest of the ring last: note it apart from the file. restore wants it,
+because whoever can change the file could name a KEK of theirs in it.
 
 example: kleidi backup --out /var/backups/kleidi.json`,
 
@@ -37,8 +41,12 @@ example: kleidi backup --out /var/backups/kleidi.json`,
     await writeNewFile(file, text, 0o600);
     const { generation, keks } = ring;
     const counts = { generation, keks: keks.length, bundles: bundles.length };
-    if (options.json) printJson({ file, ring: ring.ring, ...counts });
-    else print(`${file}: ring '${ring.ring}', generation ${generation}, ${bundles.length} bundles`);
+    const digest = ringDigest(ring);
+    if (options.json) printJson({ file, ring: ring.ring, ...counts, digest });
+    else {
+      print(`${file}: ring '${ring.ring}', generation ${generation}, ${bundles.length} bundles`);
+      print(digest);
+    }
     warnOfMissing(keks, bundles);
     return 0;
   },

@@ -7,42 +7,46 @@ import { dirname, join, resolve } from 'node:path';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
-import { forgotten } from '../keyring/adoption.ts';
 import {
   type Backup,
   type BackupFile,
   parseBackup,
   type RestoreWish,
-  restoredRing,
+  requirePinnedParts,
+  ringAfterRestore,
 } from '../keyring/backup.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { bundleFolder } from './createkek.ts';
+import { parseExpected, requireExpected } from './expecteddigest.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
 import { parseGeneration } from './keypromote.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
 export const restore: Verb = {
-  help: `usage: kleidi restore FILE [--generation N [--all-lost]] [--config-only] [--json]
+  help: `usage: kleidi restore FILE --expect DIGEST [--generation N [--all-lost]]
+                      [--config-only] [--json]
 
-Puts back what kleidi backup has saved: the ring, recovery bundles, and files of
-the configuration where they are missing. Refused over a newer ring. The KEKs
-themselves come back with the recovery key: key request, recovery rewrap, import.
+Puts back what kleidi backup has saved: the ring where this host has none, and
+recovery bundles and files of the configuration where they are missing. A ring that
+is here stays as it is. The KEKs themselves come back with the recovery key: key
+request, recovery rewrap, key import.
 
+  --expect DIGEST  what kleidi backup has printed; it does not cover the configuration
   --generation N   where this host has no ring any more. If another member has its
                    ring: the generation of the backup; then kleidi ring adopt here
   --all-lost       no member has its ring any more. N is one more than the highest
                    generation that was announced (kleidi snapshot scan prints it)
   --config-only    only the configuration, before kleidi provision --token-only
 
-example: kleidi restore /var/backups/kleidi.json --generation 8 --all-lost`,
+example: kleidi restore /var/backups/kleidi.json --expect sha256:0a1b… --generation 8 --all-lost`,
 
   async run(args) {
     const options = parse(
       args,
-      { generation: 'text', 'all-lost': 'flag', 'config-only': 'flag' },
+      { expect: 'text', generation: 'text', 'all-lost': 'flag', 'config-only': 'flag' },
       { least: 1, most: 1 },
     );
     const wish = {
@@ -50,7 +54,10 @@ example: kleidi restore /var/backups/kleidi.json --generation 8 --all-lost`,
       isAllLost: options.flag('all-lost'),
     };
     requireWhole(wish);
-    const backup = await readBackup(options.positionals[0] ?? '');
+    const expected = parseExpected(options.text('expect'));
+    const [path = ''] = options.positionals;
+    const backup = await readBackup(path);
+    requireExpected(path, backup.ring, expected);
     const config = await configOf(options.configPath, backup);
     const ring = options.flag('config-only') ? undefined : await restoreRing(config, backup, wish);
     await putConfiguration(backup, [resolve(options.configPath), config.pkcs11.softhsmConf]);
@@ -92,13 +99,10 @@ async function restoreRing(config: Config, backup: Backup, wish: RestoreWish): P
   const state = await stateIfAny(config);
   const ring = await withRingLock(config.ring, async () => {
     const local = await readRingIfWhole(config.ring);
-    const known = [local, state].filter((view) => view !== undefined);
-    const next = restoredRing(backup.ring, known, wish);
-    requireNothingLost(local, next);
+    const next = ringAfterRestore(backup.ring, { local, state, wish });
+    requirePinnedParts(next, backup.bundles);
     await putAll(bundleFolder(config), backup.bundles);
-    if (local === undefined || ringDigest(local) !== ringDigest(next)) {
-      await writeRing(config.ring, next);
-    }
+    if (next !== local) await writeRing(config.ring, next);
     return next;
   });
   // A KEK that the token lacks is not here yet: the daemon says so, and waits for it.
@@ -106,14 +110,6 @@ async function restoreRing(config: Config, backup: Backup, wish: RestoreWish): P
     warn(KleidiError.from(error).message);
   });
   return ring;
-}
-
-function requireNothingLost(local: Ring | undefined, next: Ring): void {
-  const [lost] = forgotten(local, next);
-  if (lost === undefined) return;
-  throw new KleidiError('refused', `KEK ${lost.fp} is in the ring here, and not in the backup`, {
-    hint: 'the ring of this host is newer: keep it',
-  });
 }
 
 async function putAll(folder: string, files: readonly BackupFile[]): Promise<void> {
@@ -149,6 +145,6 @@ function report(ring: Ring | undefined, json: boolean): void {
   }
   const digest = ringDigest(ring);
   if (json) printJson({ ring: ring.ring, generation: ring.generation, digest });
-  else print(`ring '${ring.ring}' restored, generation ${ring.generation}\n${digest}`);
+  else print(`ring '${ring.ring}', generation ${ring.generation}\n${digest}`);
   note('kleidi key list shows which KEKs the token of this host lacks');
 }

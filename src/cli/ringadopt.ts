@@ -9,10 +9,11 @@ import { ringDigest } from '../keyring/digest.ts';
 import { parseRing, type Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { requireSucceeds } from '../keyring/succession.ts';
+import { parseExpected, requireExpected } from './expecteddigest.ts';
 import { requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
-import { parse, usage, type Verb } from './verb.ts';
+import { parse, type Verb } from './verb.ts';
 
 export const ringAdopt: Verb = {
   help: `usage: kleidi ring adopt FILE --expect DIGEST [--json]
@@ -27,10 +28,7 @@ example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
 
   async run(args) {
     const options = parse(args, { expect: 'text' }, { least: 1, most: 1 });
-    const expected = options.text('expect');
-    if (expected === undefined || !/^sha256:[0-9a-f]{64}$/.test(expected)) {
-      throw usage('--expect wants sha256: and 64 hex digits, as kleidi ring digest prints them');
-    }
+    const expected = parseExpected(options.text('expect'));
     const config = loadConfig(options.configPath);
     const other = await readExported(options.positionals[0] ?? '', expected);
     const before = await stateIfAny(config);
@@ -56,11 +54,8 @@ async function readExported(path: string, expected: string): Promise<Ring> {
     });
   });
   const ring = parseRing(text, path);
-  const digest = ringDigest(ring);
-  if (digest === expected) return ring;
-  throw new KleidiError('refused', `${path} is not the expected ring: its digest is ${digest}`, {
-    hint: 'it has changed since, or somebody has swapped it: export it again, and ask for the digest again',
-  });
+  requireExpected(path, ring, expected);
+  return ring;
 }
 
 async function change(config: Config, other: Ring): Promise<Ring> {

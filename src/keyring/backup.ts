@@ -2,6 +2,8 @@
 // PIN and no token, so it is no secret; its checksum tells damage, not tampering.
 import { createHash } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
+import { recoveryPart } from './bundle.ts';
+import { parseBundle } from './bundlefile.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
 import { type RingView, requireSucceeds } from './succession.ts';
 
@@ -53,17 +55,62 @@ export interface RestoreWish {
   readonly isAllLost: boolean;
 }
 
+export interface RestoreHost {
+  /** The ring file; undefined where it is lost or damaged. */
+  readonly local: Ring | undefined;
+  /** Of the running daemon. */
+  readonly state: RingView | undefined;
+  readonly wish: RestoreWish;
+}
+
 /**
- * The ring that is written by a restore.
- * @param local what this host has, in its file and in its running daemon
+ * The ring that this host has after a restore: its own where it has one, whatever the
+ * backup says, so that a backup makes no KEK the write KEK of a living host.
  * @throws KleidiError refused
  */
-export function restoredRing(backup: Ring, local: readonly RingView[], wish: RestoreWish): Ring {
-  for (const view of local) requireSucceeds('this backup is not restored', backup, view);
+export function ringAfterRestore(backup: Ring, { local, state, wish }: RestoreHost): Ring {
+  if (local !== undefined && (local.generation > 0 || local.keks.length > 0)) {
+    return kept(local, backup, wish);
+  }
+  const views = [local, state].filter((view) => view !== undefined);
+  for (const view of views) requireSucceeds('this backup is not restored', backup, view);
   if (backup.generation === 0) return backup;
-  const known = Math.max(0, ...local.map(({ generation }) => generation));
+  const known = Math.max(0, ...views.map(({ generation }) => generation));
   if (known > 0 && wish.generation === undefined) return backup;
   return { ...backup, generation: requireGeneration(backup, wish) };
+}
+
+function kept(local: Ring, backup: Ring, { generation }: RestoreWish): Ring {
+  if (local.ring !== backup.ring) {
+    throw refuse(
+      `the backup is of the ring '${backup.ring}', this host has ring '${local.ring}'`,
+      'use a backup of this cluster',
+    );
+  }
+  if (generation === undefined) return local;
+  throw refuse(
+    `this host has a ring, of generation ${local.generation}: a restore puts none in its place`,
+    'leave --generation out, and missing bundles are added; to follow another member: kleidi ring adopt',
+  );
+}
+
+/**
+ * A recovery part for another key than the one of the ring could be anybody's.
+ * @throws KleidiError refused
+ */
+export function requirePinnedParts(ring: Ring, bundles: readonly BackupFile[]): void {
+  const pins = new Map(ring.keks.map(({ fp, recovery }) => [fp, recovery]));
+  for (const { name, text } of bundles) {
+    for (const kek of parseBundle(text, `${name} in the backup`).keks) {
+      const part = recoveryPart(kek)?.recipient ?? null;
+      const pin = pins.get(kek.fp);
+      if (pin === undefined || part === null || part === pin) continue;
+      throw refuse(
+        `bundle ${name} is wrapped for recovery key sha256:${part}, the ring has sha256:${pin ?? 'none'} for this KEK`,
+        'use another backup, and look who could have changed this one',
+      );
+    }
+  }
 }
 
 /**

@@ -5,9 +5,13 @@ import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { type Backup, formatBackup, parseBackup } from '../../src/keyring/backup.ts';
+import { formatBundle } from '../../src/keyring/bundle.ts';
+import { ringDigest } from '../../src/keyring/digest.ts';
 import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { formatRing } from '../../src/keyring/ring.ts';
 import { TestHost } from '../support/host.ts';
+import { knownKek } from '../support/recoveryset.ts';
 
 const recovery = generateKeyPairSync('rsa', { modulusLength: 4096 });
 const { recipient } = publicKeyOfObject(recovery.publicKey);
@@ -37,6 +41,18 @@ async function refused(host: TestHost, reason: RegExp, ...args: string[]): Promi
   assert.equal(after, before);
 }
 
+/** Makes a backup. @returns the digest that it prints */
+async function digestOf(host: TestHost, file: string): Promise<string> {
+  return (await good(host, 'backup', '--out', file)).split('\n').at(-1) ?? '';
+}
+
+/** As somebody who can change the file does: its checksum is right. */
+function change(from: string, path: string, edit: (backup: Backup) => Backup) {
+  const changed = edit(parseBackup(readFileSync(from, 'utf8'), from));
+  writeFileSync(path, formatBackup(changed));
+  return { path, digest: ringDigest(changed.ring) };
+}
+
 function bundlesOf(host: TestHost): Record<string, string> {
   const folder = join(host.folder, 'state/bundles');
   return Object.fromEntries(
@@ -48,7 +64,8 @@ test('a backup holds ring, bundles and configuration, no PIN and no token, for i
   const host = await recoverable();
   const file = join(host.folder, 'backup.json');
   const told = JSON.parse(await good(host, 'backup', '--out', file, '--json')) as object;
-  assert.deepEqual(told, { file, ring: 'test', generation: 1, keks: 2, bundles: 2 });
+  const digest = ringDigest(host.ring);
+  assert.deepEqual(told, { file, ring: 'test', generation: 1, keks: 2, bundles: 2, digest });
   assert.equal(statSync(file).mode & 0o777, 0o600);
   const text = readFileSync(file, 'utf8');
   assert.ok(!text.includes(host.pin));
@@ -63,66 +80,132 @@ test('a backup holds ring, bundles and configuration, no PIN and no token, for i
   assert.equal((await host.run('backup')).exitCode, 2);
 });
 
-test('a restore puts back what is missing, and refuses over anything newer', async () => {
+test('where the ring is lost, a restore brings it back, and never behind what was announced', async () => {
   const host = await recoverable();
   const file = join(host.folder, 'backup.json');
-  await good(host, 'backup', '--out', file);
+  const restore = ['restore', file, '--expect', await digestOf(host, file)];
   const [ring, bundles] = [host.ring, bundlesOf(host)];
-  const second = ring.keks.find((kek) => kek.state === 'staged')?.fp ?? '';
 
   // The ring file is lost or damaged: the operator says which generation was the last.
   for (const damage of [() => rmSync(host.ringPath), () => writeFileSync(host.ringPath, '')]) {
     damage();
     rmSync(join(host.folder, 'state/bundles'), { recursive: true });
-    await refused(host, /no ring to tell which generation was the last/, 'restore', file);
-    await good(host, 'restore', file, '--generation', '1');
+    await refused(host, /no ring to tell which generation was the last/, ...restore);
+    // Above the backup's generation its states are not known: two members would announce
+    // two write KEKs under one generation.
+    await refused(host, /which KEK generation 9 writes with/, ...restore, '--generation', '9');
+    await good(host, ...restore, '--generation', '1');
     assert.deepEqual(host.ring, ring);
     assert.deepEqual(bundlesOf(host), bundles);
   }
-  await good(host, 'restore', file);
-  // Above the backup's generation its states are not known: two members would announce
-  // two write KEKs under one generation.
-  await refused(host, /which KEK generation 9 writes with/, 'restore', file, '--generation', '9');
-  await good(host, 'restore', file, '--generation', '9', '--all-lost');
+  rmSync(host.ringPath);
+  await good(host, ...restore, '--generation', '9', '--all-lost');
   assert.equal(host.ring.generation, 9);
-  await refused(host, /it is of generation 1, this host has 9/, 'restore', file);
-  await refused(host, /this host has 9/, 'restore', file, '--generation', '20', '--all-lost');
 
   // Not even where the file is gone, while a daemon knows better.
   const daemon = await host.serve();
   rmSync(host.ringPath);
-  await refused(host, /this host has 9/, 'restore', file, '--generation', '9', '--all-lost');
+  await refused(host, /this host has 9/, ...restore, '--generation', '9', '--all-lost');
   await daemon.stop();
+});
 
-  writeFileSync(host.ringPath, formatRing(ring));
-  await good(host, 'key', 'create', '--recovery', join(host.folder, 'recovery.pub'));
-  await refused(host, /is in the ring here, and not in the backup/, 'restore', file);
+test('a ring that is here stays, whatever a backup says; missing bundles come back', async () => {
+  const host = await recoverable();
+  const file = join(host.folder, 'backup.json');
+  const restore = ['restore', file, '--expect', await digestOf(host, file)];
+  const [ring, bundles] = [host.ring, bundlesOf(host)];
+  rmSync(join(host.folder, 'state/bundles'), { recursive: true });
+  await good(host, ...restore);
+  assert.deepEqual(bundlesOf(host), bundles);
+  assert.deepEqual(host.ring, ring);
+  await refused(host, /this host has a ring, of generation 1/, ...restore, '--generation', '1');
+  const second = ring.keks.find((kek) => kek.state === 'staged')?.fp ?? '';
   await good(host, 'key', 'promote', second);
-  await refused(host, /it is of generation 1, this host has 2/, 'restore', file);
+  const later = readFileSync(host.ringPath, 'utf8');
+  await good(host, ...restore);
+  assert.equal(readFileSync(host.ringPath, 'utf8'), later);
+
+  // A KEK that may be stolen, and is retired for that, is the write KEK of a changed backup.
+  const first = ring.keks.find(({ fp }) => fp !== second)?.fp ?? '';
+  await good(host, 'key', 'retire', first);
+  const stolen = change(file, join(host.folder, 'stolen.json'), (saved) => ({
+    ...saved,
+    ring: {
+      ...saved.ring,
+      generation: 3,
+      keks: saved.ring.keks.map((kek) => ({ ...kek, state: kek.fp === first ? 'write' : 'read' })),
+    },
+  }));
+  await refused(host, /is not the expected ring/, 'restore', stolen.path, ...restore.slice(2));
+  const before = readFileSync(host.ringPath, 'utf8');
+  // Not even where the operator was told the wrong digest.
+  await good(host, 'restore', stolen.path, '--expect', stolen.digest);
+  assert.equal(readFileSync(host.ringPath, 'utf8'), before);
 
   const other = new TestHost();
-  await good(other, 'provision', '--ring', 'dev', '--token-only');
-  await refused(other, /it is the ring 'test', this host has ring 'dev'/, 'restore', file);
+  await good(other, 'provision', '--ring', 'dev');
+  await refused(other, /is of the ring 'test', this host has ring 'dev'/, ...restore);
+});
+
+test("a stranger's KEK in a backup is found by the digest, a stranger's recovery part by the pin", async () => {
+  const host = await recoverable();
+  const file = join(host.folder, 'backup.json');
+  const digest = await digestOf(host, file);
+  const stranger = publicKeyOfObject(generateKeyPairSync('rsa', { modulusLength: 3072 }).publicKey);
+  const planted = knownKek('test', { ...stranger }, []);
+  const { material: _, ...kek } = planted;
+  const added = change(file, join(host.folder, 'added.json'), (saved) => ({
+    ...saved,
+    ring: {
+      ...saved.ring,
+      keks: [
+        ...saved.ring.keks.map((each) => ({
+          ...each,
+          state: each.state === 'write' ? ('read' as const) : each.state,
+        })),
+        {
+          fp: kek.fp,
+          state: 'write' as const,
+          provider: 'pkcs11' as const,
+          recovery: recipient,
+          created: kek.created,
+        },
+      ],
+    },
+    bundles: [...saved.bundles, { name: `${kek.fp}.json`, text: formatBundle('test', [kek]) }],
+  }));
+  rmSync(host.ringPath);
+  const bundles = bundlesOf(host);
+  const all = ['--generation', '9', '--all-lost'];
+  await refused(
+    host,
+    /is not the expected ring/,
+    ...['restore', added.path, '--expect', digest],
+    ...all,
+  );
+  const known = ['restore', added.path, '--expect', added.digest, ...all];
+  await refused(host, /is wrapped for recovery key sha256:/, ...known);
+  assert.deepEqual(bundlesOf(host), bundles);
 });
 
 test('on a bare host: the configuration, then a token, then the ring', async () => {
   const host = await recoverable();
   const file = join(host.folder, 'backup.json');
-  await good(host, 'backup', '--out', file);
+  const restore = ['restore', file, '--expect', await digestOf(host, file)];
   const texts = [host.configPath, host.softhsmConf].map((path) => readFileSync(path, 'utf8'));
   const ring = host.ring;
   for (const name of ['state', 'pin', 'so-pin', 'kleidi.yaml', 'softhsm2.conf']) {
     rmSync(join(host.folder, name), { recursive: true });
   }
-  await good(host, 'restore', file, '--config-only');
+  await good(host, ...restore, '--config-only');
   assert.deepEqual(
     [host.configPath, host.softhsmConf].map((path) => readFileSync(path, 'utf8')),
     texts,
   );
   assert.ok(!existsSync(host.ringPath));
   await good(host, 'provision', '--ring', 'test', '--token-only');
-  await refused(host, /no ring to tell which/, 'restore', file);
-  await good(host, 'restore', file, '--generation', '4', '--all-lost');
+  await refused(host, /no ring to tell which/, ...restore);
+  await good(host, ...restore, '--generation', '4', '--all-lost');
   assert.deepEqual(host.ring, { ...ring, generation: 4 });
   assert.equal(Object.keys(bundlesOf(host)).length, 2);
 });
@@ -130,7 +213,7 @@ test('on a bare host: the configuration, then a token, then the ring', async () 
 test('a damaged or foreign backup is refused, and no file outside is written', async () => {
   const host = await recoverable();
   const file = join(host.folder, 'backup.json');
-  await good(host, 'backup', '--out', file);
+  const expect = ['--expect', await digestOf(host, file)];
   const text = readFileSync(file, 'utf8');
   const bad = join(host.folder, 'bad.json');
   const outside = join(host.folder, 'outside.json');
@@ -142,19 +225,19 @@ test('a damaged or foreign backup is refused, and no file outside is written', a
     ['', /not JSON/],
   ] as const) {
     writeFileSync(bad, changed);
-    await refused(host, reason, 'restore', bad);
+    await refused(host, reason, 'restore', bad, ...expect);
   }
   // Whoever makes a backup by hand makes the checksum, too: names are looked at even so.
-  const { formatBackup, parseBackup } = await import('../../src/keyring/backup.ts');
   const backup = parseBackup(text, file);
   writeFileSync(
     bad,
     formatBackup({ ...backup, bundles: [{ name: '../../outside.json', text: '' }] }),
   );
-  await refused(host, /a field of it is not right/, 'restore', bad);
+  await refused(host, /a field of it is not right/, 'restore', bad, ...expect);
   const planted = { name: outside, text: 'planted' };
   writeFileSync(bad, formatBackup({ ...backup, configuration: [planted] }));
-  await good(host, 'restore', bad);
+  await good(host, 'restore', bad, ...expect);
   assert.ok(!existsSync(outside));
-  await refused(host, /cannot be read/, 'restore', join(host.folder, 'none.json'));
+  assert.equal((await host.run('restore', file)).exitCode, 2, 'without a digest');
+  await refused(host, /cannot be read/, 'restore', join(host.folder, 'none.json'), ...expect);
 });

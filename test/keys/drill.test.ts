@@ -52,7 +52,7 @@ test('from nothing: backup, recovery key and snapshot make a host that opens eve
   await good(host, 'key', 'promote', fp);
   await write('second');
   const backup = join(offline, 'backup.json');
-  await good(host, 'backup', '--out', backup);
+  const digest = (await good(host, 'backup', '--out', backup)).split('\n')[1] ?? '';
   // After the backup the ring went on: its generation alone must not be trusted.
   const first = host.ring.keks.find((kek) => kek.fp !== fp)?.fp ?? '';
   await good(host, 'key', 'promote', first);
@@ -64,13 +64,14 @@ test('from nothing: backup, recovery key and snapshot make a host that opens eve
     rmSync(join(host.folder, name), { recursive: true });
   }
 
-  await good(host, 'restore', backup, '--config-only');
+  const restore = ['restore', backup, '--expect', digest];
+  await good(host, ...restore, '--config-only');
   await good(host, 'provision', '--token-only', '--ring', 'prod');
   const scanned = await host.run('snapshot', 'scan', snapshot, '--json');
   const { highestGeneration, notOpenable } = JSON.parse(scanned.stdout) as Record<string, number>;
   assert.deepEqual([scanned.exitCode, highestGeneration, notOpenable], [1, 3, 3]);
   const generation = String(Number(highestGeneration) + 1);
-  await good(host, 'restore', backup, '--generation', generation, '--all-lost');
+  await good(host, ...restore, '--generation', generation, '--all-lost');
   const again = await host.serve();
   await rewrapInto(host, recoveryBundles(host), recovery);
   const restored = new KmsClient(host.socket);

@@ -1,0 +1,21 @@
+// --expect DIGEST: a ring that comes in a file is the one that the operator means. The
+// digest travels on paper or by a person, apart from the file.
+import { KleidiError } from '../errors.ts';
+import { ringDigest } from '../keyring/digest.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { usage } from './verb.ts';
+
+/** @throws KleidiError usage */
+export function parseExpected(text: string | undefined): string {
+  if (text !== undefined && /^sha256:[0-9a-f]{64}$/.test(text)) return text;
+  throw usage('--expect wants sha256: and 64 hex digits, as kleidi ring digest prints them');
+}
+
+/** @throws KleidiError refused */
+export function requireExpected(path: string, ring: Ring, expected: string): void {
+  const digest = ringDigest(ring);
+  if (digest === expected) return;
+  throw new KleidiError('refused', `${path} is not the expected ring: its digest is ${digest}`, {
+    hint: 'the ring has changed since, or somebody has swapped the file: make it again, and ask for the digest again',
+  });
+}
