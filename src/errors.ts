@@ -69,6 +69,8 @@ export const errorKinds = {
   'vault-key-missing': kind('FAILED_PRECONDITION', 1, 'the Transit key or its mount is missing'),
   'vault-key-unfit': kind('FAILED_PRECONDITION', 1, 'the Transit key is of an unfit type'),
   'vault-unbound': kind('FAILED_PRECONDITION', 1, 'Vault does not bind additional data'),
+  'vault-key-swapped': kind('FAILED_PRECONDITION', 1, 'Vault holds another key under this KEK'),
+  'vault-known-invalid': kind('FAILED_PRECONDITION', 1, 'the file of known texts is damaged'),
   'vault-version-disallowed': kind(
     'FAILED_PRECONDITION',
     1,

@@ -40,7 +40,7 @@ Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
   restore              ring, bundles and configuration from a backup
   apiserver …          make kube-apiserver use kleidi, phase by phase, and undo it
   snapshot scan        what an etcd snapshot is sealed with, and can this ring open it
-  vault policy         the least policy for Vault or OpenBao
+  vault policy|record  the least policy for Vault; texts to know its KEKs again by
   version              kleidi, Node, OpenSSL, module
 
 Every verb has --help with an example, --json where it prints data, and

@@ -5,7 +5,7 @@ import { KleidiError } from '../errors.ts';
 import type { RingKek } from '../keyring/ring.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { TokenCommand } from './tokencommand.ts';
-import { vaultKeks } from './vaultkeks.ts';
+import { requireKnown } from './vaultrecord.ts';
 import { usage } from './verb.ts';
 
 /** @throws KleidiError usage */
@@ -15,24 +15,15 @@ export function parseFingerprint(text: string | undefined): Fingerprint {
 }
 
 /**
- * This host can use these KEKs, wherever each is kept.
+ * This host can use these KEKs, wherever each is kept. Of those in Vault it has a known
+ * text afterwards. Call it under the ring's lock.
  * @throws KleidiError kek-missing, vault-*
  */
 export async function requireHeld(config: Config, keks: readonly RingKek[]): Promise<void> {
   const of = (kind: ProviderKind): Fingerprint[] =>
     keks.filter((kek) => kek.provider === kind).map((kek) => kek.fp);
   if (of('pkcs11').length > 0) await requireInToken(new TokenCommand(config), of('pkcs11'));
-  if (of('vault').length > 0) await requireInVault(config, of('vault'));
-}
-
-async function requireInVault(config: Config, fps: readonly Fingerprint[]): Promise<void> {
-  const held = new Set((await vaultKeks(config)).map((kek) => kek.fp));
-  const lacking = fps.filter((fp) => !held.has(fp));
-  if (lacking.length === 0) return;
-  const text = `Vault has no usable version for KEK ${lacking.join(', ')}`;
-  throw new KleidiError('kek-missing', `${text}; nothing was changed`, {
-    hint: 'this host asks another Vault, mount or key than the others, or min_decryption_version is too high',
-  });
+  if (of('vault').length > 0) await requireKnown(config, of('vault'));
 }
 
 /**

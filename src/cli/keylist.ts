@@ -36,7 +36,8 @@ async function inToken(config: Config, ring: Ring): Promise<readonly KekDescript
 
 async function inVault(config: Config, ring: Ring): Promise<readonly string[]> {
   if (!ring.keks.some(isOf('vault'))) return [];
-  return (await vaultKeks(config)).map(({ fp }) => fp);
+  const keks = await vaultKeks(config);
+  return keks.filter(({ refusal }) => refusal === undefined).map(({ fp }) => fp);
 }
 
 const isOf =

@@ -1,26 +1,21 @@
-// kleidi vault: what the operator of the Vault server needs.
-import { loadConfig } from '../config.ts';
-import { policyOf } from '../providers/vault/policy.ts';
-import { print, printJson } from './terminal.ts';
-import { parse, usage, type Verb } from './verb.ts';
+// kleidi vault: finds the action of the verb.
+import { type Actions, runAction, type Verb } from './verb.ts';
+
+const actions: Actions = {
+  policy: async () => (await import('./vaultpolicy.ts')).vaultPolicy,
+  record: async () => (await import('./vaultrecord.ts')).vaultRecord,
+};
 
 export const vault: Verb = {
-  help: `usage: kleidi vault policy [--json]
+  actions,
+  help: `usage: kleidi vault ACTION [OPTIONS]
 
-Prints the least policy that kleidi needs for the mount and key of the
-configuration, in Vault's language.
+  policy   the least policy for Vault or OpenBao
+  record   a known text under each KEK in Vault, so that another key is noticed
+
+Each has --help with an example.
 
 example: kleidi vault policy | vault policy write kleidi -`,
 
-  async run(args) {
-    const [action, ...rest] = args;
-    if (action !== 'policy')
-      throw usage(action === undefined ? 'policy?' : `unknown action '${action}'`);
-    const { configPath, json } = parse(rest, {});
-    const { mount, key } = loadConfig(configPath).vault;
-    const policy = policyOf(mount, key);
-    if (json) printJson({ policy });
-    else print(policy.trimEnd());
-    return 0;
-  },
+  run: (args) => runAction(actions, args),
 };

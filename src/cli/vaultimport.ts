@@ -8,6 +8,7 @@ import { stage } from '../keyring/transitions.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
 import { print, printJson } from './terminal.ts';
 import { type VaultKek, vaultKeks } from './vaultkeks.ts';
+import { requireKnown } from './vaultrecord.ts';
 import { usage } from './verb.ts';
 
 /** Safe to repeat. @throws KleidiError usage, refused, vault-* */
@@ -47,6 +48,7 @@ async function find(
       },
     );
   }
+  if (kek.refusal !== undefined) throw kek.refusal;
   if (expected === undefined || expected === kek.fp) return kek;
   throw new KleidiError('refused', `version ${version} is KEK ${kek.fp}, not the expected one`, {
     hint: 'this host asks another Vault, mount or key than the one that you compare with',
@@ -55,7 +57,9 @@ async function find(
 
 async function stageIn(config: Config, { fp }: VaultKek): Promise<Ring> {
   const ring = await readRing(config.ring);
-  if (ring.keks.some((kek) => kek.fp === fp)) return ring;
+  const known = ring.keks.find((kek) => kek.fp === fp);
+  if (known?.state !== 'retired') await requireKnown(config, [fp]);
+  if (known !== undefined) return ring;
   const created = new Date().toISOString();
   const next = stage(ring, { fp, provider: 'vault', recovery: null, created });
   await writeRing(config.ring, next);

@@ -15,6 +15,16 @@ export interface Finding {
   readonly todo?: string;
 }
 
+/** A version of the Transit key. */
+export interface VaultKekView {
+  readonly fp: string;
+  readonly version: number;
+  /** Why it is not used, although it is there. */
+  readonly refusal: KleidiError | undefined;
+  /** Whether this host would notice another key in its place. */
+  readonly hasKnownText: boolean;
+}
+
 /** What checks look at. Each part is asked for once, when the first check wants it. */
 export interface Subject {
   readonly configPath: string;
@@ -28,7 +38,7 @@ export interface Subject {
   /** The KEKs in the token. @throws KleidiError where it cannot be opened */
   keks(): Promise<readonly KekDescription[]>;
   /** The versions of the Transit key. @throws KleidiError vault-* */
-  vaultKeks(): Promise<readonly { readonly fp: string; readonly version: number }[]>;
+  vaultKeks(): Promise<readonly VaultKekView[]>;
   /** Of the running daemon. @throws KleidiError not-running */
   state(): Promise<StateResponse>;
 }

@@ -2,7 +2,7 @@
 // the ring names. Says nothing on a host that does not use it.
 import type { Config } from '../config.ts';
 import type { Ring } from '../keyring/ring.ts';
-import { type Check, type Finding, fail, failure, ok, warn } from './check.ts';
+import { type Check, type Finding, fail, failure, ok, type VaultKekView, warn } from './check.ts';
 
 export const vault: Check = {
   group: 'vault',
@@ -24,7 +24,7 @@ export const vault: Check = {
   },
 };
 
-type Versions = readonly { readonly fp: string; readonly version: number }[];
+type Versions = readonly VaultKekView[];
 
 function notConfigured(): Finding {
   return fail(
@@ -50,11 +50,13 @@ function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {
   const lacking = named.filter(
     (kek) => kek.state !== 'retired' && !versions.some(({ fp }) => fp === kek.fp),
   );
+  const live = named.filter((kek) => kek.state !== 'retired').map(({ fp }) => fp);
   const newer = versions.filter(({ fp }) => !named.some((kek) => kek.fp === fp)).at(-1);
   return [
     ...lacking.map(({ fp }) =>
       fail(`Vault has no usable version for KEK ${fp}`, 'lower min_decryption_version of the key'),
     ),
+    ...versions.filter(({ fp }) => live.includes(fp)).flatMap(knownFindings),
     ...(newer === undefined
       ? []
       : [
@@ -64,4 +66,11 @@ function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {
           ),
         ]),
   ];
+}
+
+function knownFindings({ fp, refusal, hasKnownText }: VaultKekView): Finding[] {
+  if (refusal !== undefined) return [failure(refusal)];
+  if (hasKnownText) return [];
+  const what = `this host has no known text of KEK ${fp}: another key in its place would not be noticed`;
+  return [warn(what, 'kleidi vault record')];
 }

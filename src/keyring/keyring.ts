@@ -127,6 +127,8 @@ export class Keyring {
       );
     }
     if (!loaded.verified.has(kek.fp)) {
+      const refusal = loaded.provider.refusals?.get(kek.fp);
+      if (refusal !== undefined) throw refusal;
       throw new KleidiError('kek-missing', `the token of this host does not hold KEK ${kek.fp}`);
     }
     return { provider: loaded.provider, fp: kek.fp };

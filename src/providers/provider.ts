@@ -15,6 +15,8 @@ export interface Provider {
   readonly description: string;
   /** Why it cannot be used right now, where it knows by itself: a KleidiError. */
   readonly failure?: Error | undefined;
+  /** KEKs that are there and must not be used, each with the reason: a KleidiError. */
+  readonly refusals?: ReadonlyMap<Fingerprint, Error>;
   /** What people should know, whole sentences. */
   readonly notices?: readonly string[];
 

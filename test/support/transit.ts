@@ -16,6 +16,7 @@ export function openTransit(
     ca: undefined,
     callTimeoutMs: 1_000,
     testEveryMs: 0,
+    knownTexts: async () => new Map(),
     auth,
     ...more,
   });

@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Config, VaultConfig } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
+import { knownTextsPath, readKnownTexts } from './knowntexts.ts';
 import type { VaultAuth, VaultSettings } from './settings.ts';
 
 /**
@@ -11,7 +12,7 @@ import type { VaultAuth, VaultSettings } from './settings.ts';
  * @throws KleidiError config-invalid where a field is missing or a file cannot be read
  */
 export function vaultSettings(
-  { vault, limits, selfTest }: Config,
+  { ring, vault, limits, selfTest }: Config,
   secret: (reference: string) => Promise<string>,
 ): VaultSettings {
   const { address, namespace, mount, key, caFile } = vault;
@@ -21,6 +22,7 @@ export function vaultSettings(
     ...{ addresses: address, namespace, mount, key, ca, auth },
     callTimeoutMs: limits.callTimeoutMs,
     testEveryMs: selfTest.intervalMs * 3,
+    knownTexts: () => readKnownTexts(knownTextsPath(ring)),
   };
 }
 

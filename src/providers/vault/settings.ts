@@ -1,6 +1,8 @@
 // What the vault provider must know. Secrets are functions: they are read again
 // at each login, so that one that was replaced is taken up without a restart.
 
+import type { KnownTexts } from './knowntexts.ts';
+
 export interface VaultSettings {
   /** https://host:port, tried in this order. */
   readonly addresses: readonly string[];
@@ -16,6 +18,8 @@ export interface VaultSettings {
   readonly callTimeoutMs: number;
   /** A shared server should not bear a test as often as a token of one's own. */
   readonly testEveryMs: number;
+  /** Read at each load. @throws KleidiError where the file is damaged */
+  readonly knownTexts: () => Promise<KnownTexts>;
 }
 
 type Secret = () => Promise<string>;

@@ -6,6 +6,7 @@ import type { Fingerprint, Provider } from '../provider.ts';
 import { proveBinding } from './binding.ts';
 import { Breaker, isOutage } from './breaker.ts';
 import { VaultHttp } from './http.ts';
+import { Proofs } from './proofs.ts';
 import { VaultSession } from './session.ts';
 import type { VaultSettings } from './settings.ts';
 import { Transit } from './transit.ts';
@@ -23,6 +24,7 @@ export class VaultProvider implements Provider {
   readonly #session: VaultSession;
   readonly #transit: Transit;
   readonly #breaker = new Breaker(outages);
+  readonly #proofs: Proofs;
   readonly #versions: KeyVersions;
   /** On the monotonic clock. */
   #testDueMs = 0;
@@ -40,7 +42,8 @@ export class VaultProvider implements Provider {
     const ask = (what: Parameters<VaultSession['ask']>[0]) =>
       this.#breaker.run(() => this.#session.ask(what));
     this.#transit = new Transit(ask, settings.mount, settings.key);
-    this.#versions = new KeyVersions(this.#transit, settings.key);
+    this.#proofs = new Proofs(this.#transit, settings.knownTexts);
+    this.#versions = new KeyVersions(this.#transit, settings.key, this.#proofs);
   }
 
   /** @throws KleidiError vault-* where Vault cannot be reached or refuses */
@@ -76,7 +79,22 @@ export class VaultProvider implements Provider {
     return this.#versions.list();
   }
 
+  get refusals(): ReadonlyMap<Fingerprint, KleidiError> {
+    return this.#proofs.refused;
+  }
+
+  /** Whether this host had a known text of the KEK at the last load. */
+  hasKnownText(fp: Fingerprint): boolean {
+    return this.#proofs.hasText(fp);
+  }
+
+  /** A text for this host to know the KEK by. @throws KleidiError kek-missing, vault-* */
+  async sealKnownText(fp: Fingerprint): Promise<string> {
+    return this.#proofs.seal({ fp, version: this.#usable(fp) }, backgroundTimeoutMs);
+  }
+
   /**
+   * Each KEK opens its known text, or is not used: see `refusals`.
    * Where Vault does not answer, what is known already holds, and `failure` says
    * why: of an outage not before the breaker opens.
    * @throws KleidiError vault-unbound
@@ -93,6 +111,7 @@ export class VaultProvider implements Provider {
 
   async #look(): Promise<void> {
     await this.#versions.learn(backgroundTimeoutMs);
+    await this.#versions.prove('all', backgroundTimeoutMs);
     const fp = this.#versions.newestWritable();
     if (fp !== undefined) await this.#prove(this.#versions.of(fp));
   }
@@ -122,6 +141,7 @@ export class VaultProvider implements Provider {
     const isDue =
       performance.now() >= this.#testDueMs ||
       writeFp !== this.#testedFp ||
+      this.refusals.size > 0 ||
       this.failure !== undefined;
     if (!isDue) return new Set(this.#versions.loaded);
     this.#testDueMs = performance.now() + this.#settings.testEveryMs;
@@ -142,8 +162,9 @@ export class VaultProvider implements Provider {
   async #test(writeFp: Fingerprint | undefined): Promise<void> {
     await this.#versions.learn(backgroundTimeoutMs);
     const fp = writeFp ?? this.#versions.newestWritable();
+    if (fp !== undefined) await this.#versions.confirm(fp, backgroundTimeoutMs);
+    await this.#versions.prove(fp, backgroundTimeoutMs);
     if (fp === undefined) return;
-    await this.#versions.confirm(fp, backgroundTimeoutMs);
     await this.#prove(this.#versions.of(fp));
   }
 

@@ -1,14 +1,17 @@
 // The versions of the Transit key, each by its fingerprint, and which of those that
 // are wanted can be used now. What Vault takes away is missing, what it gives back
-// is there again: by every look at the key, without a restart.
+// is there again: by every look at the key, without a restart. Only what
+// is proven to be the key that it was counts as loaded.
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint } from '../provider.ts';
 import { malformed } from './answers.ts';
+import type { Proofs } from './proofs.ts';
 import type { Transit } from './transit.ts';
 
 export class KeyVersions {
   readonly #transit: Transit;
   readonly #key: string;
+  readonly #proofs: Proofs;
   /** Of versions whose fingerprint has been computed by Vault itself. */
   #known = new Map<Fingerprint, number>();
   readonly #loaded = new Set<Fingerprint>();
@@ -16,9 +19,10 @@ export class KeyVersions {
   #nameless: readonly number[] = [];
   #minEncryption = 0;
 
-  constructor(transit: Transit, key: string) {
+  constructor(transit: Transit, key: string, proofs: Proofs) {
     this.#transit = transit;
     this.#key = key;
+    this.#proofs = proofs;
   }
 
   /** Those wanted last that could be used at the last look. */
@@ -32,6 +36,20 @@ export class KeyVersions {
 
   want(fps: readonly Fingerprint[]): void {
     this.#wanted = fps;
+    this.#refresh();
+  }
+
+  /**
+   * Has these proven, as far as they are wanted and there.
+   * @param who all of them, or this one and those that are not loaded
+   */
+  async prove(who: 'all' | Fingerprint | undefined, timeoutMs: number): Promise<void> {
+    const due = this.#wanted.filter((fp) => who === 'all' || who === fp || !this.#loaded.has(fp));
+    const keks = due.map((fp) => ({ fp, version: this.#known.get(fp) ?? 0 }));
+    await this.#proofs.prove(
+      keks.filter(({ version }) => version > 0),
+      timeoutMs,
+    );
     this.#refresh();
   }
 
@@ -89,8 +107,10 @@ export class KeyVersions {
     return writable.sort((a, b) => b - a)[0];
   }
 
-  /** @throws KleidiError kek-missing */
+  /** @throws KleidiError kek-missing, and why it is not used */
   of(fp: Fingerprint): number {
+    const refusal = this.#proofs.refused.get(fp);
+    if (refusal !== undefined) throw refusal;
     const version = this.#known.get(fp);
     if (version !== undefined) return version;
     throw new KleidiError(
@@ -104,9 +124,10 @@ export class KeyVersions {
 
   /** Rotated in Vault, not staged here yet: hosts never switch at moments of their own. */
   notices(): readonly string[] {
-    const newest = Math.max(0, ...[...this.#loaded].map((fp) => this.#known.get(fp) ?? 0));
+    const newest = Math.max(0, ...this.#wanted.map((fp) => this.#known.get(fp) ?? 0));
     const unlisted = [...this.#known.values()].filter((version) => version > newest);
     return [
+      ...[...this.#proofs.refused.values()].map((error) => error.message),
       ...unlisted.map(
         (version) =>
           `Transit key ${this.#key} has version ${version}, which the ring does not name: kleidi key import --vault-version ${version} on each host stages it`,
@@ -119,7 +140,11 @@ export class KeyVersions {
   }
 
   #refresh(): void {
+    this.#proofs.keepOnly(new Set(this.#known.keys()));
     this.#loaded.clear();
-    for (const fp of this.#wanted) if (this.#known.has(fp)) this.#loaded.add(fp);
+    for (const fp of this.#wanted) {
+      const version = this.#known.get(fp);
+      if (version !== undefined && this.#proofs.isAccepted({ fp, version })) this.#loaded.add(fp);
+    }
   }
 }

@@ -1,0 +1,69 @@
+// vault-known.json beside the ring: for each KEK in Vault a text that was sealed under it
+// here. The fingerprint of such a KEK is made with Transit's HMAC key, which is random and
+// apart from its AES key: a backup that was edited and restored brings another AES key and
+// keeps the fingerprint. Only a text that opened before tells. It is this host's own, and
+// outside the digest: two hosts never share one.
+import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { KleidiError } from '../../errors.ts';
+import { isErrno } from '../../files.ts';
+import type { Fingerprint } from '../provider.ts';
+
+/** Transit's own text by the KEK: `vault:vN:…`. */
+export type KnownTexts = ReadonlyMap<Fingerprint, string>;
+
+export function knownTextsPath(ringPath: string): string {
+  return join(dirname(ringPath), 'vault-known.json');
+}
+
+/** Empty where there is no file. @throws KleidiError vault-known-invalid, file-failed */
+export async function readKnownTexts(path: string): Promise<KnownTexts> {
+  try {
+    return parseKnownTexts(await readFile(path, 'utf8'), path);
+  } catch (cause) {
+    if (cause instanceof KleidiError) throw cause;
+    if (isErrno(cause, 'ENOENT')) return new Map();
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
+      hint: 'it must be readable by group kleidi (mode 0640)',
+      cause,
+    });
+  }
+}
+
+/** @throws KleidiError vault-known-invalid */
+export function parseKnownTexts(text: string, path: string): KnownTexts {
+  const { format, keks } = recordIn(text, path);
+  if (format !== 1 || !isRecord(keks)) throw damaged(path);
+  const entries = Object.entries(keks).map(([fp, sealed]) => {
+    if (!/^[0-9a-f]{32}$/.test(fp) || typeof sealed !== 'string') throw damaged(path);
+    if (!/^vault:v[1-9][0-9]{0,8}:[A-Za-z0-9+/]{20,200}={0,2}$/.test(sealed)) throw damaged(path);
+    return [fp, sealed] as const;
+  });
+  return new Map(entries);
+}
+
+export function formatKnownTexts(texts: KnownTexts): string {
+  const keks = Object.fromEntries([...texts].sort(([a], [b]) => (a < b ? -1 : 1)));
+  return `${JSON.stringify({ format: 1, keks }, null, 2)}\n`;
+}
+
+function recordIn(text: string, path: string): Readonly<Record<string, unknown>> {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (isRecord(value)) return value;
+  } catch {
+    // Said below.
+  }
+  throw damaged(path);
+}
+
+function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function damaged(path: string): KleidiError {
+  return new KleidiError('vault-known-invalid', `${path} is damaged`, {
+    hint: `find out who has changed it, and whether the Transit key is still the same; then put it back from a backup, or move it away and run: kleidi vault record`,
+  });
+}
