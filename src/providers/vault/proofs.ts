@@ -52,10 +52,15 @@ export class Proofs {
     try {
       this.#texts = await this.#read();
     } catch (thrown) {
-      for (const kek of keks) this.#doubt(kek, KleidiError.from(thrown));
+      for (const kek of keks) this.#refuse(kek, KleidiError.from(thrown));
       return;
     }
     for (const kek of keks) await this.#proveOne(kek, timeoutMs);
+  }
+
+  /** Where nothing else is said of it yet. */
+  doubt(kek: KekVersion, error: KleidiError): void {
+    if (!this.#refused.has(kek.fp)) this.#refuse(kek, error);
   }
 
   /** A new text for this KEK, which has opened once. @throws KleidiError vault-* */
@@ -80,7 +85,7 @@ export class Proofs {
       const error = KleidiError.from(thrown);
       // An answer, and no right one: what was accepted before does not stand against it.
       if (error.code === 'vault-failed') this.#accepted.delete(fp);
-      this.#doubt(kek, error);
+      this.#refuse(kek, error);
     }
   }
 
@@ -90,7 +95,7 @@ export class Proofs {
   }
 
   /** What was found to be another key stays that until it opens its text. */
-  #doubt(kek: KekVersion, error: KleidiError): void {
+  #refuse(kek: KekVersion, error: KleidiError): void {
     const isSwapped = this.#refused.get(kek.fp)?.code === 'vault-key-swapped';
     if (!this.isAccepted(kek) && !isSwapped) this.#refused.set(kek.fp, error);
   }

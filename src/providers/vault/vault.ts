@@ -103,6 +103,7 @@ export class VaultProvider implements Provider {
     this.#versions.want(wanted);
     await this.#look().catch((thrown: unknown) => {
       const error = KleidiError.from(thrown);
+      this.#versions.doubt(error);
       if (!isOutage(error)) this.#failure = error;
     });
     if (this.#unbound !== undefined) throw this.#unbound;
@@ -111,9 +112,7 @@ export class VaultProvider implements Provider {
 
   async #look(): Promise<void> {
     await this.#versions.learn(backgroundTimeoutMs);
-    await this.#versions.prove('all', backgroundTimeoutMs);
-    const fp = this.#versions.newestWritable();
-    if (fp !== undefined) await this.#prove(this.#versions.of(fp));
+    await this.#proveAll(this.#versions.newestToEncrypt(), 'all');
   }
 
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
@@ -163,9 +162,24 @@ export class VaultProvider implements Provider {
     await this.#versions.learn(backgroundTimeoutMs);
     const fp = writeFp ?? this.#versions.newestWritable();
     if (fp !== undefined) await this.#versions.confirm(fp, backgroundTimeoutMs);
-    await this.#versions.prove(fp, backgroundTimeoutMs);
-    if (fp === undefined) return;
-    await this.#prove(this.#versions.of(fp));
+    const version = fp === undefined ? this.#versions.newestToEncrypt() : this.#versions.heldAs(fp);
+    await this.#proveAll(version, fp);
+    if (fp !== undefined) this.#versions.of(fp);
+  }
+
+  /** The binding first: where it is missing, no known text would open, and say less. */
+  async #proveAll(
+    version: number | undefined,
+    who: 'all' | Fingerprint | undefined,
+  ): Promise<void> {
+    let failure: unknown;
+    if (version !== undefined) {
+      await this.#prove(version).catch((thrown: unknown) => {
+        failure = thrown;
+      });
+    }
+    if (this.#unbound === undefined) await this.#versions.prove(who, backgroundTimeoutMs);
+    if (failure !== undefined) throw failure;
   }
 
   /** No answer changes nothing: what Vault has shown last holds until it shows otherwise. */

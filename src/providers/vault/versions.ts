@@ -53,6 +53,14 @@ export class KeyVersions {
     this.#refresh();
   }
 
+  /** What could not be proven at all is not used, for this reason. */
+  doubt(error: KleidiError): void {
+    for (const fp of this.#wanted) {
+      const version = this.#known.get(fp);
+      if (version !== undefined) this.#proofs.doubt({ fp, version }, error);
+    }
+  }
+
   /** Asks only for versions that are new since the last time. @throws KleidiError vault-* */
   async learn(timeoutMs: number): Promise<void> {
     await this.#look(timeoutMs, () => true);
@@ -111,6 +119,11 @@ export class KeyVersions {
   of(fp: Fingerprint): number {
     const refusal = this.#proofs.refused.get(fp);
     if (refusal !== undefined) throw refusal;
+    return this.heldAs(fp);
+  }
+
+  /** Whether it is used or not. @throws KleidiError kek-missing */
+  heldAs(fp: Fingerprint): number {
     const version = this.#known.get(fp);
     if (version !== undefined) return version;
     throw new KleidiError(
