@@ -6,7 +6,7 @@ import { readRing } from '../keyring/ringfile.ts';
 import { askState } from './askstate.ts';
 import { type Colour, paint, print, printJson } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
-import { vaultKeks } from './vaultkeks.ts';
+import { vaultKey } from './vaultkeks.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
 const groups = checks.map(({ group }) => group);
@@ -49,7 +49,7 @@ function subjectOf(configPath: string): Subject {
     config,
     ring: once(() => readRing(config().ring)),
     keks: once(() => new TokenCommand(config()).list()),
-    vaultKeks: once(() => vaultKeks(config())),
+    vaultKey: once(() => vaultKey(config())),
     state: once(() => askState(config().socket)),
   };
 }

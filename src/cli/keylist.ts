@@ -5,7 +5,7 @@ import { readRing } from '../keyring/ringfile.ts';
 import type { KekDescription, ProviderKind } from '../providers/provider.ts';
 import { print, printJson, table } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
-import { vaultKeks } from './vaultkeks.ts';
+import { vaultKey } from './vaultkeks.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const keyList: Verb = {
@@ -36,7 +36,7 @@ async function inToken(config: Config, ring: Ring): Promise<readonly KekDescript
 
 async function inVault(config: Config, ring: Ring): Promise<readonly string[]> {
   if (!ring.keks.some(isOf('vault'))) return [];
-  const keks = await vaultKeks(config);
+  const { keks } = await vaultKey(config);
   return keks.filter(({ refusal }) => refusal === undefined).map(({ fp }) => fp);
 }
 

@@ -5,9 +5,17 @@ import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { stage } from '../keyring/transitions.ts';
+import {
+  deletableHint,
+  deletableText,
+  type KeySettings,
+  leakHint,
+  leaksOf,
+  leakText,
+} from '../providers/vault/keysettings.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
-import { print, printJson } from './terminal.ts';
-import { type VaultKek, vaultKeks } from './vaultkeks.ts';
+import { print, printJson, warn } from './terminal.ts';
+import { type VaultKek, vaultKey } from './vaultkeks.ts';
 import { requireKnown } from './vaultrecord.ts';
 import { usage } from './verb.ts';
 
@@ -21,9 +29,10 @@ export async function importVaultVersion(
   if (!/^[1-9][0-9]{0,8}$/.test(version))
     throw usage(`'${version}' is no version: a number from 1`);
   const config = loadConfig(configPath);
-  const kek = await find(config, Number(version), expected);
+  const { settings, keks } = await vaultKey(config);
+  const kek = find(config, keks, Number(version), expected);
   const before = await stateIfAny(config);
-  const ring = await withRingLock(config.ring, () => stageIn(config, kek));
+  const ring = await withRingLock(config.ring, () => stageIn(config, kek, settings));
   const state = ring.keks.find(({ fp }) => fp === kek.fp)?.state ?? 'staged';
   if (json) printJson({ keks: [{ fp: kek.fp, state, version: kek.version }] });
   else print(`KEK ${kek.fp}, version ${kek.version} of the Transit key, is ${state}`);
@@ -31,12 +40,12 @@ export async function importVaultVersion(
   return 0;
 }
 
-async function find(
+function find(
   config: Config,
+  keks: readonly VaultKek[],
   version: number,
   expected: string | undefined,
-): Promise<VaultKek> {
-  const keks = await vaultKeks(config);
+): VaultKek {
   const kek = keks.find((each) => each.version === version);
   if (kek === undefined) {
     const there = keks.map((each) => each.version).join(', ');
@@ -55,13 +64,28 @@ async function find(
   });
 }
 
-async function stageIn(config: Config, { fp }: VaultKek): Promise<Ring> {
+async function stageIn(config: Config, { fp }: VaultKek, settings: KeySettings): Promise<Ring> {
   const ring = await readRing(config.ring);
   const known = ring.keks.find((kek) => kek.fp === fp);
+  requireSafe(config, settings, known === undefined);
   if (known?.state !== 'retired') await requireKnown(config, [fp]);
   if (known !== undefined) return ring;
   const created = new Date().toISOString();
   const next = stage(ring, { fp, provider: 'vault', recovery: null, created });
   await writeRing(config.ring, next);
   return next;
+}
+
+/** A KEK that is in the ring already is not put out of use by this: doctor says it too. */
+function requireSafe({ vault }: Config, settings: KeySettings, isNew: boolean): void {
+  const { mount, key } = vault;
+  const leaks = leaksOf(settings);
+  if (leaks.length > 0) {
+    const text = leakText(key, leaks);
+    if (isNew) {
+      throw new KleidiError('refused', `${text}; the ring is not changed`, { hint: leakHint });
+    }
+    warn(text);
+  }
+  if (settings.deletable) warn(`${deletableText(key)} (${deletableHint(mount, key)})`);
 }

@@ -4,6 +4,7 @@ import type { KleidiError } from '../errors.ts';
 import { readSecret } from '../host/credentials.ts';
 import { openVault } from '../providers/open.ts';
 import type { Fingerprint } from '../providers/provider.ts';
+import type { KeySettings } from '../providers/vault/keysettings.ts';
 import type { VaultProvider } from '../providers/vault/vault.ts';
 
 export interface VaultKek {
@@ -29,9 +30,17 @@ export async function withVault<T>(
   }
 }
 
+export interface VaultKey {
+  readonly settings: KeySettings;
+  readonly keks: readonly VaultKek[];
+}
+
 /** @throws KleidiError provider-missing, config-invalid, vault-* */
-export function vaultKeks(config: Config): Promise<readonly VaultKek[]> {
-  return withVault(config, lookAt);
+export function vaultKey(config: Config): Promise<VaultKey> {
+  return withVault(config, async (vault) => {
+    const keks = await lookAt(vault);
+    return { settings: vault.keySettings(), keks };
+  });
 }
 
 /** Each version, and whether it is proven to be the KEK whose fingerprint it has. */

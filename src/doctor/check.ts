@@ -5,6 +5,7 @@ import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { KekDescription } from '../providers/provider.ts';
+import type { KeySettings } from '../providers/vault/keysettings.ts';
 
 export type Severity = 'ok' | 'warn' | 'fail';
 
@@ -37,8 +38,8 @@ export interface Subject {
   ring(): Promise<Ring>;
   /** The KEKs in the token. @throws KleidiError where it cannot be opened */
   keks(): Promise<readonly KekDescription[]>;
-  /** The versions of the Transit key. @throws KleidiError vault-* */
-  vaultKeks(): Promise<readonly VaultKekView[]>;
+  /** The Transit key and its versions. @throws KleidiError vault-* */
+  vaultKey(): Promise<{ readonly settings: KeySettings; readonly keks: readonly VaultKekView[] }>;
   /** Of the running daemon. @throws KleidiError not-running */
   state(): Promise<StateResponse>;
 }

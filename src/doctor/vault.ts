@@ -2,6 +2,14 @@
 // the ring names. Says nothing on a host that does not use it.
 import type { Config } from '../config.ts';
 import type { Ring } from '../keyring/ring.ts';
+import {
+  deletableHint,
+  deletableText,
+  type KeySettings,
+  leakHint,
+  leaksOf,
+  leakText,
+} from '../providers/vault/keysettings.ts';
 import { type Check, type Finding, fail, failure, ok, type VaultKekView, warn } from './check.ts';
 
 export const vault: Check = {
@@ -15,9 +23,9 @@ export const vault: Check = {
     if (config.vault.address.length === 0) return named.length === 0 ? [] : [notConfigured()];
     const findings = [...clusterFindings(config)];
     try {
-      const versions = await subject.vaultKeks();
-      const held = ok(`Transit key '${config.vault.key}' has ${versions.length} usable versions`);
-      return [...findings, held, ...ringFindings(ring, versions)];
+      const { settings, keks } = await subject.vaultKey();
+      const held = ok(`Transit key '${config.vault.key}' has ${keks.length} usable versions`);
+      return [...findings, held, ...keyFindings(config, settings), ...ringFindings(ring, keks)];
     } catch (error) {
       return [...findings, failure(error)];
     }
@@ -43,6 +51,15 @@ function clusterFindings({ vault: { address } }: Config): Finding[] {
         'run Vault outside of it',
       ),
     );
+}
+
+/** Whoever runs Vault can unwrap in any case; these let the KEKs leave it, or end. */
+function keyFindings({ vault: { mount, key } }: Config, settings: KeySettings): Finding[] {
+  const leaks = leaksOf(settings);
+  return [
+    ...(leaks.length === 0 ? [] : [fail(leakText(key, leaks), leakHint)]),
+    ...(settings.deletable ? [warn(deletableText(key), deletableHint(mount, key))] : []),
+  ];
 }
 
 function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {

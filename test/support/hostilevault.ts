@@ -127,6 +127,9 @@ export class HostileVault {
     return {
       type: 'aes256-gcm96',
       derived: false,
+      exportable: false,
+      allow_plaintext_backup: false,
+      deletion_allowed: false,
       latest_version: Math.max(...this.versions),
       min_decryption_version: this.minDecryption,
       min_encryption_version: this.minEncryption,

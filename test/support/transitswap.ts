@@ -9,26 +9,35 @@ interface Entry {
 }
 
 interface KeyData {
-  policy: { keys: Record<string, Entry> };
+  policy: { keys: Record<string, Entry>; exportable: boolean; allow_plaintext_backup: boolean };
   archived_keys?: { keys: Entry[] };
 }
 
 const key = 'transit/keys/kleidi/config';
 
-/** Lets the key be backed up, and gives the backup. */
+/** Lets the key be backed up, and gives the backup, which does not tell that it could be. */
 export async function backUp(server: VaultServer): Promise<string> {
   await server.ask('POST', key, { exportable: true, allow_plaintext_backup: true });
   const { data } = await server.ask('GET', 'transit/backup/kleidi');
-  return (data as { backup: string }).backup;
+  return edited((data as { backup: string }).backup, ({ policy }) => {
+    policy.exportable = false;
+    policy.allow_plaintext_backup = false;
+  });
 }
 
 /** The same backup with another AES key for this version. */
 export function swapped(backup: string, version: number): string {
-  const data = JSON.parse(Buffer.from(backup, 'base64').toString()) as KeyData;
   const other = randomBytes(32).toString('base64');
-  for (const entry of [data.policy.keys[version], data.archived_keys?.keys[version]]) {
-    if (entry !== undefined) entry.key = other;
-  }
+  return edited(backup, (data) => {
+    for (const entry of [data.policy.keys[version], data.archived_keys?.keys[version]]) {
+      if (entry !== undefined) entry.key = other;
+    }
+  });
+}
+
+function edited(backup: string, edit: (data: KeyData) => void): string {
+  const data = JSON.parse(Buffer.from(backup, 'base64').toString()) as KeyData;
+  edit(data);
   return Buffer.from(JSON.stringify(data)).toString('base64');
 }
 

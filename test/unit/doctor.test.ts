@@ -30,7 +30,7 @@ function subjectIn(root: string): Subject {
     config,
     ring: asked,
     keks: asked,
-    vaultKeks: asked,
+    vaultKey: asked,
     state: asked,
   };
 }

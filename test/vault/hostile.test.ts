@@ -224,6 +224,9 @@ const wrongFields: Readonly<Record<Call, { readonly in: string; readonly changes
     changes: [
       ['type', [undefined, null, 1, {}, '', 'a b', 'x'.repeat(100)]],
       ['derived', [null, 1, 'false', {}]],
+      ['exportable', [undefined, null, 1, 'false', {}]],
+      ['allow_plaintext_backup', [undefined, null, 1, 'false', {}]],
+      ['deletion_allowed', [undefined, null, 1, 'false', {}]],
       ['latest_version', [undefined, ...notNumbers]],
       ['min_decryption_version', [undefined, ...notNumbers]],
       ['min_encryption_version', [undefined, ...notNumbers]],

@@ -28,6 +28,7 @@ const seed = randomBytes(32);
 await onVault(async (server) => {
   await server.ask('POST', 'transit/keys/kleidi/rotate');
   const right = await backUp(server);
+  await restore(server, right);
   const proxy = await VaultProxy.start(server.address);
   const open = (texts: KnownTexts): Promise<VaultProvider> =>
     openTransit(

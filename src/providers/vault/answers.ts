@@ -16,6 +16,10 @@ export interface Login {
 export interface KeyMetadata {
   readonly type: string;
   readonly derived: boolean;
+  /** The key can be read out in clear. */
+  readonly exportable: boolean;
+  readonly plaintextBackup: boolean;
+  readonly deletable: boolean;
   readonly latest: number;
   readonly minDecryption: number;
   /** 0: no limit. */
@@ -61,6 +65,12 @@ export function keyMetadataIn(answer: Answer): KeyMetadata {
   const data = recordIn(answer, 'data', 'keys');
   const { type, derived = false, latest_version: latest } = data;
   const { min_decryption_version: minDecryption, min_encryption_version: minEncryption } = data;
+  const { exportable, allow_plaintext_backup: plaintextBackup } = data;
+  const { deletion_allowed: deletable } = data;
+  const areFlags =
+    typeof exportable === 'boolean' &&
+    typeof plaintextBackup === 'boolean' &&
+    typeof deletable === 'boolean';
   const isWhole =
     typeof type === 'string' &&
     /^[a-z0-9_-]{1,64}$/i.test(type) &&
@@ -68,9 +78,10 @@ export function keyMetadataIn(answer: Answer): KeyMetadata {
     isNumber(latest, maxVersion) &&
     isNumber(minDecryption, maxVersion) &&
     isNumber(minEncryption, maxVersion);
-  if (!isWhole) throw malformed('keys');
+  if (!isWhole || !areFlags) throw malformed('keys');
   const versions = versionsIn(data, latest);
-  return { type, derived, latest, minDecryption, minEncryption, versions };
+  const flags = { exportable, plaintextBackup, deletable };
+  return { type, derived, ...flags, latest, minDecryption, minEncryption, versions };
 }
 
 /** A key pair has an object for each version, so only the names are looked at. */

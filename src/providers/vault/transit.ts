@@ -14,12 +14,14 @@ import {
   tagBytes,
 } from './answers.ts';
 import type { Ask } from './http.ts';
+import type { KeySettings } from './keysettings.ts';
 
 export interface KeyVersions {
   /** Those that Transit still holds and lets decrypt, in rising order. */
   readonly usable: readonly number[];
   /** Versions below it neither encrypt nor tell their fingerprint. */
   readonly minEncryption: number;
+  readonly settings: KeySettings;
 }
 
 /** What a fingerprint is made over; the same text as in a PKCS#11 token. */
@@ -47,7 +49,7 @@ export class Transit {
     const key = keyMetadataIn(await this.#ask({ ...ask, maxBodyBytes: metadataBytes }));
     if (key.type !== 'aes256-gcm96' || key.derived) throw unfit(this.#key, key.type, key.derived);
     const usable = key.versions.filter((version) => version >= key.minDecryption);
-    return { usable, minEncryption: key.minEncryption };
+    return { usable, minEncryption: key.minEncryption, settings: key };
   }
 
   /**

@@ -3,9 +3,11 @@
 // Vault changes nothing here before it is promoted.
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint, Provider } from '../provider.ts';
+import { malformed } from './answers.ts';
 import { proveBinding } from './binding.ts';
 import { Breaker, isOutage } from './breaker.ts';
 import { VaultHttp } from './http.ts';
+import type { KeySettings } from './keysettings.ts';
 import { Proofs } from './proofs.ts';
 import { VaultSession } from './session.ts';
 import type { VaultSettings } from './settings.ts';
@@ -77,6 +79,13 @@ export class VaultProvider implements Provider {
   /** Every version that can be used, by its fingerprint. */
   keks(): readonly { readonly fp: Fingerprint; readonly version: number }[] {
     return this.#versions.list();
+  }
+
+  /** @throws KleidiError vault-failed before the first look */
+  keySettings(): KeySettings {
+    const { settings } = this.#versions;
+    if (settings === undefined) throw malformed('keys');
+    return settings;
   }
 
   get refusals(): ReadonlyMap<Fingerprint, KleidiError> {

@@ -5,6 +5,7 @@
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint } from '../provider.ts';
 import { malformed } from './answers.ts';
+import type { KeySettings } from './keysettings.ts';
 import type { Proofs } from './proofs.ts';
 import type { Transit } from './transit.ts';
 
@@ -18,6 +19,7 @@ export class KeyVersions {
   #wanted: readonly Fingerprint[] = [];
   #nameless: readonly number[] = [];
   #minEncryption = 0;
+  #settings: KeySettings | undefined;
 
   constructor(transit: Transit, key: string, proofs: Proofs) {
     this.#transit = transit;
@@ -28,6 +30,11 @@ export class KeyVersions {
   /** Those wanted last that could be used at the last look. */
   get loaded(): ReadonlySet<Fingerprint> {
     return this.#loaded;
+  }
+
+  /** Of the Transit key, at the last look. */
+  get settings(): KeySettings | undefined {
+    return this.#settings;
   }
 
   list(): readonly { readonly fp: Fingerprint; readonly version: number }[] {
@@ -82,8 +89,9 @@ export class KeyVersions {
 
   /** @param trusts versions of which the known fingerprint is taken as it is */
   async #look(timeoutMs: number, trusts: (version: number) => boolean): Promise<void> {
-    const { usable, minEncryption } = await this.#transit.versions(timeoutMs);
+    const { usable, minEncryption, settings } = await this.#transit.versions(timeoutMs);
     this.#minEncryption = minEncryption;
+    this.#settings = settings;
     for (const [fp, version] of this.#known) {
       if (!usable.includes(version)) this.#known.delete(fp);
     }
