@@ -55,7 +55,11 @@ await onHosts(async () => {
     const { keks } = JSON.parse(host.sh('kleidi key import --vault-version 1 --json')) as {
       keks: [{ fp: string }];
     };
+    const known = "stat -c '%U:%G %a' /var/lib/kleidi/vault-known.json";
+    assert.equal(host.sh(known), 'root:kleidi 640');
     host.sh(`kleidi key promote ${keks[0].fp}`);
+    host.sh('systemctl restart kleidi');
+    await host.until('kleidi status');
     const client = clientOf(host);
     const { ciphertext, keyId } = await client.encrypt(seed);
     assert.equal(ciphertext.readUInt8(3), 2);
