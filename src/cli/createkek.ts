@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { writeFileAtomically } from '../files.ts';
 import { type BundleKek, formatRecoveryBundle, recoveryPart } from '../keyring/bundle.ts';
+import type { HybridPublicKey } from '../keyring/hybrid.ts';
 import type { PublicKey } from '../keyring/publickey.ts';
 import type { RingKek } from '../keyring/ring.ts';
 import type { Fingerprint } from '../providers/provider.ts';
@@ -14,7 +15,7 @@ import { TokenCommand } from './tokencommand.ts';
 import type { NewKekRecipient } from './tokencreate.ts';
 
 export interface KekRecipients {
-  readonly recovery: PublicKey | undefined;
+  readonly recovery: HybridPublicKey | undefined;
   readonly hosts: readonly PublicKey[];
 }
 
@@ -34,8 +35,8 @@ export async function createKek(
   record: (kek: BundleKek) => Promise<void>,
 ): Promise<BundleKek> {
   const recipients: NewKekRecipient[] = [
-    ...(recovery === undefined ? [] : [named(recovery, 'recovery')]),
-    ...hosts.map((host) => named(host, 'host')),
+    ...(recovery === undefined ? [] : [namedRecovery(recovery)]),
+    ...hosts.map(namedHost),
   ];
   const wish = { ring, created: new Date().toISOString(), recipients };
   return new TokenCommand(config).create(wish, async (kek) => {
@@ -63,6 +64,10 @@ export function ringEntry(kek: BundleKek): Omit<RingKek, 'state'> {
   return { fp, provider: 'pkcs11', recovery: recoveryPart(kek)?.recipient ?? null, created };
 }
 
-function named({ spki }: PublicKey, role: 'recovery' | 'host'): NewKekRecipient {
-  return { spki: spki.toString('base64'), role };
+function namedRecovery({ rsa, kem }: HybridPublicKey): NewKekRecipient {
+  return { role: 'recovery', spki: rsa.toString('base64'), kem: kem.toString('base64') };
+}
+
+function namedHost({ spki }: PublicKey): NewKekRecipient {
+  return { role: 'host', spki: spki.toString('base64') };
 }

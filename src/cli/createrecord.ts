@@ -108,7 +108,7 @@ function sameRecipients(kek: BundleKek, { recovery, hosts }: KekRecipients): boo
   const wanted = hosts.map(({ recipient }) => recipient).sort();
   const had = kek.recipients.filter(({ role }) => role === 'host').map((part) => part.recipient);
   return (
-    recoveryPart(kek)?.recipient === recovery?.recipient &&
+    recoveryPart(kek)?.recipient === recovery?.fingerprint &&
     JSON.stringify(had.sort()) === JSON.stringify(wanted)
   );
 }

@@ -31,7 +31,7 @@ written with before it is promoted. Killed, it goes on when run again.
                    runs key import; once for each host. With =SHA256 a request
                    with another fingerprint is refused; without it the fingerprint
                    is asked about, and refused where there is no terminal.
-  --recovery PUB   also wrap it for this offline public key. The first one is
+  --recovery PUB   also wrap it for this offline recovery key. The first one is
                    pinned: every later KEK needs the same, and asks no more.
   --out BUNDLE     write the wrapped KEK there, for the other hosts
 

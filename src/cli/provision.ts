@@ -40,7 +40,7 @@ could not open the old data.
 
   --ring NAME       name of the ring, the same on every host (default: kleidi)
   --token-only      no KEK: it comes from another member with key import
-  --recovery PUB    also wrap the KEK and the PIN for this offline public key (PEM);
+  --recovery PUB    also wrap the KEK and the PIN for this offline recovery key;
                     on a host that is provisioned: the PIN. Its fingerprint is
                     named with it, or asked about on a terminal.
 

@@ -11,9 +11,10 @@ import { parse, type Verb } from './verb.ts';
 export const recoveryCreate: Verb = {
   help: `usage: kleidi recovery create [--out NAME] [--passphrase-fd N] [--json]
 
-Makes the recovery key: NAME.key, the private half under a passphrase, which
-stays offline; and NAME.pub, which key create and provision take. Prints the
-fingerprint: write it on paper, and keep that with the passphrase.
+Makes the recovery key, RSA-4096 and ML-KEM-1024, of which both are needed to open
+what is wrapped for it: NAME.key, the private halves under a passphrase, which stays
+offline; and NAME.pub, which key create and provision take. Prints the fingerprint:
+write it on paper, and keep that with the passphrase.
 
   --out NAME          default: recovery, in this folder
   --passphrase-fd N   read the passphrase from file descriptor N; without, it is

@@ -1,15 +1,23 @@
 // The child's side of making a KEK: the token makes and wraps it, the bundle's
-// form comes from the keyring.
-import { type BundleKek, macText, type UnsignedKek } from '../keyring/bundle.ts';
+// form and the outer layer for the recovery key come from the keyring.
+import { createPublicKey } from 'node:crypto';
+import {
+  type BundleKek,
+  macText,
+  partAlgs,
+  recoveryContext,
+  type UnsignedKek,
+  type WrappedKek,
+} from '../keyring/bundle.ts';
+import { hybridOf, sealOuter } from '../keyring/hybrid.ts';
 import { recipientOf } from '../keyring/publickey.ts';
-import type { KekCreator, WrappedNewKek } from '../providers/provider.ts';
+import type { Fingerprint, KekCreator, WrappedNewKek } from '../providers/provider.ts';
 import type { Agree } from './tokenwork.ts';
 
-export interface NewKekRecipient {
-  /** base64 */
-  readonly spki: string;
-  readonly role: 'recovery' | 'host';
-}
+/** SPKIs in base64; of the recovery key both. */
+export type NewKekRecipient =
+  | { readonly role: 'recovery'; readonly spki: string; readonly kem: string }
+  | { readonly role: 'host'; readonly spki: string };
 
 export interface CreateJob {
   readonly kind: 'create';
@@ -24,7 +32,12 @@ export async function createInToken(
   job: CreateJob,
   agree: Agree,
 ): Promise<object> {
-  const unsigned = (kek: WrappedNewKek): UnsignedKek => describe(kek, job);
+  // Described once: each outer layer is another one, and the MAC is over what is handed out.
+  let described: UnsignedKek | undefined;
+  const unsigned = (kek: WrappedNewKek): UnsignedKek => {
+    described ??= describe(kek, job);
+    return described;
+  };
   const wish = {
     label: `kleidi ${job.ring}`,
     recipients: job.recipients.map(({ spki }) => ({ spki: Buffer.from(spki, 'base64') })),
@@ -38,10 +51,25 @@ export async function createInToken(
 }
 
 function describe({ fp, oaepHash, wrapped }: WrappedNewKek, job: CreateJob): UnsignedKek {
-  const recipients = job.recipients.map(({ spki, role }, i) => ({
-    recipient: recipientOf(Buffer.from(spki, 'base64')),
-    role,
-    wrapped: wrapped[i]?.toString('base64') ?? '',
-  }));
+  const recipients = job.recipients.map((recipient, i) =>
+    partFor(fp, recipient, wrapped[i] ?? Buffer.alloc(0)),
+  );
   return { fp, created: job.created, oaepHash, recipients };
+}
+
+function partFor(fp: Fingerprint, recipient: NewKekRecipient, wrapped: Buffer): WrappedKek {
+  const spki = Buffer.from(recipient.spki, 'base64');
+  const { role } = recipient;
+  if (role === 'host') {
+    const part = { recipient: recipientOf(spki), role, alg: partAlgs.host };
+    return { ...part, wrapped: wrapped.toString('base64') };
+  }
+  const key = hybridOf(publicKey(spki), publicKey(Buffer.from(recipient.kem, 'base64')));
+  const sealed = sealOuter(wrapped, key, recoveryContext(fp));
+  const part = { recipient: key.fingerprint, role, alg: partAlgs.recovery };
+  return { ...part, wrapped: sealed.toString('base64') };
+}
+
+function publicKey(spki: Buffer) {
+  return createPublicKey({ key: spki, format: 'der', type: 'spki' });
 }

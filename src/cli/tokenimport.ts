@@ -22,9 +22,9 @@ export async function importIntoToken(
 }
 
 function arriving(ring: string, kek: BundleKek): ArrivingKek {
-  const wrapped = kek.recipients.map(
-    (part) => [part.recipient, Buffer.from(part.wrapped, 'base64')] as const,
-  );
+  const wrapped = kek.recipients
+    .filter(({ role }) => role === 'host')
+    .map((part) => [part.recipient, Buffer.from(part.wrapped, 'base64')] as const);
   const { fp, oaepHash, mac } = kek;
   return { fp, oaepHash, mac, macText: macText(ring, kek), wrapped: new Map(wrapped) };
 }

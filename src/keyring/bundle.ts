@@ -1,15 +1,23 @@
-// A bundle: KEKs on the move, each wrapped with RSA-OAEP for recipients that
-// are known by the SHA-256 of their public keys. Holds nothing secret in clear.
+// A bundle: KEKs on the move, each wrapped for recipients that are known by the
+// SHA-256 of their public keys: for hosts with RSA-OAEP, for the recovery key with
+// ML-KEM around that (hybrid.ts). Holds nothing secret in clear.
 // Two things guard it: a SHA-256 over all of it, against damage; and for each
 // KEK a CMAC under that KEK, against whoever does not hold it.
 import { createHash } from 'node:crypto';
 import { bundleKekPrefix } from '../providers/mactexts.ts';
 import type { Fingerprint } from '../providers/provider.ts';
+import { hybridAlg } from './hybrid.ts';
+
+export type PartRole = 'recovery' | 'host';
+
+/** How a part is wrapped: one way for each role, so that none can be made weaker. */
+export const partAlgs = { host: 'rsa-oaep', recovery: hybridAlg } as const;
 
 export interface WrappedKek {
-  /** SHA-256 of the recipient's SPKI. */
+  /** Of a host SHA-256 of its SPKI, of the recovery key its fingerprint. */
   readonly recipient: string;
-  readonly role: 'recovery' | 'host';
+  readonly role: PartRole;
+  readonly alg: (typeof partAlgs)[PartRole];
   /** base64 */
   readonly wrapped: string;
 }
@@ -28,14 +36,14 @@ export interface BundleKek extends UnsignedKek {
 }
 
 export interface Bundle {
-  readonly format: 1;
+  readonly format: 2;
   readonly kind: 'kleidi-bundle';
   readonly ring: string;
   readonly keks: readonly BundleKek[];
 }
 
 export function formatBundle(ring: string, keks: readonly BundleKek[]): string {
-  const bundle = ordered({ format: 1, kind: 'kleidi-bundle', ring, keks });
+  const bundle = ordered({ format: 2, kind: 'kleidi-bundle', ring, keks });
   return `${JSON.stringify({ ...bundle, sha256: bundleSha256(bundle) }, null, 2)}\n`;
 }
 
@@ -51,12 +59,19 @@ export function recoveryPart(kek: UnsignedKek): WrappedKek | undefined {
 
 /**
  * What the CMAC vouches for: ring, age and recovery of the KEK. Not the parts
- * for hosts, which a rewrap replaces, and which prove themselves by the fingerprint.
+ * for hosts, which a rewrap replaces, and which prove themselves by the fingerprint;
+ * their alg can be one only.
  */
 export function macText(ring: string, kek: UnsignedKek): string {
   const { fp, created, oaepHash } = kek;
-  const { recipient = null, wrapped = null } = recoveryPart(kek) ?? {};
-  return `${bundleKekPrefix}${JSON.stringify([ring, fp, created, oaepHash, recipient, wrapped])}`;
+  const { recipient = null, alg = null, wrapped = null } = recoveryPart(kek) ?? {};
+  const said = [ring, fp, created, oaepHash, recipient, alg, wrapped];
+  return `${bundleKekPrefix}${JSON.stringify(said)}`;
+}
+
+/** What the outer layer of a recovery part is bound to: it opens as no other KEK's. */
+export function recoveryContext(fp: Fingerprint): string {
+  return `kleidi/v2 recovery-kek ${fp}`;
 }
 
 /** A bundle of this KEK for its recovery key alone, or undefined where it has none. */
@@ -71,6 +86,8 @@ function ordered({ format, kind, ring, keks }: Bundle): Bundle {
 }
 
 function orderedKek({ fp, created, oaepHash, recipients, mac }: BundleKek): BundleKek {
-  const parts = recipients.map(({ recipient, role, wrapped }) => ({ recipient, role, wrapped }));
+  const parts = recipients.map(({ recipient, role, alg, wrapped }) => ({
+    ...{ recipient, role, alg, wrapped },
+  }));
   return { fp, created, oaepHash, recipients: parts, mac };
 }

@@ -2,7 +2,9 @@
 // one flipped bit included.
 import { readFile } from 'node:fs/promises';
 import { KleidiError } from '../errors.ts';
-import { type Bundle, bundleSha256 } from './bundle.ts';
+import { rsaBits } from '../providers/rsakey.ts';
+import { type Bundle, bundleSha256, type PartRole, partAlgs } from './bundle.ts';
+import { outerBytes } from './hybrid.ts';
 import { isRingName } from './keyid.ts';
 
 /** @throws KleidiError file-failed, refused */
@@ -26,7 +28,7 @@ function bundleFault(value: unknown): string | undefined {
   if (!isRecord(value)) return 'it is not a JSON object';
   const { format, kind, ring, keks, sha256, ...rest } = value;
   if (kind !== 'kleidi-bundle') return 'its kind is not kleidi-bundle';
-  if (format !== 1) return 'this kleidi reads format 1';
+  if (format !== 2) return 'this kleidi reads format 2';
   if (typeof ring !== 'string' || !isRingName(ring)) return 'its ring is not a name';
   if (!Array.isArray(keks) || keks.length === 0) return 'it holds no KEK';
   if (Object.keys(rest).length > 0) return 'it has fields that are unknown';
@@ -52,10 +54,19 @@ function isKek(value: unknown): boolean {
 
 function isPart(value: unknown): value is Record<string, unknown> {
   if (!isRecord(value)) return false;
-  const { recipient, role, wrapped, ...rest } = value;
+  const { recipient, role, alg, wrapped, ...rest } = value;
   if (!isHex(recipient, 64) || Object.keys(rest).length > 0) return false;
   if (role !== 'recovery' && role !== 'host') return false;
-  return typeof wrapped === 'string' && /^[A-Za-z0-9+/]{512,1366}={0,2}$/.test(wrapped);
+  return alg === partAlgs[role] && isWrapped(wrapped, role);
+}
+
+/** By the length, a recovery part without its outer layer is told at once. */
+function isWrapped(value: unknown, role: PartRole): boolean {
+  if (typeof value !== 'string' || !/^[A-Za-z0-9+/]+={0,2}$/.test(value)) return false;
+  const bytes = Buffer.from(value, 'base64');
+  const rsaBytes = bytes.length - (role === 'recovery' ? outerBytes : 0);
+  const isLength = rsaBytes >= rsaBits.least / 8 && rsaBytes <= rsaBits.most / 8;
+  return isLength && bytes.toString('base64') === value;
 }
 
 function isRecord(value: unknown): value is Record<string, unknown> {

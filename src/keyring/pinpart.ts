@@ -1,18 +1,19 @@
 // The PIN of a token, wrapped for the offline recovery key: a way to the PIN that needs
 // nothing of the host. Who has the recovery key can have every KEK of its bundles
-// anyway. JSON of format 1 around RSA-OAEP with SHA-256; the label tells it from a KEK.
-import { constants, createPublicKey, privateDecrypt, publicEncrypt } from 'node:crypto';
+// anyway. JSON of format 2 around both layers of hybrid.ts, RSA-OAEP with SHA-256 inside;
+// label and context tell it from a KEK, and the token of another host.
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import type { RecoveryKey } from './recipient.ts';
-import type { RecoveryPrivateKey } from './recoverykey.ts';
+import { type HybridPrivateKey, type HybridPublicKey, hybridAlg, open, seal } from './hybrid.ts';
 
 const kind = 'kleidi-pin';
-const padding = {
-  padding: constants.RSA_PKCS1_OAEP_PADDING,
-  oaepHash: 'sha256',
-  oaepLabel: Buffer.from('kleidi/v1 pin'),
-};
+const oaep = { oaepHash: 'sha256', oaepLabel: Buffer.from('kleidi/v2 pin') } as const;
+
+interface PinPart {
+  readonly token: string;
+  readonly recovery: string;
+  readonly wrapped: string;
+}
 
 /** Beside the ring; of this host alone. */
 export function pinPartPath(ringPath: string): string {
@@ -20,10 +21,9 @@ export function pinPartPath(ringPath: string): string {
 }
 
 /** @returns the text of the file */
-export function wrapPin(pin: string, token: string, { spki, fingerprint }: RecoveryKey): string {
-  const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
-  const wrapped = publicEncrypt({ key, ...padding }, Buffer.from(pin)).toString('base64');
-  const file = { format: 1, kind, token, recovery: fingerprint, wrapped };
+export function wrapPin(pin: string, token: string, key: HybridPublicKey): string {
+  const wrapped = seal(Buffer.from(pin), key, contextOf(token), oaep).toString('base64');
+  const file = { format: 2, kind, token, recovery: key.fingerprint, alg: hybridAlg, wrapped };
   return `${JSON.stringify(file, null, 2)}\n`;
 }
 
@@ -32,27 +32,32 @@ export function wrapPin(pin: string, token: string, { spki, fingerprint }: Recov
  * @returns the PIN; the caller wipes it
  * @throws KleidiError refused
  */
-export function unwrapPin(text: string, path: string, key: RecoveryPrivateKey): Buffer {
-  const { recovery, wrapped } = parse(text, path);
+export function unwrapPin(text: string, path: string, key: HybridPrivateKey): Buffer {
+  const { token, recovery, wrapped } = parse(text, path);
   if (recovery !== key.fingerprint) {
     throw refused(path, `it is wrapped for recovery key sha256:${recovery}`);
   }
   try {
-    return privateDecrypt({ key: key.privateKey, ...padding }, Buffer.from(wrapped, 'base64'));
+    return open(Buffer.from(wrapped, 'base64'), key, contextOf(token), oaep);
   } catch {
-    throw refused(path, 'its wrapped part is damaged');
+    throw refused(path, 'it is damaged, or was changed');
   }
 }
 
-function parse(text: string, path: string): { recovery: string; wrapped: string } {
+function contextOf(token: string): string {
+  return `kleidi/v2 recovery-pin ${token}`;
+}
+
+function parse(text: string, path: string): PinPart {
   try {
     const file = JSON.parse(text) as Record<string, unknown>;
-    const { format, recovery, wrapped } = file;
+    const { format, token, recovery, alg, wrapped } = file;
     if (file['kind'] !== kind) throw new Error(`its kind is not ${kind}`);
-    if (format !== 1 || typeof recovery !== 'string' || typeof wrapped !== 'string') {
-      throw new Error('it is not of format 1');
+    if (format !== 2 || alg !== hybridAlg) throw new Error('it is not of format 2');
+    if (typeof token !== 'string' || typeof recovery !== 'string' || typeof wrapped !== 'string') {
+      throw new Error('a field of it is missing');
     }
-    return { recovery, wrapped };
+    return { token, recovery, wrapped };
   } catch (cause) {
     throw refused(path, cause instanceof Error ? cause.message : String(cause));
   }

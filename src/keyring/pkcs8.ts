@@ -33,6 +33,27 @@ export function encryptPkcs8(pkcs8: Buffer, passphrase: Buffer): string {
   return pem(sequence(algorithm, octets(encrypted)));
 }
 
+/** PKCS#8 of ML-KEM-1024 as node:crypto exports it (RFC 9935): seed and expanded key. */
+const mlKemBothPrefix = Buffer.from(
+  '30820cbe020100300b060960864801650304040304820caa30820ca60440',
+  'hex',
+);
+const mlKemSeedPrefix = Buffer.from('3054020100300b060960864801650304040304428040', 'hex');
+const mlKemSeedBytes = 64;
+
+/**
+ * The same ML-KEM-1024 key as its seed alone, from which every reader makes the rest, so
+ * that the two cannot differ. Wipes what it gets. Throws an Error on another form.
+ */
+export function mlKemSeedPkcs8(pkcs8: Buffer): Buffer {
+  const prefix = pkcs8.subarray(0, mlKemBothPrefix.length);
+  if (!prefix.equals(mlKemBothPrefix)) throw new Error('OpenSSL exports ML-KEM in another form');
+  const seed = pkcs8.subarray(prefix.length, prefix.length + mlKemSeedBytes);
+  const short = Buffer.concat([mlKemSeedPrefix, seed]);
+  pkcs8.fill(0);
+  return short;
+}
+
 function pem(der: Buffer): string {
   const lines = der.toString('base64').match(/.{1,64}/g) ?? [];
   const label = 'ENCRYPTED PRIVATE KEY';

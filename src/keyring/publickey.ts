@@ -1,6 +1,6 @@
 // RSA public keys that KEKs are wrapped for. Two values name them, and are not the
 // same: `recipient`, by which tokens and bundles address a key, and `fingerprint`,
-// which a person compares with what the owner of the key shows.
+// which a person compares with what the owner shows. The recovery key: hybrid.ts.
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { KleidiError } from '../errors.ts';
@@ -12,14 +12,14 @@ export interface PublicKey {
   readonly recipient: string;
 }
 
-/** One that came in a file, and could have been swapped on its way. */
-export interface ComparedKey extends PublicKey {
+/** What came in a file, and could have been swapped on its way. */
+export interface Compared {
   /** What people compare, 64 hex digits. */
   readonly fingerprint: string;
 }
 
 /** A key out of a file that was named as `FILE` or `FILE=SHA256`. */
-export type NamedKey<T extends ComparedKey = ComparedKey> = T & {
+export type NamedKey<T extends Compared = Compared> = T & {
   readonly path: string;
   /** The fingerprint was named with it, and is the right one. */
   readonly confirmed: boolean;
@@ -56,7 +56,7 @@ export function spkiPem(spki: Buffer): string {
  * @param parse throws an Error that says why the text is not one
  * @throws KleidiError file-failed, refused (not such a key, or another one than named)
  */
-export async function readNamedKey<T extends ComparedKey>(
+export async function readNamedKey<T extends Compared>(
   argument: string,
   what: string,
   parse: (text: string) => T,

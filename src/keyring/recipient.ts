@@ -1,54 +1,52 @@
-// The offline recovery key, as far as a host knows it: its public half. A file
-// with a PEM public key, or kleidi's own JSON form of the same. The first one
-// that a ring has is pinned: another one could be an attacker's.
+// The offline recovery key, as far as a host knows it: its two public halves, in a
+// file of format 2. The first one that a ring has is pinned: another one could be an
+// attacker's.
+import { createPublicKey } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
-import {
-  type ComparedKey,
-  type NamedKey,
-  type PublicKey,
-  publicKeyOf,
-  readNamedKey,
-  spkiPem,
-} from './publickey.ts';
+import { type HybridPublicKey, hybridOf } from './hybrid.ts';
+import { type NamedKey, readNamedKey, spkiPem } from './publickey.ts';
 import type { Ring } from './ring.ts';
 
-export type RecoveryKey = NamedKey;
+export type RecoveryKey = NamedKey<HybridPublicKey>;
 
-/** A recovery key is all in its SPKI: the ring pins what people compare. */
-export function asRecoveryKey<T extends PublicKey>(key: T): T & ComparedKey {
-  return { ...key, fingerprint: key.recipient };
-}
+const kind = 'kleidi-recovery-public';
 
 /**
  * @param argument `FILE` or `FILE=SHA256`
- * @throws KleidiError file-failed, refused (not a public RSA key that is fit, or another one than named)
+ * @throws KleidiError file-failed, refused (not such a file, or another key than named)
  */
 export function readRecoveryKey(argument: string): Promise<RecoveryKey> {
   return readNamedKey(argument, 'recovery key', parseRecoveryKey);
 }
 
-export function formatRecoveryKey({ spki, fingerprint }: ComparedKey): string {
+export function formatRecoveryKey({ rsa, kem, fingerprint }: HybridPublicKey): string {
   const file = {
-    format: 1,
-    kind: 'kleidi-recovery-public',
+    format: 2,
+    kind,
     sha256: fingerprint,
-    publicKey: spkiPem(spki),
+    rsaPublicKey: spkiPem(rsa),
+    mlKemPublicKey: spkiPem(kem),
   };
   return `${JSON.stringify(file, null, 2)}\n`;
 }
 
-function parseRecoveryKey(text: string): ComparedKey {
-  if (!text.trimStart().startsWith('{')) return asRecoveryKey(publicKeyOf(text));
-  const file = JSON.parse(text) as Record<string, unknown>;
-  const { format, publicKey, privateKey, sha256 } = file;
-  if (format !== 1) throw new Error('it is not of format 1');
-  if (privateKey !== undefined) throw new Error('it is a private key, which must stay offline');
-  if (typeof publicKey !== 'string') throw new Error('it holds no public key');
-  const key = asRecoveryKey(publicKeyOf(publicKey));
-  if (sha256 !== undefined && sha256 !== key.fingerprint) {
-    throw new Error('it is damaged: its sha256 is not the one of the key');
+/** Throws an Error that says why it is none. */
+function parseRecoveryKey(text: string): HybridPublicKey {
+  if (/PRIVATE KEY/.test(text)) throw new Error('it is a private key, which must stay offline');
+  if (text.trimStart().startsWith('-----BEGIN')) {
+    throw new Error('it is one PEM key, and a recovery key is an RSA and an ML-KEM key');
   }
-  return key;
+  const file = JSON.parse(text) as Record<string, unknown>;
+  const { format, rsaPublicKey, mlKemPublicKey, sha256, ...rest } = file;
+  if (rest['kind'] !== kind) throw new Error(`its kind is not ${kind}`);
+  if (format !== 2) throw new Error('it is not of format 2: make a new recovery key');
+  if (Object.keys(rest).length > 1) throw new Error('it has fields that are unknown');
+  if (typeof rsaPublicKey !== 'string' || typeof mlKemPublicKey !== 'string') {
+    throw new Error('it does not hold an RSA and an ML-KEM public key');
+  }
+  const key = hybridOf(createPublicKey(rsaPublicKey), createPublicKey(mlKemPublicKey));
+  if (sha256 === key.fingerprint) return key;
+  throw new Error('it is damaged or was changed: its sha256 is not the one of its keys');
 }
 
 /** The fingerprint of the recovery key that this ring has from its first one on. */

@@ -1,12 +1,19 @@
 // Opens the KEKs of a bundle with the recovery key, and wraps them for other
 // hosts: node:crypto alone, no token. A KEK is in clear only for as long as one
 // of these functions runs.
-import { constants, createPublicKey, privateDecrypt, publicEncrypt } from 'node:crypto';
+import { constants, createPublicKey, publicEncrypt } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
-import { type BundleKek, macText, recoveryPart, type WrappedKek } from './bundle.ts';
+import {
+  type BundleKek,
+  macText,
+  partAlgs,
+  recoveryContext,
+  recoveryPart,
+  type WrappedKek,
+} from './bundle.ts';
 import { aesCmac, fingerprintOfKek } from './cmac.ts';
+import { type HybridPrivateKey, open } from './hybrid.ts';
 import type { PublicKey } from './publickey.ts';
-import type { RecoveryPrivateKey } from './recoverykey.ts';
 
 const padding = constants.RSA_PKCS1_OAEP_PADDING;
 const kekBytes = 32;
@@ -16,7 +23,7 @@ const kekBytes = 32;
  * fingerprint, and that the bundle tells the truth of it.
  * @throws KleidiError refused
  */
-export function testKek(ring: string, kek: BundleKek, key: RecoveryPrivateKey): void {
+export function testKek(ring: string, kek: BundleKek, key: HybridPrivateKey): void {
   withKek(ring, kek, key, () => undefined);
 }
 
@@ -24,7 +31,7 @@ export function testKek(ring: string, kek: BundleKek, key: RecoveryPrivateKey): 
 export function rewrapKek(
   ring: string,
   kek: BundleKek,
-  key: RecoveryPrivateKey,
+  key: HybridPrivateKey,
   hosts: readonly PublicKey[],
 ): BundleKek {
   return withKek(ring, kek, key, (material, part) => {
@@ -36,12 +43,12 @@ export function rewrapKek(
 function withKek<T>(
   ring: string,
   kek: BundleKek,
-  key: RecoveryPrivateKey,
+  key: HybridPrivateKey,
   work: (material: Buffer, part: WrappedKek) => T,
 ): T {
   const part = recoveryPart(kek);
   if (part === undefined) throw refused(kek, 'it was made without a recovery key');
-  if (part.recipient !== key.recipient) {
+  if (part.recipient !== key.fingerprint) {
     throw refused(kek, `it is wrapped for recovery key sha256:${part.recipient}`);
   }
   const material = unwrap(kek, part, key);
@@ -53,10 +60,10 @@ function withKek<T>(
   }
 }
 
-function unwrap(kek: BundleKek, part: WrappedKek, { privateKey }: RecoveryPrivateKey): Buffer {
+function unwrap(kek: BundleKek, part: WrappedKek, key: HybridPrivateKey): Buffer {
   const wrapped = Buffer.from(part.wrapped, 'base64');
   try {
-    return privateDecrypt({ key: privateKey, padding, oaepHash: kek.oaepHash }, wrapped);
+    return open(wrapped, key, recoveryContext(kek.fp), { oaepHash: kek.oaepHash });
   } catch (cause) {
     throw refused(kek, 'its wrapped part cannot be opened', cause);
   }
@@ -74,7 +81,7 @@ function requireSame(ring: string, kek: BundleKek, material: Buffer): void {
 function wrapFor(host: PublicKey, material: Buffer, oaepHash: 'sha1' | 'sha256'): WrappedKek {
   const key = createPublicKey({ key: host.spki, format: 'der', type: 'spki' });
   const wrapped = publicEncrypt({ key, padding, oaepHash }, material).toString('base64');
-  return { recipient: host.recipient, role: 'host', wrapped };
+  return { recipient: host.recipient, role: 'host', alg: partAlgs.host, wrapped };
 }
 
 function refused(kek: BundleKek, why: string, cause?: unknown): KleidiError {

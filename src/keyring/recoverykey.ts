@@ -1,63 +1,78 @@
-// The private half of the recovery key: made, written and opened on a machine
-// that is offline. Its file is JSON around an encrypted PKCS#8 PEM; a PEM file
-// that OpenSSL made is read as well.
+// The private half of the recovery key: made, written and opened on a machine that is
+// offline. Its file is JSON of format 2 around two encrypted PKCS#8 PEMs, one RSA key
+// and one ML-KEM-1024 key, under one passphrase.
 import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { KleidiError } from '../errors.ts';
-import { encryptPkcs8 } from './pkcs8.ts';
-import { type ComparedKey, publicKeyOfObject } from './publickey.ts';
-import { asRecoveryKey } from './recipient.ts';
+import { type HybridPrivateKey, type HybridPublicKey, hybridOf } from './hybrid.ts';
+import { encryptPkcs8, mlKemSeedPkcs8 } from './pkcs8.ts';
 
-export interface RecoveryPrivateKey extends ComparedKey {
-  readonly privateKey: KeyObject;
-}
-
-export interface NewRecoveryKey extends ComparedKey {
+export interface NewRecoveryKey extends HybridPublicKey {
   /** Text of the private file. */
   readonly file: string;
 }
 
+interface PrivateFile {
+  readonly rsaPrivateKey: string;
+  readonly mlKemPrivateKey: string;
+  readonly sha256: unknown;
+}
+
+const kind = 'kleidi-recovery-key';
 const rsaBits = 4096;
 const generate = promisify(generateKeyPair);
 
 export async function makeRecoveryKey(passphrase: Buffer): Promise<NewRecoveryKey> {
-  const { privateKey } = await generate('rsa', { modulusLength: rsaBits });
-  const key = asRecoveryKey(publicKeyOfObject(privateKey));
-  const pkcs8 = privateKey.export({ format: 'der', type: 'pkcs8' });
+  const { privateKey: rsa } = await generate('rsa', { modulusLength: rsaBits });
+  const { privateKey: kem } = await generate('ml-kem-1024', undefined);
+  const key = hybridOf(rsa, kem);
   const file = {
-    format: 1,
-    kind: 'kleidi-recovery-key',
+    format: 2,
+    kind,
     sha256: key.fingerprint,
-    privateKey: encryptPkcs8(pkcs8, passphrase),
+    rsaPrivateKey: encrypted(pkcs8Of(rsa), passphrase),
+    mlKemPrivateKey: encrypted(mlKemSeedPkcs8(pkcs8Of(kem)), passphrase),
   };
-  pkcs8.fill(0);
   return { ...key, file: `${JSON.stringify(file, null, 2)}\n` };
 }
 
+function pkcs8Of(key: KeyObject): Buffer {
+  return key.export({ format: 'der', type: 'pkcs8' });
+}
+
+/** Wipes the key. */
+function encrypted(pkcs8: Buffer, passphrase: Buffer): string {
+  const pem = encryptPkcs8(pkcs8, passphrase);
+  pkcs8.fill(0);
+  return pem;
+}
+
 /** @throws KleidiError file-failed, refused (wrong passphrase, or not such a file) */
-export async function openRecoveryKey(
-  path: string,
-  passphrase: Buffer,
-): Promise<RecoveryPrivateKey> {
-  const { pem, sha256 } = parseFile(await readText(path), path);
-  const privateKey = decrypt(pem, passphrase, path);
+export async function openRecoveryKey(path: string, passphrase: Buffer): Promise<HybridPrivateKey> {
+  const file = parseFile(await readText(path), path);
+  const rsaPrivate = decrypt(file.rsaPrivateKey, passphrase, path);
+  const kemPrivate = decrypt(file.mlKemPrivateKey, passphrase, path);
   try {
-    const key = asRecoveryKey(publicKeyOfObject(privateKey));
-    if (sha256 !== undefined && sha256 !== key.fingerprint) throw new Error('it is damaged');
-    return { ...key, privateKey };
+    const key = hybridOf(rsaPrivate, kemPrivate);
+    if (file.sha256 !== key.fingerprint) throw new Error('it is damaged');
+    return { ...key, rsaPrivate, kemPrivate };
   } catch (cause) {
     throw notOne(path, cause instanceof Error ? cause.message : String(cause), cause);
   }
 }
 
-function parseFile(text: string, path: string): { pem: string; sha256: unknown } {
-  if (text.trimStart().startsWith('-----BEGIN')) return { pem: text, sha256: undefined };
+function parseFile(text: string, path: string): PrivateFile {
   try {
-    const { format, kind, privateKey, sha256 } = JSON.parse(text) as Record<string, unknown>;
-    if (kind !== 'kleidi-recovery-key') throw new Error('its kind is not kleidi-recovery-key');
-    if (format !== 1 || typeof privateKey !== 'string') throw new Error('it is not of format 1');
-    return { pem: privateKey, sha256 };
+    if (text.trimStart().startsWith('-----BEGIN')) throw new Error('it is one PEM key');
+    const file = JSON.parse(text) as Record<string, unknown>;
+    const { format, rsaPrivateKey, mlKemPrivateKey, sha256 } = file;
+    if (file['kind'] !== kind) throw new Error(`its kind is not ${kind}`);
+    if (format !== 2) throw new Error('it is not of format 2');
+    if (typeof rsaPrivateKey !== 'string' || typeof mlKemPrivateKey !== 'string') {
+      throw new Error('it does not hold an RSA and an ML-KEM private key');
+    }
+    return { rsaPrivateKey, mlKemPrivateKey, sha256 };
   } catch (cause) {
     throw notOne(path, cause instanceof Error ? cause.message : String(cause), cause);
   }

@@ -6,4 +6,4 @@
 export const fingerprintText = 'kleidi/v1 key-fingerprint';
 
 /** Begins what a bundle says of a KEK: only who holds the KEK can vouch for it. */
-export const bundleKekPrefix = 'kleidi/v1 bundle-kek ';
+export const bundleKekPrefix = 'kleidi/v2 bundle-kek ';

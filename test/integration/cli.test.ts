@@ -1,15 +1,16 @@
 // The command line as an operator sees it: help, exit codes, output, secrets.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { constants, generateKeyPairSync, privateDecrypt } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
+import { type Bundle, recoveryContext } from '../../src/keyring/bundle.ts';
+import { open } from '../../src/keyring/hybrid.ts';
 import { fingerprintOfKey } from '../support/cmac.ts';
 import { TestHost } from '../support/host.ts';
 import { kleidi, program } from '../support/kleidi.ts';
+import { newHybridKey, writePublic } from '../support/recoveryset.ts';
 
 const verbs = [
   'serve',
@@ -82,27 +83,22 @@ test('status and ring digest --live say plainly that no daemon answers', async (
 
 test('a KEK wrapped for the recovery key opens offline to the key with that fingerprint', async () => {
   const host = await TestHost.provisioned();
-  const pair = generateKeyPairSync('rsa', { modulusLength: 4096 });
+  const key = newHybridKey();
   const file = join(host.folder, 'recovery.pub');
-  writeFileSync(file, pair.publicKey.export({ type: 'spki', format: 'pem' }));
+  const named = writePublic(file, key);
   const wrong = await host.run('key', 'create', '--recovery', `${file}=${'0'.repeat(64)}`);
   assert.equal(wrong.exitCode, 1);
   assert.equal(host.ring.keks.length, 1, 'a swapped recovery key changes nothing');
 
-  const named = `${file}=${publicKeyOfObject(pair.publicKey).recipient}`;
   const made = await host.run('key', 'create', '--recovery', named, '--json');
   assert.equal(made.exitCode, 0, made.stderr);
   const { fp, recovery } = JSON.parse(made.stdout) as { fp: string; recovery: string };
   const text = readFileSync(join(host.folder, `state/bundles/${fp}.json`), 'utf8');
-  const bundle = JSON.parse(text) as {
-    keks: { recipients: { wrapped: string; recipient: string }[] }[];
-  };
-  const [recipient] = bundle.keks[0]?.recipients ?? [];
+  const [recipient] = (JSON.parse(text) as Bundle).keks[0]?.recipients ?? [];
   assert.equal(recipient?.recipient, recovery);
-  const kek = privateDecrypt(
-    { key: pair.privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: 'sha1' },
-    Buffer.from(recipient.wrapped, 'base64'),
-  );
+  assert.equal(recovery, key.fingerprint);
+  const sealed = Buffer.from(recipient.wrapped, 'base64');
+  const kek = open(sealed, key, recoveryContext(fp), { oaepHash: 'sha1' });
   assert.equal(kek.length, 32);
   assert.equal(fingerprintOfKey(kek), fp);
   assert.equal((await host.run('key', 'create')).exitCode, 1, 'the recovery key is pinned');

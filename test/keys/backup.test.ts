@@ -1,27 +1,23 @@
 // kleidi backup and restore: what is in the file, and that a restore never takes
 // a host back behind what it has announced.
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Backup, formatBackup, parseBackup } from '../../src/keyring/backup.ts';
 import { formatBundle } from '../../src/keyring/bundle.ts';
 import { ringDigest } from '../../src/keyring/digest.ts';
-import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { formatRing } from '../../src/keyring/ring.ts';
 import { TestHost } from '../support/host.ts';
-import { knownKek } from '../support/recoveryset.ts';
+import { knownKek, newHybridKey, writePublic } from '../support/recoveryset.ts';
 
-const recovery = generateKeyPairSync('rsa', { modulusLength: 4096 });
-const { recipient } = publicKeyOfObject(recovery.publicKey);
+const recovery = newHybridKey();
 
 async function recoverable(): Promise<TestHost> {
   const host = new TestHost();
-  const pub = join(host.folder, 'recovery.pub');
-  writeFileSync(pub, recovery.publicKey.export({ type: 'spki', format: 'pem' }));
-  await good(host, 'provision', '--ring', 'test', '--recovery', `${pub}=${recipient}`);
-  await good(host, 'key', 'create', '--recovery', pub);
+  const named = writePublic(join(host.folder, 'recovery.pub'), recovery);
+  await good(host, 'provision', '--ring', 'test', '--recovery', named);
+  await good(host, 'key', 'create', '--recovery', named);
   return host;
 }
 
@@ -151,8 +147,7 @@ test("a stranger's KEK in a backup is found by the digest, a stranger's recovery
   const host = await recoverable();
   const file = join(host.folder, 'backup.json');
   const digest = await digestOf(host, file);
-  const stranger = publicKeyOfObject(generateKeyPairSync('rsa', { modulusLength: 3072 }).publicKey);
-  const planted = knownKek('test', { ...stranger }, []);
+  const planted = knownKek('test', newHybridKey(), []);
   const { material: _, ...kek } = planted;
   const added = change(file, join(host.folder, 'added.json'), (saved) => ({
     ...saved,
@@ -167,7 +162,7 @@ test("a stranger's KEK in a backup is found by the digest, a stranger's recovery
           fp: kek.fp,
           state: 'write' as const,
           provider: 'pkcs11' as const,
-          recovery: recipient,
+          recovery: recovery.fingerprint,
           created: kek.created,
         },
       ],

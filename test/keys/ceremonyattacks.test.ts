@@ -5,9 +5,15 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { type Bundle, type BundleKek, formatBundle } from '../../src/keyring/bundle.ts';
+import {
+  type Bundle,
+  type BundleKek,
+  formatBundle,
+  recoveryPart,
+} from '../../src/keyring/bundle.ts';
 import { readBundle } from '../../src/keyring/bundlefile.ts';
-import { type PublicKey, publicKeyOfObject } from '../../src/keyring/publickey.ts';
+import type { HybridPublicKey } from '../../src/keyring/hybrid.ts';
+import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { readRecoveryKey } from '../../src/keyring/recipient.ts';
 import { formatRequest, makeRequest, readRequest } from '../../src/keyring/request.ts';
 import { emptyRing, formatRing } from '../../src/keyring/ring.ts';
@@ -21,7 +27,8 @@ import {
 } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import type { TestHost } from '../support/host.ts';
-import { knownKek } from '../support/recoveryset.ts';
+import { kleidi } from '../support/kleidi.ts';
+import { knownKek, newHybridKey, passphrase } from '../support/recoveryset.ts';
 import { destroyObjects, tokenObjects } from '../support/tokenobjects.ts';
 
 const folder = temporaryFolder();
@@ -160,7 +167,10 @@ function flipped(wrapped: string, bit: number): string {
   return bytes.toString('base64');
 }
 
-function known(recoveryFor: PublicKey | undefined, claimed: Partial<BundleKek> = {}): BundleKek {
+function known(
+  recoveryFor: HybridPublicKey | undefined,
+  claimed: Partial<BundleKek> = {},
+): BundleKek {
   const { material: _, ...rest } = knownKek('test', recoveryFor, [host], claimed);
   return rest;
 }
@@ -204,7 +214,7 @@ test('flipped bits are refused: on the way, and with a checksum made right', asy
 });
 
 test('what the bundle says of the KEK cannot be changed: ring, time, recovery', async () => {
-  const foreign = known(attacker);
+  const foreign = known(newHybridKey());
   const stolen = foreign.recipients.filter(({ role }) => role === 'recovery');
   const hostPart = kek.recipients.filter(({ role }) => role === 'host');
   const changes: readonly (readonly [string, string])[] = [
@@ -218,6 +228,49 @@ test('what the bundle says of the KEK cannot be changed: ring, time, recovery', 
     await refused(b, /bundle says of it was changed/, ...importing(bundle));
   const hash = kekWith({ oaepHash: 'sha256' });
   await refused(b, /cannot be opened|was changed/, ...importing(hash));
+});
+
+test('a recovery part is hybrid or none: neither its alg, its layer, its id nor its KEK changes', async () => {
+  const hostPart = kek.recipients.filter(({ role }) => role === 'host');
+  const part = recoveryPart(kek);
+  assert.ok(part);
+  const bundleOf = (changed: object): string =>
+    kekWith({ recipients: [{ ...part, ...changed }, ...hostPart] });
+  const second = known(recoveryKey);
+  const theirs = recoveryPart(second)?.wrapped ?? '';
+  const [{ wrapped: rsa = '' } = {}] = hostPart;
+  const form = /keks\[0\] is not as it must be/;
+  const cases: readonly (readonly [RegExp, RegExp, string])[] = [
+    // [at the host that imports, on the offline machine, what the attacker wrote]
+    [form, form, bundleOf({ alg: 'rsa-oaep', wrapped: rsa })],
+    [form, form, bundleOf({ alg: 'rsa-oaep' })],
+    [form, form, bundleOf({ alg: undefined })],
+    [form, form, bundleOf({ wrapped: rsa })],
+    [
+      /was changed/,
+      /KEK .*for recovery key sha256:(ab)+/,
+      bundleOf({ recipient: 'ab'.repeat(32) }),
+    ],
+    [/was changed/, /KEK .* cannot be opened/, bundleOf({ wrapped: theirs })],
+    [/was changed/, /KEK .* cannot be opened/, bundleOf({ wrapped: flipped(part.wrapped, 9) })],
+    [
+      /was changed/,
+      /KEK .* cannot be opened/,
+      bundleOf({ wrapped: flipped(part.wrapped, 16_000) }),
+    ],
+  ];
+  for (const [atHost, offline, bundle] of cases) {
+    await refused(b, atHost, ...importing(bundle));
+    const test = ['recovery', 'test', bundle, '--key', recovery.key, '--passphrase-fd', '0'];
+    const { exitCode, stderr } = await kleidi(test, { input: passphrase });
+    assert.equal(exitCode, 1);
+    assert.match(stderr, offline);
+  }
+});
+
+test('a bundle of format 1 is refused', async () => {
+  const text = readFileSync(made.bundle, 'utf8').replace('"format": 2', '"format": 1');
+  await refused(b, /reads format 2/, ...importing(fileWith(text)));
 });
 
 test('a bundle of another ring is refused, also under the name of this one', async () => {

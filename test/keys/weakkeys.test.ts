@@ -1,22 +1,31 @@
 // Keys that are too weak to carry a KEK or to be one: refused at every door, and
 // token, ring and files as they were.
 import assert from 'node:assert/strict';
-import { createPublicKey, generateKeyPairSync, type KeyObject, randomBytes } from 'node:crypto';
+import {
+  createHash,
+  createPublicKey,
+  generateKeyPairSync,
+  type KeyObject,
+  randomBytes,
+} from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatBundle } from '../../src/keyring/bundle.ts';
 import { recipientOf } from '../../src/keyring/publickey.ts';
+import { formatRecoveryKey } from '../../src/keyring/recipient.ts';
 import { formatRequest, makeRequest, readRequest } from '../../src/keyring/request.ts';
 import { everythingOf, requestOf, tokenOnlyHost } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { knownKek } from '../support/recoveryset.ts';
+import { knownKek, newHybridKey } from '../support/recoveryset.ts';
 import { tokenObjects } from '../support/tokenobjects.ts';
 
 const folder = temporaryFolder();
 const host = await tokenOnlyHost();
 const request = await requestOf(host);
 const genuine = await readRequest(request.path);
+const whole = newHybridKey();
+const publicFile = formatRecoveryKey(whole);
 let files = 0;
 
 function fileWith(text: string): string {
@@ -60,9 +69,41 @@ const weak: readonly (readonly [KeyObject, RegExp])[] = [
 
 test('a recovery key that is too weak is refused, also where its fingerprint is the right one', async () => {
   for (const [key, reason] of weak) {
-    const pem = fileWith(key.export({ type: 'spki', format: 'pem' }).toString());
-    const sha256 = recipientOf(key.export({ type: 'spki', format: 'der' }));
-    await refused(reason, 'key', 'create', '--recovery', `${pem}=${sha256}`);
+    const pem = key.export({ type: 'spki', format: 'pem' });
+    const file = { ...JSON.parse(publicFile), rsaPublicKey: pem };
+    const rsa = key.export({ type: 'spki', format: 'der' });
+    const id = createHash('sha256').update('kleidi/v2 recovery-key ').update(rsa).update(whole.kem);
+    const sha256 = id.digest('hex');
+    const path = fileWith(JSON.stringify({ ...file, sha256 }));
+    await refused(reason, 'key', 'create', '--recovery', `${path}=${sha256}`);
+  }
+});
+
+test('a recovery key of one half, of a weaker ML-KEM, or with halves of two is refused', async () => {
+  const file = JSON.parse(publicFile) as Record<string, unknown>;
+  const rsaPem = String(file['rsaPublicKey']);
+  const small = generateKeyPairSync('ml-kem-768').publicKey.export({ type: 'spki', format: 'pem' });
+  const other = JSON.parse(formatRecoveryKey(newHybridKey())) as Record<string, unknown>;
+  const { rsaPublicKey: _, ...kemOnly } = file;
+  const { mlKemPublicKey: __, ...rsaOnly } = file;
+  const cases: readonly (readonly [RegExp, string])[] = [
+    [/one PEM key.*hint: .*kleidi recovery create/s, rsaPem],
+    [/private/, whole.rsaPrivate.export({ type: 'pkcs8', format: 'pem' }).toString()],
+    [/not hold an RSA and an ML-KEM/, JSON.stringify(kemOnly)],
+    [/not hold an RSA and an ML-KEM/, JSON.stringify(rsaOnly)],
+    [/not an ML-KEM-1024 key but ml-kem-768/, JSON.stringify({ ...file, mlKemPublicKey: small })],
+    [/not an ML-KEM-1024 key but rsa/, JSON.stringify({ ...file, mlKemPublicKey: rsaPem })],
+    [/sha256 is not the one/, JSON.stringify({ ...file, rsaPublicKey: other['rsaPublicKey'] })],
+    [/sha256 is not the one/, JSON.stringify({ ...file, mlKemPublicKey: other['mlKemPublicKey'] })],
+    [/not of format 2: make a new/, JSON.stringify({ ...file, format: 1 })],
+    [/its kind is not/, JSON.stringify({ ...file, kind: 'kleidi-recovery-key' })],
+    [/fields that are unknown/, JSON.stringify({ ...file, extra: 1 })],
+    [/is not a recovery key/, 'null'],
+  ];
+  for (const [reason, text] of cases) {
+    const named = `${fileWith(text)}=${whole.fingerprint}`;
+    await refused(reason, 'key', 'create', '--recovery', named);
+    await refused(reason, 'provision', '--recovery', named);
   }
 });
 

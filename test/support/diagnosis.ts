@@ -1,11 +1,11 @@
 // Hosts for kleidi doctor: one that is well, copies of it to be broken, and what
 // doctor finds on them.
 import assert from 'node:assert/strict';
-import { createHash, generateKeyPairSync } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { chmodSync, cpSync, globSync, lstatSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { TestHost } from './host.ts';
+import { newHybridKey, writePublic } from './recoveryset.ts';
 
 export interface Finding {
   readonly group: string;
@@ -56,17 +56,10 @@ export function contentOf(folder: string): Record<string, string> {
   return Object.fromEntries(paths.map((path) => [path, describe(path)]));
 }
 
-/** FILE=SHA256 */
-function recoveryKey(folder: string): string {
-  const file = join(folder, 'recovery.pub');
-  const { publicKey } = generateKeyPairSync('rsa', { modulusLength: 4096 });
-  writeFileSync(file, publicKey.export({ type: 'spki', format: 'pem' }));
-  return `${file}=${publicKeyOfObject(publicKey).recipient}`;
-}
-
 export async function recoverable(): Promise<TestHost> {
   const host = new TestHost();
-  const args = ['--ring', 'test', '--recovery', recoveryKey(host.folder)];
+  const recovery = writePublic(join(host.folder, 'recovery.pub'), newHybridKey());
+  const args = ['--ring', 'test', '--recovery', recovery];
   assert.equal((await host.run('provision', ...args)).exitCode, 0);
   return host;
 }

@@ -1,10 +1,44 @@
-// A recovery key and bundles for it, made without a token.
-import { constants, createPublicKey, publicEncrypt, randomBytes } from 'node:crypto';
-import { type BundleKek, macText, type UnsignedKek } from '../../src/keyring/bundle.ts';
+// Recovery keys and bundles for them, made without a token.
+import {
+  constants,
+  createPublicKey,
+  generateKeyPairSync,
+  publicEncrypt,
+  randomBytes,
+} from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import {
+  type BundleKek,
+  macText,
+  partAlgs,
+  recoveryContext,
+  type UnsignedKek,
+  type WrappedKek,
+} from '../../src/keyring/bundle.ts';
 import { aesCmac, fingerprintOfKek } from '../../src/keyring/cmac.ts';
+import {
+  type HybridPrivateKey,
+  type HybridPublicKey,
+  hybridOf,
+  seal,
+} from '../../src/keyring/hybrid.ts';
 import type { PublicKey } from '../../src/keyring/publickey.ts';
+import { formatRecoveryKey } from '../../src/keyring/recipient.ts';
 
 export const passphrase = 'six random words to test with';
+
+/** Both private keys, without the time that a passphrase takes. */
+export function newHybridKey(): HybridPrivateKey {
+  const { privateKey: rsaPrivate } = generateKeyPairSync('rsa', { modulusLength: 4096 });
+  const { privateKey: kemPrivate } = generateKeyPairSync('ml-kem-1024');
+  return { ...hybridOf(rsaPrivate, kemPrivate), rsaPrivate, kemPrivate };
+}
+
+/** @returns FILE=SHA256, as --recovery takes it */
+export function writePublic(path: string, key: HybridPublicKey): string {
+  writeFileSync(path, formatRecoveryKey(key));
+  return `${path}=${key.fingerprint}`;
+}
 
 export interface KnownKek extends BundleKek {
   readonly material: Buffer;
@@ -19,26 +53,35 @@ export function wrapFor({ spki }: PublicKey, material: Buffer): string {
 /** A KEK whose bytes the caller knows: what an attacker could make. */
 export function knownKek(
   ring: string,
-  recovery: PublicKey | undefined,
+  recovery: HybridPublicKey | undefined,
   hosts: readonly PublicKey[],
   claimed: Partial<BundleKek> = {},
   material: Buffer = randomBytes(32),
 ): KnownKek {
-  const part = (key: PublicKey, role: 'recovery' | 'host') => ({
-    recipient: key.recipient,
-    role,
-    wrapped: wrapFor(key, material),
-  });
+  const fp = fingerprintOfKek(material);
   const unsigned: UnsignedKek = {
-    fp: fingerprintOfKek(material),
+    fp,
     created: '2026-01-02T03:04:05.678Z',
     oaepHash: 'sha1',
     recipients: [
-      ...(recovery === undefined ? [] : [part(recovery, 'recovery')]),
-      ...hosts.map((host) => part(host, 'host')),
+      ...(recovery === undefined ? [] : [recoveryPartFor(recovery, claimed.fp ?? fp, material)]),
+      ...hosts.map((host) => hostPartFor(host, material)),
     ],
     ...claimed,
   };
   const mac = aesCmac(material, Buffer.from(macText(ring, unsigned))).toString('hex');
   return { ...unsigned, mac, material };
+}
+
+export function recoveryPartFor(key: HybridPublicKey, fp: string, material: Buffer): WrappedKek {
+  const sealed = seal(material, key, recoveryContext(fp), { oaepHash: 'sha1' });
+  return {
+    ...{ recipient: key.fingerprint, role: 'recovery', alg: partAlgs.recovery },
+    wrapped: sealed.toString('base64'),
+  };
+}
+
+function hostPartFor(host: PublicKey, material: Buffer): WrappedKek {
+  const wrapped = wrapFor(host, material);
+  return { recipient: host.recipient, role: 'host', alg: partAlgs.host, wrapped };
 }

@@ -5,12 +5,10 @@ import { test } from 'node:test';
 import { type Bundle, formatBundle, formatRecoveryBundle } from '../../src/keyring/bundle.ts';
 import { parseBundle } from '../../src/keyring/bundlefile.ts';
 import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
-import { knownKek } from '../support/recoveryset.ts';
+import { knownKek, newHybridKey } from '../support/recoveryset.ts';
 
-const [recovery, host] = [0, 1].map(() =>
-  publicKeyOfObject(generateKeyPairSync('rsa', { modulusLength: 3072 }).publicKey),
-);
-assert.ok(recovery && host);
+const recovery = newHybridKey();
+const host = publicKeyOfObject(generateKeyPairSync('rsa', { modulusLength: 3072 }).publicKey);
 const keks = [knownKek('prod', recovery, [host]), knownKek('prod', undefined, [host])].map(
   ({ material: _, ...kek }) => kek,
 );
@@ -65,7 +63,7 @@ test('what is not of the form is refused, also with a right checksum', () => {
     (bundle) => Object.assign(bundle, { ring: 'Prod' }),
     (bundle) => Object.assign(bundle, { keks: [] }),
     (bundle) => Object.assign(bundle, { keks: [keks[0], keks[0]] }),
-    (bundle) => Object.assign(bundle, { format: 2 }),
+    (bundle) => Object.assign(bundle, { format: 1 }),
     (bundle) => Object.assign(bundle, { kind: 'kleidi-request' }),
     kek({ fp: 'AB'.repeat(16) }),
     kek({ mac: 'ab' }),
@@ -74,6 +72,14 @@ test('what is not of the form is refused, also with a right checksum', () => {
     kek({ extra: true }),
     kek({ recipients: [...(keks[0]?.recipients ?? []), keks[0]?.recipients[0]] }),
     kek({ recipients: [{ ...keks[0]?.recipients[0], role: 'friend' }] }),
+    kek({ recipients: [{ ...keks[0]?.recipients[0], role: 'host' }] }),
+    kek({ recipients: [{ ...keks[0]?.recipients[0], alg: 'rsa-oaep' }] }),
+    kek({ recipients: [{ ...keks[0]?.recipients[0], alg: undefined }] }),
+    kek({ recipients: [{ ...keks[0]?.recipients[1], role: 'recovery' }] }),
+    kek({ recipients: [{ ...keks[0]?.recipients[1], alg: keks[0]?.recipients[0]?.alg }] }),
+    kek({
+      recipients: [{ ...keks[0]?.recipients[0], wrapped: keks[0]?.recipients[1]?.wrapped }],
+    }),
     kek({ recipients: [{ ...keks[0]?.recipients[0], wrapped: '!'.repeat(512) }] }),
   ];
   assert.equal(refusal(altered(() => undefined)), undefined, 'the way to alter is right');

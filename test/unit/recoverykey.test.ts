@@ -5,12 +5,18 @@ import { constants, generateKeyPairSync, privateDecrypt } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import type { BundleKek } from '../../src/keyring/bundle.ts';
+import {
+  type BundleKek,
+  partAlgs,
+  recoveryContext,
+  type WrappedKek,
+} from '../../src/keyring/bundle.ts';
+import { openOuter, sealOuter } from '../../src/keyring/hybrid.ts';
 import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { rewrapKek, testKek } from '../../src/keyring/recovery.ts';
 import { makeRecoveryKey, openRecoveryKey } from '../../src/keyring/recoverykey.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { knownKek, passphrase } from '../support/recoveryset.ts';
+import { knownKek, newHybridKey, passphrase } from '../support/recoveryset.ts';
 import { missingTool } from '../support/skip.ts';
 
 const folder = temporaryFolder();
@@ -22,33 +28,52 @@ const kek = knownKek('prod', key, []);
 
 test('the file opens with its passphrase alone', async () => {
   assert.equal(key.fingerprint, made.fingerprint);
-  assert.equal(key.privateKey.asymmetricKeyDetails?.modulusLength, 4096);
+  assert.equal(key.rsaPrivate.asymmetricKeyDetails?.modulusLength, 4096);
+  assert.equal(key.kemPrivate.asymmetricKeyType, 'ml-kem-1024');
   for (const wrong of ['', 'six random words to test wit', `${passphrase} `]) {
     await assert.rejects(openRecoveryKey(path, Buffer.from(wrong)), { code: 'refused' });
   }
 });
 
 test('without kleidi, openssl opens it', { skip: missingTool('openssl') }, () => {
-  const { privateKey } = JSON.parse(made.file) as { privateKey: string };
+  const file = JSON.parse(made.file) as { rsaPrivateKey: string; mlKemPrivateKey: string };
   const pem = join(folder, 'recovery.pem');
-  writeFileSync(pem, privateKey);
-  const args = ['pkey', '-in', pem, '-passin', `pass:${passphrase}`, '-pubout', '-outform', 'DER'];
-  assert.deepEqual(execFileSync('openssl', args), key.spki);
+  const opened = (text: string, ...more: string[]): Buffer => {
+    writeFileSync(pem, text);
+    return execFileSync('openssl', ['pkey', '-in', pem, '-passin', `pass:${passphrase}`, ...more]);
+  };
+  assert.deepEqual(opened(file.rsaPrivateKey, '-pubout', '-outform', 'DER'), key.rsa);
+  // ML-KEM came with OpenSSL 3.5: an older one can decrypt the PKCS#8, which holds the seed.
+  const [, major = '0', minor = '0'] =
+    / (\d+)\.(\d+)/.exec(execFileSync('openssl', ['version']).toString()) ?? [];
+  if (Number(major) * 100 + Number(minor) < 305) return;
+  assert.deepEqual(opened(file.mlKemPrivateKey, '-pubout', '-outform', 'DER'), key.kem);
 });
 
-test('a PEM file is read too, and what is no such file is named', async () => {
-  const pem = join(folder, 'openssl.pem');
-  const options = { type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase } as const;
-  writeFileSync(pem, key.privateKey.export(options));
-  const again = await openRecoveryKey(pem, Buffer.from(passphrase));
-  assert.equal(again.fingerprint, key.fingerprint);
+test('what is no such file is named: one PEM key, format 1, another half, a changed id', async () => {
+  const other = JSON.parse((await makeRecoveryKey(Buffer.from(passphrase))).file) as object;
+  const file = JSON.parse(made.file) as Record<string, unknown>;
+  const { rsaPrivateKey, mlKemPrivateKey, ...rest } = file;
+  const wrong = join(folder, 'wrong.key');
   for (const text of [
     '',
     '{}',
-    JSON.stringify({ ...JSON.parse(made.file), sha256: 'f'.repeat(64) }),
+    'null',
+    String(rsaPrivateKey),
+    JSON.stringify({ ...file, format: 1 }),
+    JSON.stringify({ ...rest, rsaPrivateKey }),
+    JSON.stringify({ ...rest, mlKemPrivateKey }),
+    JSON.stringify({ ...rest, rsaPrivateKey: mlKemPrivateKey, mlKemPrivateKey: rsaPrivateKey }),
+    JSON.stringify({ ...other, rsaPrivateKey }),
+    JSON.stringify({ ...other, mlKemPrivateKey }),
+    JSON.stringify({ ...file, sha256: 'f'.repeat(64) }),
   ]) {
-    writeFileSync(pem, text);
-    await assert.rejects(openRecoveryKey(pem, Buffer.from(passphrase)), { code: 'refused' });
+    writeFileSync(wrong, text);
+    await assert.rejects(
+      openRecoveryKey(wrong, Buffer.from(passphrase)),
+      { code: 'refused', message: /wrong\.key/ },
+      text,
+    );
   }
   await assert.rejects(openRecoveryKey(join(folder, 'none'), Buffer.alloc(0)), {
     code: 'file-failed',
@@ -57,11 +82,23 @@ test('a PEM file is read too, and what is no such file is named', async () => {
 
 test('it opens the KEK that it was wrapped for', () => testKek('prod', kek, key));
 
+/** What a maker that can break ML-KEM could make of a part. */
+function rsaAlone(inner: Buffer): WrappedKek {
+  const wrapped = inner.toString('base64');
+  return { recipient: key.fingerprint, role: 'recovery', alg: partAlgs.host, wrapped };
+}
+
+function resealed(inner: Buffer): WrappedKek {
+  const wrapped = sealOuter(inner, key, recoveryContext(kek.fp)).toString('base64');
+  return { ...rsaAlone(inner), alg: partAlgs.recovery, wrapped };
+}
+
 test('whatever a bundle says of a KEK that its maker did not, is refused', () => {
   const other = knownKek('prod', key, []);
   const part = kek.recipients[0];
   assert.ok(part);
-  const own = publicKeyOfObject(generateKeyPairSync('rsa', { modulusLength: 3072 }).publicKey);
+  const own = newHybridKey();
+  const inner = openOuter(Buffer.from(part.wrapped, 'base64'), key, recoveryContext(kek.fp));
   const changes: readonly (readonly [string, Partial<BundleKek>])[] = [
     ['another KEK under this name', { recipients: other.recipients, mac: other.mac }],
     ['another name', { fp: other.fp }],
@@ -70,10 +107,18 @@ test('whatever a bundle says of a KEK that its maker did not, is refused', () =>
     ['no recovery part', { recipients: [] }],
     ['a recovery key of somebody else', { recipients: knownKek('prod', own, []).recipients }],
     ['a wrapped part that was cut', { recipients: [{ ...part, wrapped: part.wrapped.slice(4) }] }],
+    ['the outer layer is gone', { recipients: [{ ...part, wrapped: inner.toString('base64') }] }],
+    ['and its alg says so', { recipients: [rsaAlone(inner)] }],
+    ['another alg', { recipients: [{ ...part, alg: partAlgs.host }] }],
+    ['the outer layer made anew', { recipients: [resealed(inner)] }],
+    ['another recovery id', { recipients: [{ ...part, recipient: own.fingerprint }] }],
+    ['the part of another KEK', { recipients: other.recipients }],
     ['another mac', { mac: other.mac }],
   ];
   for (const [what, change] of changes) {
-    assert.throws(() => testKek('prod', { ...kek, ...change }, key), { code: 'refused' }, what);
+    const changed = { ...kek, ...change };
+    const expected = { code: 'refused', message: new RegExp(`KEK ${changed.fp} `) };
+    assert.throws(() => testKek('prod', changed, key), expected, what);
   }
   assert.throws(() => testKek('other', kek, key), { code: 'refused' }, 'another ring');
 });
