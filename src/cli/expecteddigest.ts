@@ -19,3 +19,17 @@ export function requireExpected(path: string, ring: Ring, expected: string): voi
     hint: 'the ring has changed since, or somebody has swapped the file: make it again, and ask for the digest again',
   });
 }
+
+/**
+ * For the members after the first: the same step leads to the same ring, or is not taken.
+ * @param text undefined where the operator names none
+ * @throws KleidiError usage, refused
+ */
+export function requireResult(next: Ring, text: string | undefined): void {
+  if (text === undefined) return;
+  const [digest, expected] = [ringDigest(next), parseExpected(text)];
+  if (digest === expected) return;
+  throw new KleidiError('refused', `that would lead to the ring ${digest}; nothing was changed`, {
+    hint: 'the ring of this host is another one than that of the first member: compare kleidi ring show, then kleidi ring adopt here',
+  });
+}

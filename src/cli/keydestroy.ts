@@ -1,18 +1,20 @@
-// kleidi key destroy: removes a retired KEK from the ring, and then from the
+// kleidi key destroy: ends a retired KEK in the ring, and then removes it from the
 // token. In this order, so that the daemon never takes the missing key for
 // damage; a run that was killed between the two is finished by the next.
 import { findInstallations } from '../apiserver/installation.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { readChangeTimes } from '../keyring/changetimes.ts';
+import { ringDigest } from '../keyring/digest.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
-import { remove } from '../keyring/transitions.ts';
+import { destroy } from '../keyring/transitions.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { under } from '../snapshot/judgement.ts';
 import { type ProvenSnapshot, settleMs } from '../snapshot/proof.ts';
 import { requireTyped } from './confirmation.ts';
+import { requireResult } from './expecteddigest.ts';
 import { parseFingerprint } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import {
@@ -29,7 +31,8 @@ import { parse, type Verb } from './verb.ts';
 export const keyDestroy: Verb = {
   help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [OPTIONS] [--json]
 
-Removes a retired KEK from the ring and from the token of this host, for good.
+Removes a retired KEK from the token of this host, for good; in the ring its entry
+stays as destroyed, so that no other member brings it back.
 Refused while anything is known to need it: an object in the snapshot, or a
 Decrypt that the running daemon has had to refuse since the KEK was retired.
 
@@ -40,6 +43,8 @@ Decrypt that the running daemon has had to refuse since the KEK was retired.
 ${scanHelp}
   --root DIR            look for kube-apiserver's flags in another file system
   --yes                 without typing the fingerprint
+  --expect DIGEST       refused unless that leads to exactly this ring: the first host
+                        prints the digest, the others are given it
 
 A recovery bundle of the KEK stays: delete it, and its copies, to end the KEK
 everywhere.
@@ -49,7 +54,7 @@ example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
   async run(args) {
     const options = parse(
       args,
-      { ...scanOptions, root: 'text', yes: 'flag' },
+      { ...scanOptions, root: 'text', yes: 'flag', expect: 'text' },
       { least: 1, most: 1 },
     );
     const fp = parseFingerprint(options.positionals[0]);
@@ -62,31 +67,43 @@ example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
     const proof = await readProof(options, scanSubject(config.ring, root, fp));
     if (proof !== undefined) requireAbsent(proof, fp);
     if (!options.flag('yes')) await requireTyped(fp, `KEK ${fp} will be destroyed on this host`);
-    const wasHeld = await withRingLock(config.ring, () => destroy(config, fp, before));
-    report(fp, wasHeld, before !== undefined, options.json);
+    const wish = { fp, expect: options.text('expect') };
+    const done = await withRingLock(config.ring, () => destroyHere(config, wish, before));
+    report(fp, done, before !== undefined, options.json);
     return 0;
   },
 };
 
-async function destroy(
+interface Wish {
+  readonly fp: Fingerprint;
+  readonly expect: string | undefined;
+}
+
+interface Done {
+  readonly ring: Ring;
+  readonly wasHeld: boolean;
+}
+
+async function destroyHere(
   config: Config,
-  fp: Fingerprint,
+  { fp, expect }: Wish,
   before: StateResponse | undefined,
-): Promise<boolean> {
+): Promise<Done> {
   const ring = await readRing(config.ring);
   const next = await without(config, ring, fp);
+  requireResult(next, expect);
   if (next !== ring) await writeRing(config.ring, next);
   await awaitDaemon(config, next, before);
   const isInVault = ring.keks.some((kek) => kek.fp === fp && kek.provider === 'vault');
-  if (!isInVault) return new TokenCommand(config).destroy(fp);
+  if (!isInVault) return { ring: next, wasHeld: await new TokenCommand(config).destroy(fp) };
   note('Vault still holds its key: raise min_decryption_version, then trim the Transit key');
-  return true;
+  return { ring: next, wasHeld: true };
 }
 
 /** What an interrupted command has left in the token alone may be destroyed, too. */
 async function without(config: Config, ring: Ring, fp: Fingerprint): Promise<Ring> {
   const kek = ring.keks.find((each) => each.fp === fp);
-  if (kek !== undefined) return remove(ring, fp);
+  if (kek !== undefined) return destroy(ring, fp);
   if ((await new TokenCommand(config).list()).some((each) => each.fp === fp)) return ring;
   throw new KleidiError('refused', `KEK ${fp} is neither in the ring nor in the token`, {
     hint: 'kleidi key list; if it was destroyed before, all is done',
@@ -95,7 +112,8 @@ async function without(config: Config, ring: Ring, fp: Fingerprint): Promise<Rin
 
 function requireUnused(state: StateResponse | undefined, fp: Fingerprint): void {
   const use = state?.keks.find((kek) => kek.fp === fp);
-  if (use === undefined || use.refusedDecrypts === 0) return;
+  // The ring has ended it already: a run that was killed comes to its end.
+  if (use === undefined || use.state === 'destroyed' || use.refusedDecrypts === 0) return;
   const last = new Date(use.lastRefusedUnixMs).toISOString();
   throw new KleidiError(
     'refused',
@@ -138,9 +156,10 @@ function requireAbsent(proof: ProvenSnapshot, fp: Fingerprint): void {
   });
 }
 
-function report(fp: Fingerprint, wasHeld: boolean, isServed: boolean, json: boolean): void {
-  if (json) printJson({ fp, destroyed: true, wasInToken: wasHeld });
-  else print(`KEK ${fp} is destroyed on this host`);
+function report(fp: Fingerprint, { ring, wasHeld }: Done, isServed: boolean, json: boolean): void {
+  const digest = ringDigest(ring);
+  if (json) printJson({ fp, destroyed: true, wasInToken: wasHeld, digest });
+  else print(`KEK ${fp} is destroyed on this host\nring ${digest}`);
   if (!wasHeld) warn('it was not in the token of this host');
   if (isServed) note('the daemon may hold a copy in memory until: systemctl restart kleidi');
 }

@@ -5,9 +5,9 @@ import { KleidiError } from '../errors.ts';
 import type { Bundle } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
 import { requirePinned } from '../keyring/recipient.ts';
-import type { Ring } from '../keyring/ring.ts';
+import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
-import { stage } from '../keyring/transitions.ts';
+import { requireNotDestroyed, stage } from '../keyring/transitions.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { ringEntry, storeRecoveryBundle } from './createkek.ts';
 import { parseFingerprint } from './fingerprint.ts';
@@ -103,6 +103,7 @@ function withKeks(ring: Ring, bundle: Bundle): Ring {
     );
   }
   return bundle.keks.reduce((so, kek) => {
+    requireNotDestroyed(so, kek.fp);
     if (so.keks.some(({ fp }) => fp === kek.fp)) return so;
     const entry = ringEntry(kek);
     requirePinned(so, entry.recovery);
@@ -112,7 +113,7 @@ function withKeks(ring: Ring, bundle: Bundle): Ring {
 
 /** The daemon loads no retired KEK. */
 function readable(ring: Ring, fps: readonly Fingerprint[]): Fingerprint[] {
-  const keks = ring.keks.filter(({ fp, state }) => fps.includes(fp) && state !== 'retired');
+  const keks = ring.keks.filter((kek) => fps.includes(kek.fp) && isUnretired(kek));
   return keks.map(({ fp }) => fp);
 }
 

@@ -80,7 +80,9 @@ function merge(
 function row(kek: Listed): string[] {
   const place = kek.provider === 'pkcs11' ? 'token' : 'Vault';
   const notes: string[] = [];
-  if (!kek.held) notes.push(`not in the ${place} of this host`);
+  if (kek.state === 'destroyed' && kek.held)
+    notes.push('its key is still there: kleidi key destroy');
+  if (kek.state !== 'destroyed' && !kek.held) notes.push(`not in the ${place} of this host`);
   if (kek.state === null) notes.push('not in the ring: left by an interrupted command, or foreign');
   if (kek.extractable === true) notes.push('EXTRACTABLE: whoever has the PIN can copy it');
   if (kek.sensitive === false) notes.push('NOT SENSITIVE: whoever has the PIN can read it');

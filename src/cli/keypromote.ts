@@ -2,19 +2,21 @@
 // generation that was never announced before. Safe to repeat: a run that was
 // killed is finished by the next.
 import { type Config, loadConfig } from '../config.ts';
+import { ringDigest } from '../keyring/digest.ts';
 import { formatKeyId, keyIdHash } from '../keyring/keyid.ts';
 import { type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { type RingView, requireSucceeds } from '../keyring/succession.ts';
 import { promote } from '../keyring/transitions.ts';
 import type { Fingerprint } from '../providers/provider.ts';
+import { requireResult } from './expecteddigest.ts';
 import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
 export const keyPromote: Verb = {
-  help: `usage: kleidi key promote FP [--generation N] [--json]
+  help: `usage: kleidi key promote FP [--generation N] [--expect DIGEST] [--json]
 
 Makes a staged or read KEK the write KEK; the old one still decrypts. Use the
 same generation on every host: the first prints it. Rollback is the same command
@@ -24,18 +26,21 @@ With a running daemon it waits up to 10 s until that announces the new key id;
 exit code 1 where it does not, with the ring changed all the same: mend what
 kleidi status says and repeat.
 
-  --generation N   default: the current one plus 1
+  --generation N    default: the current one plus 1
+  --expect DIGEST   refused unless that leads to exactly this ring: the first host
+                    prints the digest, the others are given it
 
 example: kleidi key promote 00112233445566778899aabbccddeeff --generation 4`,
 
   async run(args) {
-    const options = parse(args, { generation: 'text' }, { least: 1, most: 1 });
+    const options = parse(args, { generation: 'text', expect: 'text' }, { least: 1, most: 1 });
     const fp = parseFingerprint(options.positionals[0]);
     const generation = parseGeneration(options.text('generation'));
     const config = loadConfig(options.configPath);
     const before = await stateIfAny(config);
     requireWholeToken(before);
-    const ring = await withRingLock(config.ring, () => change(config, fp, generation, before));
+    const wish = { fp, generation, expect: options.text('expect') };
+    const ring = await withRingLock(config.ring, () => change(config, wish, before));
     const announced = await awaitDaemon(config, ring, before);
     report(ring, fp, announced, options.json);
     return 0;
@@ -49,16 +54,22 @@ export function parseGeneration(text: string | undefined): number | undefined {
   throw usage(`'${text}' is no generation: a whole number from 1`);
 }
 
+interface Wish {
+  readonly fp: Fingerprint;
+  readonly generation: number | undefined;
+  readonly expect: string | undefined;
+}
+
 async function change(
   config: Config,
-  fp: Fingerprint,
-  wanted: number | undefined,
+  { fp, generation, expect }: Wish,
   inUse: RingView | undefined,
 ): Promise<Ring> {
   const ring = await readRing(config.ring);
   const isDone = writeKekOf(ring)?.fp === fp;
-  const next = promote(ring, fp, wanted ?? ring.generation + (isDone ? 0 : 1));
+  const next = promote(ring, fp, generation ?? ring.generation + (isDone ? 0 : 1));
   requireSucceeds(`KEK ${fp} is not promoted`, next, inUse);
+  requireResult(next, expect);
   if (next === ring) return ring;
   await requireHeld(
     config,
@@ -72,10 +83,11 @@ function report(ring: Ring, fp: Fingerprint, announced: boolean, json: boolean):
   const { ring: name, generation } = ring;
   const keyId = formatKeyId({ ring: name, generation, fp });
   const hash = keyIdHash(keyId);
-  if (json) printJson({ fp, generation, keyId, keyIdHash: hash, announced });
+  const digest = ringDigest(ring);
+  if (json) printJson({ fp, generation, keyId, keyIdHash: hash, announced, digest });
   else {
     print(`KEK ${fp} is the write KEK, generation ${generation}`);
-    print(`key id ${keyId}\n       ${hash}`);
+    print(`key id ${keyId}\n       ${hash}\nring   ${digest}`);
   }
   if (!announced) note('no daemon answers: it announces the key id once it starts');
 }

@@ -3,47 +3,59 @@
 // needs it any more.
 import { type Config, loadConfig } from '../config.ts';
 import { recordChangeTimes } from '../keyring/changetimes.ts';
+import { ringDigest } from '../keyring/digest.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { retire, unretire } from '../keyring/transitions.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { Fingerprint } from '../providers/provider.ts';
+import { requireResult } from './expecteddigest.ts';
 import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const keyRetire: Verb = {
-  help: `usage: kleidi key retire FP [--undo] [--json]
+  help: `usage: kleidi key retire FP [--undo] [--expect DIGEST] [--json]
 
 Refuses Decrypt under this KEK from now on. Its key stays in the token. Not for
 the write KEK. Keep a KEK in state read for as long as any backup of etcd needs
 it. A kube-apiserver that is running has opened its old seeds already and reads
 on for up to a day: restart each in turn to see whether anything is missing.
 
-  --undo   the KEK decrypts again
+  --undo            the KEK decrypts again
+  --expect DIGEST   refused unless that leads to exactly this ring: the first host
+                    prints the digest, the others are given it
 
 example: kleidi key retire 00112233445566778899aabbccddeeff`,
 
   async run(args) {
-    const options = parse(args, { undo: 'flag' }, { least: 1, most: 1 });
+    const options = parse(args, { undo: 'flag', expect: 'text' }, { least: 1, most: 1 });
     const fp = parseFingerprint(options.positionals[0]);
     const config = loadConfig(options.configPath);
     const before = await stateIfAny(config);
     requireWholeToken(before);
     const undo = options.flag('undo');
-    const ring = await withRingLock(config.ring, () => change(config, fp, undo));
+    const wish = { fp, undo, expect: options.text('expect') };
+    const ring = await withRingLock(config.ring, () => change(config, wish));
     const followed = await awaitDaemon(config, ring, before);
-    report(fp, undo, options.json);
+    report(ring, wish, options.json);
     if (!undo) warnOfUse(fp, before);
     if (!followed) note('no daemon answers: it reads the ring once it starts');
     return 0;
   },
 };
 
-async function change(config: Config, fp: Fingerprint, undo: boolean): Promise<Ring> {
+interface Wish {
+  readonly fp: Fingerprint;
+  readonly undo: boolean;
+  readonly expect: string | undefined;
+}
+
+async function change(config: Config, { fp, undo, expect }: Wish): Promise<Ring> {
   const ring = await readRing(config.ring);
   const next = undo ? unretire(ring, fp) : retire(ring, fp);
+  requireResult(next, expect);
   if (next === ring) {
     // Where its time was lost: now is late enough.
     await recordChangeTimes(config.ring, ring, ring);
@@ -55,10 +67,11 @@ async function change(config: Config, fp: Fingerprint, undo: boolean): Promise<R
   return next;
 }
 
-function report(fp: Fingerprint, undo: boolean, json: boolean): void {
+function report(ring: Ring, { fp, undo }: Wish, json: boolean): void {
   const state = undo ? 'read' : 'retired';
-  if (json) printJson({ fp, state });
-  else print(`KEK ${fp} is ${state}`);
+  const digest = ringDigest(ring);
+  if (json) printJson({ fp, state, digest });
+  else print(`KEK ${fp} is ${state}\nring ${digest}`);
 }
 
 function warnOfUse(fp: Fingerprint, before: StateResponse | undefined): void {

@@ -6,36 +6,39 @@ import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { adopt, forgotten } from '../keyring/adoption.ts';
 import { ringDigest } from '../keyring/digest.ts';
-import { parseRing, type Ring } from '../keyring/ring.ts';
+import { isUnretired, parseRing, type Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
-import { requireSucceeds } from '../keyring/succession.ts';
+import { requireSucceeds, type Undone } from '../keyring/succession.ts';
 import { parseExpected, requireExpected } from './expecteddigest.ts';
-import { requireHeld } from './fingerprint.ts';
+import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const ringAdopt: Verb = {
-  help: `usage: kleidi ring adopt FILE --expect DIGEST [--json]
+  help: `usage: kleidi ring adopt FILE --expect DIGEST [--undo FP]... [--json]
 
 Takes the ring that another member has exported. Every KEK in it that is not
 retired must be in the token of this host already (key import). Never lowers the
-generation. Safe to repeat.
+generation, drops no KEK that is not retired here, and brings no retired or destroyed
+one back unasked. Safe to repeat.
 
   --expect DIGEST   what kleidi ring digest prints on that member
+  --undo FP         this KEK comes back, though it is retired or destroyed here
 
 example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
 
   async run(args) {
-    const options = parse(args, { expect: 'text' }, { least: 1, most: 1 });
+    const options = parse(args, { expect: 'text', undo: 'texts' }, { least: 1, most: 1 });
+    const undone = new Set(options.texts('undo').map(parseFingerprint));
     const expected = parseExpected(options.text('expect'));
     const config = loadConfig(options.configPath);
     const other = await readExported(options.positionals[0] ?? '', expected);
     const before = await stateIfAny(config);
     requireWholeToken(before);
     // The file of this host may be lost: what its daemon has announced counts even so.
-    requireSucceeds('this ring is not adopted', other, before);
-    const ring = await withRingLock(config.ring, () => change(config, other));
+    requireSucceeds('this ring is not adopted', other, before, undone);
+    const ring = await withRingLock(config.ring, () => change(config, other, undone));
     const followed = await awaitDaemon(config, ring, before);
     const { generation } = ring;
     if (options.json) printJson({ ring: ring.ring, generation, digest: ringDigest(ring) });
@@ -58,14 +61,11 @@ async function readExported(path: string, expected: string): Promise<Ring> {
   return ring;
 }
 
-async function change(config: Config, other: Ring): Promise<Ring> {
+async function change(config: Config, other: Ring, undone: Undone): Promise<Ring> {
   const local = await readRingIfWhole(config.ring);
-  const next = adopt(local, other);
+  const next = adopt(local, other, undone);
   if (local !== undefined && ringDigest(local) === ringDigest(next)) return local;
-  await requireHeld(
-    config,
-    next.keks.filter((kek) => kek.state !== 'retired'),
-  );
+  await requireHeld(config, next.keks.filter(isUnretired));
   await writeRing(config.ring, next);
   for (const kek of forgotten(local, next)) {
     warn(

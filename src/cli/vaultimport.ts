@@ -4,7 +4,7 @@ import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
-import { stage } from '../keyring/transitions.ts';
+import { requireNotDestroyed, stage } from '../keyring/transitions.ts';
 import {
   deletableHint,
   deletableText,
@@ -66,6 +66,7 @@ function find(
 
 async function stageIn(config: Config, { fp }: VaultKek, settings: KeySettings): Promise<Ring> {
   const ring = await readRing(config.ring);
+  requireNotDestroyed(ring, fp);
   const known = ring.keks.find((kek) => kek.fp === fp);
   requireSafe(config, settings, known === undefined);
   if (known?.state !== 'retired') await requireKnown(config, [fp]);

@@ -3,6 +3,7 @@
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { writeFileAtomically } from '../files.ts';
+import { isUnretired } from '../keyring/ring.ts';
 import { firstOwner, readRing, withRingLock } from '../keyring/ringfile.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { formatKnownTexts, knownTextsPath, readKnownTexts } from '../providers/vault/knowntexts.ts';
@@ -43,7 +44,7 @@ function report(known: readonly Fingerprint[], recorded: readonly Fingerprint[])
 
 async function recordRing(config: Config): Promise<Recorded> {
   const { keks } = await readRing(config.ring);
-  const live = keks.filter((kek) => kek.provider === 'vault' && kek.state !== 'retired');
+  const live = keks.filter((kek) => kek.provider === 'vault' && isUnretired(kek));
   const fps = live.map(({ fp }) => fp);
   if (fps.length === 0) return { known: [], recorded: [] };
   const recorded = await requireKnown(config, fps);

@@ -2,7 +2,7 @@
 // sealed seed once, and with it one object. Work in a child; nothing of what is
 // inside comes back.
 import type { Config } from '../config.ts';
-import type { Ring } from '../keyring/ring.ts';
+import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { canOpen } from '../snapshot/judgement.ts';
 import type { Snapshot } from '../snapshot/snapshot.ts';
 import type { KmsSeal } from '../snapshot/storedobject.ts';
@@ -33,7 +33,7 @@ export async function verifySeeds(
   const inToken = ring.keks.filter((kek) => kek.provider === 'pkcs11');
   const all = distinct(snapshot, ring);
   const cases = distinct(snapshot, { ...ring, keks: inToken });
-  const fps = inToken.filter((kek) => kek.state !== 'retired').map((kek) => kek.fp);
+  const fps = inToken.filter(isUnretired).map((kek) => kek.fp);
   const answers = await new TokenCommand(config).openSeeds(fps, cases.map(sealedSeed));
   const failures = cases.flatMap(({ count, seal }, i) => {
     const why = answers[i]?.why;

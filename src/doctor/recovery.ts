@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { parseReference } from '../host/credentials.ts';
 import { pinPartPath } from '../keyring/pinpart.ts';
-import type { RingKek } from '../keyring/ring.ts';
+import { isUnretired, type RingKek } from '../keyring/ring.ts';
 import { type Check, type Finding, noToken, notAsUser, ok, warn } from './check.ts';
 import { statOf } from './filemode.ts';
 
@@ -16,9 +16,7 @@ export const recovery: Check = {
     const folder = join(dirname(subject.config().ring), 'bundles');
     const ring = await subject.ring().catch(() => undefined);
     if (ring === undefined) return [warn('not checked: the ring cannot be read', 'see group ring')];
-    const keks = ring.keks.filter(
-      ({ state, provider }) => state !== 'retired' && provider === 'pkcs11',
-    );
+    const keks = ring.keks.filter((kek) => isUnretired(kek) && kek.provider === 'pkcs11');
     const without = keks.filter((kek) => kek.recovery === null).map(withoutRecovery);
     const covered = keks.filter((kek) => kek.recovery !== null);
     if (keks.length === 0) return [noToken];

@@ -1,7 +1,6 @@
 // Doctor's group ring: the ring file, what it says against what the token
 // holds, and against what the running daemon has loaded.
-import type { Ring } from '../keyring/ring.ts';
-import { writeKekOf } from '../keyring/ring.ts';
+import { isUnretired, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import {
   type Check,
@@ -70,9 +69,7 @@ async function tokenFindings(subject: Subject, found: Ring): Promise<Finding[]> 
   if (held === undefined) return [];
   const inToken = new Set(held.map(({ fp }) => fp));
   const inRing = new Set(found.keks.map(({ fp }) => fp));
-  const wanted = found.keks.filter(
-    ({ state, provider }) => state !== 'retired' && provider === 'pkcs11',
-  );
+  const wanted = found.keks.filter((kek) => isUnretired(kek) && kek.provider === 'pkcs11');
   const lacking = wanted.filter(({ fp }) => !inToken.has(fp));
   const foreign = held.filter(({ fp }) => !inRing.has(fp));
   return [

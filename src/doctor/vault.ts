@@ -1,7 +1,7 @@
 // Doctor's group vault: whether Vault answers, lets this host in, and holds what
 // the ring names. Says nothing on a host that does not use it.
 import type { Config } from '../config.ts';
-import type { Ring } from '../keyring/ring.ts';
+import { isUnretired, type Ring } from '../keyring/ring.ts';
 import {
   deletableHint,
   deletableText,
@@ -65,9 +65,9 @@ function keyFindings({ vault: { mount, key } }: Config, settings: KeySettings): 
 function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {
   const named = ring?.keks.filter((kek) => kek.provider === 'vault') ?? [];
   const lacking = named.filter(
-    (kek) => kek.state !== 'retired' && !versions.some(({ fp }) => fp === kek.fp),
+    (kek) => isUnretired(kek) && !versions.some(({ fp }) => fp === kek.fp),
   );
-  const live = named.filter((kek) => kek.state !== 'retired').map(({ fp }) => fp);
+  const live = named.filter(isUnretired).map(({ fp }) => fp);
   const newer = versions.filter(({ fp }) => !named.some((kek) => kek.fp === fp)).at(-1);
   return [
     ...lacking.map(({ fp }) =>

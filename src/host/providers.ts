@@ -3,7 +3,7 @@
 // asked again because of it.
 import { KleidiError } from '../errors.ts';
 import type { LoadedProvider } from '../keyring/keyring.ts';
-import { type Ring, type RingKek, writeKekOf } from '../keyring/ring.ts';
+import { isUnretired, type Ring, type RingKek, writeKekOf } from '../keyring/ring.ts';
 import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
 
 interface Opened {
@@ -137,11 +137,11 @@ export class Providers {
 
 function isComplete({ verified, loadFailure }: Opened, mine: readonly RingKek[]): boolean {
   if (verified === undefined || loadFailure !== undefined) return false;
-  return mine.every((kek) => kek.state === 'retired' || verified.has(kek.fp));
+  return mine.every((kek) => !isUnretired(kek) || verified.has(kek.fp));
 }
 
 function neededKinds(keks: readonly RingKek[], otherwise: ProviderKind): Set<ProviderKind> {
-  const live = keks.filter((kek) => kek.state !== 'retired');
+  const live = keks.filter(isUnretired);
   const kinds = new Set(live.map((kek) => kek.provider));
   return kinds.size === 0 ? new Set([otherwise]) : kinds;
 }

@@ -4,16 +4,17 @@
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import type { Ring, RingKek } from './ring.ts';
-import { requireSucceeds } from './succession.ts';
+import { requireSucceeds, type Undone } from './succession.ts';
 
 /**
  * The ring that this host has afterwards: states and generation of the other.
  * @param local undefined where the ring file is lost or damaged
+ * @param undone the KEKs that the operator takes back from retired or destroyed
  * @throws KleidiError refused
  */
-export function adopt(local: Ring | undefined, other: Ring): Ring {
+export function adopt(local: Ring | undefined, other: Ring, undone: Undone): Ring {
   if (local === undefined) return other;
-  requireSucceeds('this ring is not adopted', other, local);
+  requireSucceeds('this ring is not adopted', other, local, undone);
   const pinned = local.keks.find((kek) => kek.recovery !== null)?.recovery;
   const known = new Map(local.keks.map((kek) => [kek.fp, kek]));
   return { ...other, keks: other.keks.map((kek) => adopted(kek, known, pinned)) };

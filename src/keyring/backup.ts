@@ -73,7 +73,7 @@ export function ringAfterRestore(backup: Ring, { local, state, wish }: RestoreHo
     return kept(local, backup, wish);
   }
   const views = [local, state].filter((view) => view !== undefined);
-  for (const view of views) requireSucceeds('this backup is not restored', backup, view);
+  for (const view of views) requireSucceeds('this backup is not restored', backup, view, new Set());
   if (backup.generation === 0) return backup;
   const known = Math.max(0, ...views.map(({ generation }) => generation));
   if (known > 0 && wish.generation === undefined) return backup;

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { isErrno, writeFileAtomically } from '../files.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import type { Ring } from './ring.ts';
+import { isUnretired, type Ring } from './ring.ts';
 
 export interface ChangeTimes {
   /** RFC 3339, UTC. */
@@ -44,9 +44,9 @@ export async function recordChangeTimes(
     const { retired, lastWrite } = known[fp] ?? {};
     const was = stateBefore.get(fp);
     const ended = was === 'write' ? now : lastWrite;
-    const since = was === 'retired' ? (retired ?? now) : now;
+    const since = was === 'retired' || was === 'destroyed' ? (retired ?? now) : now;
     next[fp] = {
-      ...(state === 'retired' ? { retired: since } : {}),
+      ...(isUnretired({ state }) ? {} : { retired: since }),
       ...(state !== 'write' && ended !== undefined ? { lastWrite: ended } : {}),
     };
   }

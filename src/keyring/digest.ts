@@ -2,7 +2,7 @@
 // over RFC 8785 JSON. All values are ASCII strings and small integers, for
 // which RFC 8785 is JSON.stringify with sorted field names.
 import { createHash } from 'node:crypto';
-import type { Ring, RingKek } from './ring.ts';
+import { isUnretired, type Ring, type RingKek } from './ring.ts';
 
 /** The full digest: name, generation, and every KEK with provider, recovery key and state. */
 export function ringDigest(ring: Ring): string {
@@ -16,7 +16,7 @@ export function ringDigest(ring: Ring): string {
 
 /** What can be opened: name and the fingerprints that are not retired. */
 export function openableDigest(ring: Ring): string {
-  const open = sorted(ring.keks).filter((kek) => kek.state !== 'retired');
+  const open = sorted(ring.keks).filter(isUnretired);
   return sha256({ fps: open.map((kek) => kek.fp), ring: ring.ring });
 }
 
@@ -27,7 +27,7 @@ export function openableDigest(ring: Ring): string {
 export function verifiedPart(ring: Ring, verified: ReadonlySet<string>): Ring {
   return {
     ...ring,
-    keks: ring.keks.filter((kek) => kek.state === 'retired' || verified.has(kek.fp)),
+    keks: ring.keks.filter((kek) => !isUnretired(kek) || verified.has(kek.fp)),
   };
 }
 

@@ -4,7 +4,7 @@
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
 import { formatKeyId, parseKeyId } from './keyid.ts';
-import { type Ring, type RingKek, writeKekOf } from './ring.ts';
+import { isUnretired, type Ring, type RingKek, writeKekOf } from './ring.ts';
 
 export interface Target {
   readonly provider: Provider;
@@ -69,7 +69,7 @@ export class Keyring {
     if (kek === undefined) {
       throw new KleidiError('kek-unknown', `KEK ${fp} is not in ring '${ring}' on this host`);
     }
-    if (kek.state === 'retired') throw new KleidiError('kek-retired', `KEK ${fp} is retired`);
+    if (!isUnretired(kek)) throw new KleidiError('kek-retired', `KEK ${fp} is ${kek.state}`);
     return this.#target(kek);
   }
 
@@ -90,7 +90,8 @@ export class Keyring {
 
   /** Whether Decrypt opens what is sealed under this KEK. */
   canRead(fp: Fingerprint): boolean {
-    return this.isVerified(fp) && this.#keks.get(fp)?.state !== 'retired';
+    const kek = this.#keks.get(fp);
+    return kek !== undefined && isUnretired(kek) && this.isVerified(fp);
   }
 
   /**
@@ -98,7 +99,7 @@ export class Keyring {
    * of a provider that is away: nobody knows about them.
    */
   lacking(kind?: ProviderKind): readonly RingKek[] {
-    const live = this.ring.keks.filter((kek) => kek.state !== 'retired' && isOf(kek, kind));
+    const live = this.ring.keks.filter((kek) => isUnretired(kek) && isOf(kek, kind));
     return live.filter((kek) => !this.isVerified(kek.fp) && !this.#failed.has(kek.provider));
   }
 

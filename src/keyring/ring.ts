@@ -8,8 +8,9 @@ import { isRingName } from './keyid.ts';
 /**
  * staged: decrypts, has never been written with. write: exactly one, none at
  * generation 0. read: decrypts only. retired: refused; the key still exists.
+ * destroyed: refused for good; stays in the ring, so that no member brings it back.
  */
-export type KekState = 'staged' | 'write' | 'read' | 'retired';
+export type KekState = 'staged' | 'write' | 'read' | 'retired' | 'destroyed';
 
 export interface RingKek {
   readonly fp: Fingerprint;
@@ -31,7 +32,7 @@ export interface Ring {
 /** A key id has room for 15 digits. */
 export const maxGeneration = 1e15 - 1;
 
-const kekStates: readonly string[] = ['staged', 'write', 'read', 'retired'];
+const kekStates: readonly string[] = ['staged', 'write', 'read', 'retired', 'destroyed'];
 const providerKinds: readonly string[] = ['pkcs11', 'vault'];
 
 /** @throws KleidiError ring-invalid, with every fault at once */
@@ -52,6 +53,11 @@ export function emptyRing(name: string): Ring {
 
 export function writeKekOf(ring: Ring): RingKek | undefined {
   return ring.keks.find((kek) => kek.state === 'write');
+}
+
+/** Whether Decrypt may open what is sealed under it, and its key is needed. */
+export function isUnretired({ state }: { readonly state: string }): boolean {
+  return state !== 'retired' && state !== 'destroyed';
 }
 
 function parseJson(text: string, path: string): unknown {

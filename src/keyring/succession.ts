@@ -1,9 +1,9 @@
 // Which ring may follow the one in use. One rule for the daemon and for every
 // command that changes the ring file, so that no way around it exists: nothing
-// lowers a generation, no generation has two write KEKs, and the KEK that this
-// host has written with stays in the ring.
+// lowers a generation, no generation has two write KEKs, a KEK that is needed stays in
+// the ring, and a retired or destroyed one comes back only where the operator names it.
 import { KleidiError } from '../errors.ts';
-import type { Ring } from './ring.ts';
+import { isUnretired, type Ring } from './ring.ts';
 
 /** What the rule compares: a ring, or the State of a daemon that has one in use. */
 export interface RingView {
@@ -11,6 +11,8 @@ export interface RingView {
   readonly generation: number;
   readonly keks: readonly { readonly fp: string; readonly state: string }[];
 }
+
+export type Undone = ReadonlySet<string> | 'any';
 
 interface Obstacle {
   readonly why: string;
@@ -22,7 +24,7 @@ interface Obstacle {
  * @throws KleidiError ring-rollback
  */
 export function requireSuccessor(next: Ring, inUse: RingView): void {
-  const obstacle = obstacleTo(next, inUse);
+  const obstacle = obstacleTo(next, inUse, 'any');
   if (obstacle === undefined) return;
   throw new KleidiError('ring-rollback', `the ring file is not taken: ${obstacle.why}`, {
     hint: obstacle.hint,
@@ -33,15 +35,21 @@ export function requireSuccessor(next: Ring, inUse: RingView): void {
  * For commands: what they are about to write, against what this host has in its
  * file and in its daemon. Call it before anything is changed.
  * @param what begins the message, as `this ring is not adopted`
+ * @param undone the KEKs that the operator takes back; `any` where the step itself does
  * @throws KleidiError refused
  */
-export function requireSucceeds(what: string, next: RingView, inUse: RingView | undefined): void {
-  const obstacle = inUse && obstacleTo(next, inUse);
+export function requireSucceeds(
+  what: string,
+  next: RingView,
+  inUse: RingView | undefined,
+  undone: Undone = 'any',
+): void {
+  const obstacle = inUse && obstacleTo(next, inUse, undone);
   if (obstacle === undefined) return;
   throw new KleidiError('refused', `${what}: ${obstacle.why}`, { hint: obstacle.hint });
 }
 
-function obstacleTo(next: RingView, inUse: RingView): Obstacle | undefined {
+function obstacleTo(next: RingView, inUse: RingView, undone: Undone): Obstacle | undefined {
   // A daemon that has no ring in use says so with an empty name.
   if (inUse.ring === '') return undefined;
   if (next.ring !== inUse.ring) {
@@ -56,7 +64,11 @@ function obstacleTo(next: RingView, inUse: RingView): Obstacle | undefined {
       hint: 'the older ring comes from a backup or from a member that lags behind: there run kleidi ring adopt with the ring of this host',
     };
   }
-  return obstacleOfWriteKek(next, inUse);
+  return (
+    obstacleOfWriteKek(next, inUse) ??
+    obstacleOfDropped(next, inUse) ??
+    obstacleOfReturn(next, inUse, undone)
+  );
 }
 
 /** Each host may have written under its own write KEK: both must stay readable. */
@@ -74,6 +86,39 @@ function obstacleOfWriteKek(next: RingView, inUse: RingView): Obstacle | undefin
     why: `KEK ${mine}, which this host writes with, is not in it`,
     hint: 'bring that KEK to the other member first: key import there, or recovery rewrap',
   };
+}
+
+/** This host may have written with it, or another member may. */
+function obstacleOfDropped(next: RingView, inUse: RingView): Obstacle | undefined {
+  const kept = new Set(next.keks.map(({ fp }) => fp));
+  const dropped = inUse.keks.find((kek) => isUnretired(kek) && !kept.has(kek.fp));
+  return (
+    dropped && {
+      why: `KEK ${dropped.fp}, which is ${dropped.state} here, is not in it`,
+      hint: `bring that KEK to the other member first (key import there, or recovery rewrap); or, where nothing needs it: kleidi key retire ${dropped.fp}`,
+    }
+  );
+}
+
+/** A member that lags behind does not know of it. */
+function obstacleOfReturn(next: RingView, inUse: RingView, undone: Undone): Obstacle | undefined {
+  if (undone === 'any') return undefined;
+  const stateThere = new Map(next.keks.map(({ fp, state }) => [fp, state]));
+  const back = inUse.keks.find(({ fp, state }) => {
+    const there = stateThere.get(fp);
+    return there !== undefined && rankOf(there) < rankOf(state) && !undone.has(fp);
+  });
+  return (
+    back && {
+      why: `KEK ${back.fp} is ${back.state} here and ${stateThere.get(back.fp)} there`,
+      hint: `take the other member to the ring of this host; or, if this is meant to be taken back: --undo ${back.fp}`,
+    }
+  );
+}
+
+/** A state never goes back by itself. */
+function rankOf(state: string): number {
+  return ['staged', 'write read', 'retired', 'destroyed'].findIndex((each) => each.includes(state));
 }
 
 function writerOf({ keks }: RingView): string | undefined {

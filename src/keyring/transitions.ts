@@ -2,7 +2,7 @@
 // only ever rises, so that a key id is never announced twice.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { type KekState, maxGeneration, type Ring, type RingKek } from './ring.ts';
+import { isUnretired, type KekState, maxGeneration, type Ring, type RingKek } from './ring.ts';
 
 /** Adds a KEK that decrypts from now on and is not written with yet. */
 export function stage(ring: Ring, kek: Omit<RingKek, 'state'>): Ring {
@@ -20,7 +20,7 @@ export function stage(ring: Ring, kek: Omit<RingKek, 'state'>): Ring {
 export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
   const kek = find(ring, fp);
   if (kek.state === 'write' && generation === ring.generation) return ring;
-  if (kek.state === 'retired' || kek.state === 'write') {
+  if (!isUnretired(kek) || kek.state === 'write') {
     throw refused(
       `KEK ${fp} is ${kek.state}; only staged or read ones are promoted`,
       'kleidi ring show',
@@ -46,6 +46,9 @@ export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
 export function retire(ring: Ring, fp: Fingerprint): Ring {
   const { state } = find(ring, fp);
   if (state === 'retired') return ring;
+  if (state === 'destroyed') {
+    throw refused(`KEK ${fp} is destroyed`, 'kleidi ring show');
+  }
   if (state === 'write') {
     throw refused(
       `KEK ${fp} is the write KEK, which is not retired`,
@@ -65,16 +68,32 @@ export function unretire(ring: Ring, fp: Fingerprint): Ring {
   return withState(ring, fp, 'read');
 }
 
-/** The ring without a retired KEK. @throws KleidiError refused */
-export function remove(ring: Ring, fp: Fingerprint): Ring {
+/**
+ * A retired KEK is gone for good; its entry stays. Unchanged where it is destroyed already.
+ * @throws KleidiError refused
+ */
+export function destroy(ring: Ring, fp: Fingerprint): Ring {
   const { state } = find(ring, fp);
+  if (state === 'destroyed') return ring;
   if (state !== 'retired') {
     throw refused(
       `KEK ${fp} is ${state}; only retired ones are destroyed`,
       `kleidi key retire ${fp}`,
     );
   }
-  return { ...ring, keks: ring.keks.filter((kek) => kek.fp !== fp) };
+  return withState(ring, fp, 'destroyed');
+}
+
+/**
+ * Before a key comes in: nobody brings back what this ring has ended.
+ * @throws KleidiError refused
+ */
+export function requireNotDestroyed({ keks }: Ring, fp: Fingerprint): void {
+  if (keks.find((kek) => kek.fp === fp)?.state !== 'destroyed') return;
+  throw refused(
+    `KEK ${fp} is destroyed in this ring; nothing was changed`,
+    'where that was a mistake: kleidi ring adopt --undo, with the ring of a member that still has it',
+  );
 }
 
 function find(ring: Ring, fp: Fingerprint): RingKek {

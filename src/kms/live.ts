@@ -3,7 +3,7 @@
 // Status and State are answered from here, without a call to anything.
 import { KleidiError } from '../errors.ts';
 import type { Keyring } from '../keyring/keyring.ts';
-import type { Ring } from '../keyring/ring.ts';
+import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { KekUses } from './limits.ts';
 
 export type NoticeSource = 'ring' | 'token' | 'verifier' | 'usage' | 'machine';
@@ -29,7 +29,7 @@ export class Live {
 
   serve(keyring: Keyring): void {
     this.#keyring = keyring;
-    const open = keyring.ring.keks.filter((kek) => kek.state !== 'retired');
+    const open = keyring.ring.keks.filter(isUnretired);
     this.uses.forgetRefusals(open.map((kek) => kek.fp));
     this.#failure = undefined;
   }
@@ -79,7 +79,7 @@ export class Live {
 function healthz(keyring: Keyring, refused: Ring | undefined): string {
   const lacking = keyring.lacking().map((kek) => kek.fp);
   if (lacking.length > 0) return `this host lacks ${sentence(lacking)}`;
-  const named = refused?.keks.filter((kek) => kek.state !== 'retired').map((kek) => kek.fp) ?? [];
+  const named = refused?.keks.filter(isUnretired).map((kek) => kek.fp) ?? [];
   const unreadable = named.filter((fp) => !keyring.canRead(fp));
   return unreadable.length === 0
     ? 'ok'

@@ -3,7 +3,7 @@
 // question (snapshot scan --verify).
 import { KleidiError } from '../errors.ts';
 import { parseKeyId } from '../keyring/keyid.ts';
-import type { Ring, RingKek } from '../keyring/ring.ts';
+import { isUnretired, type Ring, type RingKek } from '../keyring/ring.ts';
 import { open } from '../kms/envelope.ts';
 import type { ProvenSnapshot } from './proof.ts';
 import type { Snapshot } from './snapshot.ts';
@@ -91,7 +91,7 @@ function obstacleToKms(seal: KmsSeal, ring: Ring): string | null {
   if (id.ring !== ring.ring) return `of ring '${id.ring}', this host has ring '${ring.ring}'`;
   const kek = ring.keks.find(({ fp }) => fp === id.fp);
   if (kek === undefined) return 'the KEK is not in the ring of this host';
-  if (kek.state === 'retired') return 'the KEK is retired';
+  if (!isUnretired(kek)) return `the KEK is ${kek.state}`;
   if (seal.hasAnnotations) return 'it has annotations, and kleidi makes none';
   try {
     const envelope = open(seal.source);
