@@ -1,4 +1,5 @@
-// The licenses of all that is in the packages, in one text: kleidi's own, then
+// The licenses of all that is in the packages, in one text: kleidi's own, that of a word
+// list in it, then
 // each npm package's, Node's among them (with those of what it is linked with).
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +13,8 @@ export function licenseText(packages: readonly NpmPackage[]): string {
   const others = packages.map(({ name, version, folder, license }) =>
     section(`${name} ${version}`, licenseFiles(folder), license),
   );
-  return [own, ...others].join('\n');
+  const words = section('BIP-39 word list', [join(root, 'packaging/wordlist.LICENSE')], 'MIT');
+  return [own, words, ...others].join('\n');
 }
 
 function licenseFiles(folder: string): string[] {

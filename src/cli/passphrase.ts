@@ -1,20 +1,45 @@
-// The passphrase of the recovery key: typed unseen at a terminal, or read from
-// a file descriptor. Never an argument or a variable, which others can see.
+// The passphrase of the recovery key: typed unseen at a terminal, made here and shown
+// there once, or read from a file descriptor. Never an argument or a variable, which
+// others can see.
+import { randomInt } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import { KleidiError } from '../errors.ts';
 import { askSecret, isAnswerable } from './ask.ts';
+import { prompt } from './terminal.ts';
 import { usage } from './verb.ts';
+import { wordList } from './wordlist.ts';
 
 /** Of a key that is kept for years and decides over all data. */
 const leastBytes = 12;
 const mostBytes = 1024;
+/** 66 bits, at half a second a guess. */
+const generatedWords = 6;
+const newQuestion = 'passphrase for the recovery key (Enter: six random words are made): ';
 
-/** For a new key: twice at a terminal. The caller wipes it. @throws KleidiError refused, usage */
-export async function newPassphrase(fd: string | undefined): Promise<Buffer> {
-  const first = await readPassphrase(fd);
+export interface NewPassphraseWish {
+  readonly fd: string | undefined;
+  readonly isGenerated: boolean;
+}
+
+/**
+ * For a new key: twice at a terminal, where an empty answer has one made. That one is
+ * shown at the terminal only. The caller wipes it.
+ * @throws KleidiError refused, usage
+ */
+export async function newPassphrase({ fd, isGenerated }: NewPassphraseWish): Promise<Buffer> {
+  if (fd !== undefined && isGenerated) throw usage('--passphrase-fd or --generate-passphrase?');
+  if (fd === undefined) return askNew(isGenerated);
+  const passphrase = await readLineOf(fd);
+  requireGood(passphrase);
+  return passphrase;
+}
+
+async function askNew(isGenerated: boolean): Promise<Buffer> {
+  requireTerminal();
+  const typed = isGenerated ? Buffer.alloc(0) : await askSecret(newQuestion);
+  const first = typed.length === 0 ? showGenerated() : typed;
   requireGood(first);
-  if (fd !== undefined) return first;
   const second = await askSecret('the same passphrase again: ');
   const isSame = first.equals(second);
   second.fill(0);
@@ -25,10 +50,24 @@ export async function newPassphrase(fd: string | undefined): Promise<Buffer> {
   });
 }
 
+/** Typed again from the paper after that, so that what is on the paper opens the key. */
+function showGenerated(): Buffer {
+  const words = wordList.trim().split(/\s+/);
+  const chosen = Array.from({ length: generatedWords }, () => words[randomInt(words.length)]);
+  const passphrase = chosen.join(' ');
+  prompt(`write it on paper, it is not shown again:\n\n    ${passphrase}\n\n`);
+  return Buffer.from(passphrase);
+}
+
 /** The caller wipes it. @throws KleidiError usage, file-failed */
 export async function readPassphrase(fd: string | undefined): Promise<Buffer> {
   if (fd !== undefined) return readLineOf(fd);
-  if (isAnswerable()) return askSecret('passphrase of the recovery key: ');
+  requireTerminal();
+  return askSecret('passphrase of the recovery key: ');
+}
+
+function requireTerminal(): void {
+  if (isAnswerable()) return;
   throw usage('there is no terminal to ask for the passphrase: name --passphrase-fd N');
 }
 
@@ -51,6 +90,6 @@ function requireGood(passphrase: Buffer): void {
   throw new KleidiError(
     'refused',
     `the passphrase is not of ${leastBytes} to ${mostBytes} bytes; nothing was written`,
-    { hint: 'six random words are easy to write down and hard to guess' },
+    { hint: 'six random words are easy to write down and hard to guess: --generate-passphrase' },
   );
 }

@@ -9,7 +9,8 @@ import { note, print, printJson } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const recoveryCreate: Verb = {
-  help: `usage: kleidi recovery create [--out NAME] [--passphrase-fd N] [--json]
+  help: `usage: kleidi recovery create [--out NAME] [--generate-passphrase | --passphrase-fd N]
+                              [--json]
 
 Makes the recovery key, RSA-4096 and ML-KEM-1024, of which both are needed to open
 what is wrapped for it: NAME.key, the private halves under a passphrase, which stays
@@ -17,19 +18,28 @@ offline; and NAME.pub, which key create and provision take. Prints the fingerpri
 write it on paper, and keep that with the passphrase.
 
   --out NAME          default: recovery, in this folder
+  --generate-passphrase   six random words, shown once on the terminal and asked
+                      for from the paper
   --passphrase-fd N   read the passphrase from file descriptor N; without, it is
-                      asked for on the terminal, twice
+                      asked for on the terminal, twice; Enter has one made
 
 example: kleidi recovery create --out recovery`,
   run: create,
 };
 
 async function create(args: readonly string[]): Promise<number> {
-  const options = parse(args, { out: 'text', 'passphrase-fd': 'text' });
+  const options = parse(args, {
+    out: 'text',
+    'passphrase-fd': 'text',
+    'generate-passphrase': 'flag',
+  });
   const name = options.text('out') ?? 'recovery';
   const paths = { privateKey: `${name}.key`, publicKey: `${name}.pub` };
   requireFree(Object.values(paths));
-  const passphrase = await newPassphrase(options.text('passphrase-fd'));
+  const passphrase = await newPassphrase({
+    fd: options.text('passphrase-fd'),
+    isGenerated: options.flag('generate-passphrase'),
+  });
   try {
     const key = await makeRecoveryKey(passphrase);
     await writeNewFile(paths.privateKey, key.file, 0o600);

@@ -14,7 +14,8 @@ import { atTerminal } from '../support/terminal.ts';
 
 const skip = missingTool('python3');
 const folder = temporaryFolder();
-const first = 'passphrase of the recovery key: ';
+const first = 'six random words are made): ';
+const ofKey = 'passphrase of the recovery key: ';
 const again = 'the same passphrase again: ';
 
 test('the passphrase is asked for twice and never shown', { skip }, async () => {
@@ -31,6 +32,38 @@ test('the passphrase is asked for twice and never shown', { skip }, async () => 
   assert.equal(statSync(`${out}.key`).mode & 0o777, 0o600);
   const key = await openRecoveryKey(`${out}.key`, Buffer.from(passphrase));
   assert.ok(shown.includes(key.fingerprint));
+});
+
+test('six words are made on Enter or by name, shown once, and typed again from the paper', {
+  skip,
+}, async () => {
+  const words = '(?: {4})((?:[a-z]+ ){5}[a-z]+)';
+  const made = new Set<string>();
+  const ways: readonly (readonly [string, readonly (readonly [string, string])[], string[]])[] = [
+    ['enter', [[first, '\r']], []],
+    ['named', [], ['--generate-passphrase']],
+  ];
+  for (const [name, before, more] of ways) {
+    const out = join(folder, name);
+    const args = ['recovery', 'create', '--out', out, ...more];
+    const { exitCode, shown } = await atTerminal(
+      [...before, [again, `<echo ${words}>\r`]],
+      ...args,
+    );
+    assert.equal(exitCode, 0, shown);
+    const [, passphrase = ''] = new RegExp(words).exec(shown) ?? [];
+    assert.equal(shown.split(passphrase).length, 2, 'shown once');
+    assert.doesNotMatch(readFileSync(`${out}.key`, 'utf8'), new RegExp(passphrase));
+    const key = await openRecoveryKey(`${out}.key`, Buffer.from(passphrase));
+    assert.ok(shown.includes(key.fingerprint));
+    made.add(passphrase);
+  }
+  assert.equal(made.size, 2);
+  const out = join(folder, 'slip');
+  const slip = [[again, `<echo ${words}> \r`]] as const;
+  const args = ['recovery', 'create', '--out', out, '--generate-passphrase'];
+  assert.equal((await atTerminal(slip, ...args)).exitCode, 1);
+  assert.ok(!existsSync(`${out}.key`));
 });
 
 test('two that differ, a short one, and Ctrl-C write nothing', { skip }, async () => {
@@ -54,9 +87,23 @@ test('two that differ, a short one, and Ctrl-C write nothing', { skip }, async (
 
 test('without a terminal the passphrase comes from a descriptor, or the command says so', async () => {
   const out = join(folder, 'plain');
-  for (const more of [[], ['--passphrase-fd', 'x'], ['--passphrase', passphrase]]) {
-    const { exitCode, stderr } = await kleidi(['recovery', 'create', '--out', out, ...more]);
+  const made = ['--generate-passphrase'];
+  for (const more of [
+    [],
+    ['--passphrase-fd', 'x'],
+    ['--passphrase', passphrase],
+    made,
+    [...made, '--passphrase-fd', '0'],
+  ]) {
+    const { exitCode, stdout, stderr } = await kleidi([
+      'recovery',
+      'create',
+      '--out',
+      out,
+      ...more,
+    ]);
     assert.equal(exitCode, 2, stderr);
+    assert.doesNotMatch(stdout + stderr, /(?:[a-z]+ ){5}[a-z]+\n\n/);
   }
   const nowhere = ['recovery', 'create', '--out', out, '--passphrase-fd', '77'];
   assert.equal((await kleidi(nowhere)).exitCode, 1);
@@ -106,7 +153,7 @@ test('a fingerprint that was not named is asked about: only yes goes on', { skip
   const both = await atTerminal(
     [
       [question, 'yes\n'],
-      [first, `${passphrase}\r`],
+      [ofKey, `${passphrase}\r`],
     ],
     ...[...rewrap, '--for', request.path, '--out', rewrapped],
   );
