@@ -98,6 +98,22 @@ test('a ring that lacks a KEK which is needed here is neither adopted nor loaded
   await daemon.stop();
 });
 
+test('ring digest --expect is a gate: 0 for the same ring, 1 for another, file or daemon', async () => {
+  const { a, b, first } = await pair();
+  await good(b, 'key', 'retire', first);
+  const daemon = await a.serve();
+  for (const of of [[], ['--openable'], ['--live'], ['--openable', '--live']]) {
+    const digest = (await good(a, 'ring', 'digest', ...of)).trim();
+    await good(a, 'ring', 'digest', ...of, '--expect', digest);
+    const other = (
+      await good(b, 'ring', 'digest', ...of.filter((each) => each !== '--live'))
+    ).trim();
+    await refused(a, /not the expected one/, 'ring', 'digest', ...of, '--expect', other);
+  }
+  assert.equal((await a.run('ring', 'digest', '--expect', 'sha256:12')).exitCode, 2);
+  await daemon.stop();
+});
+
 test('promote, retire and destroy lead to the ring of the first member, or change nothing', async () => {
   const { a, b, first } = await pair();
   const third = await createKek(a);
