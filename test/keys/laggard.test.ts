@@ -102,13 +102,13 @@ test('ring digest --expect is a gate: 0 for the same ring, 1 for another, file o
   const { a, b, first } = await pair();
   await good(b, 'key', 'retire', first);
   const daemon = await a.serve();
-  for (const of of [[], ['--openable'], ['--live'], ['--openable', '--live']]) {
-    const digest = (await good(a, 'ring', 'digest', ...of)).trim();
-    await good(a, 'ring', 'digest', ...of, '--expect', digest);
+  for (const which of [[], ['--openable'], ['--live'], ['--openable', '--live']]) {
+    const digest = (await good(a, 'ring', 'digest', ...which)).trim();
+    await good(a, 'ring', 'digest', ...which, '--expect', digest);
     const other = (
-      await good(b, 'ring', 'digest', ...of.filter((each) => each !== '--live'))
+      await good(b, 'ring', 'digest', ...which.filter((each) => each !== '--live'))
     ).trim();
-    await refused(a, /not the expected one/, 'ring', 'digest', ...of, '--expect', other);
+    await refused(a, /not the expected one/, 'ring', 'digest', ...which, '--expect', other);
   }
   assert.equal((await a.run('ring', 'digest', '--expect', 'sha256:12')).exitCode, 2);
   await daemon.stop();
