@@ -1,46 +1,79 @@
-// kleidi recovery test: proves, on a machine without a token, that the recovery
-// key opens bundles, and to the KEKs that they name.
+// kleidi recovery test: proves, on a machine without a token, that the recovery key opens
+// bundles, and to the KEKs that they name; with a ring also that none of its KEKs is missing.
 import type { Bundle } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
+import { type CoverageFault, coverageFaults } from '../keyring/coverage.ts';
+import type { HybridPrivateKey } from '../keyring/hybrid.ts';
 import { testKek } from '../keyring/recovery.ts';
 import { openRecoveryKey } from '../keyring/recoverykey.ts';
+import type { Ring } from '../keyring/ring.ts';
+import { parseExpected } from './expecteddigest.ts';
+import { readExported } from './exportedring.ts';
 import { readPassphrase } from './passphrase.ts';
 import { print, printError, printJson } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
+interface Result {
+  readonly fp: string;
+  readonly ring: string;
+  readonly opens: boolean;
+}
+
 export const recoveryTest: Verb = {
-  help: `usage: kleidi recovery test BUNDLE... --key FILE [--passphrase-fd N] [--json]
+  help: `usage: kleidi recovery test BUNDLE... --key FILE [--ring FILE --expect DIGEST]
+                            [--passphrase-fd N] [--json]
 
 Opens each KEK of each bundle with the recovery key and computes its fingerprint.
-Exit code 0: all are what they should be; 1: at least one could not be recovered.
-Bundles are in the folder bundles/ beside the ring of every host.
+With --ring, each KEK of the ring that is not retired must be among them, wrapped for
+the recovery key that the ring has pinned. Exit code 0: all are what they should be; 1:
+at least one could not be recovered. Bundles are in the folder bundles/ beside the ring
+of every host.
 
   --key FILE          the private file of the recovery key
+  --ring FILE         from kleidi ring export
+  --expect DIGEST     what kleidi ring digest prints on a member
   --passphrase-fd N   read its passphrase from file descriptor N
 
-example: kleidi recovery test bundles/*.json --key recovery.key`,
+example: kleidi recovery test bundles/*.json --key recovery.key --ring ring.json --expect sha256:0a1b…`,
   run: test,
 };
 
 async function test(args: readonly string[]): Promise<number> {
-  const options = parse(args, { key: 'text', 'passphrase-fd': 'text' }, { least: 1, most: 1e6 });
+  const options = parse(
+    args,
+    { key: 'text', ring: 'text', expect: 'text', 'passphrase-fd': 'text' },
+    { least: 1, most: 1e6 },
+  );
   const file = options.text('key');
   if (file === undefined) throw usage('--key is missing');
+  const ring = await ringOf(options.text('ring'), options.text('expect'));
   const bundles = await Promise.all(options.positionals.map(readBundle));
   const passphrase = await readPassphrase(options.text('passphrase-fd'));
   const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
   const results = bundles.flatMap((bundle) => testBundle(bundle, key));
-  if (options.json) printJson({ keks: results });
-  for (const { fp, opens } of options.json ? [] : results) {
-    print(`KEK ${fp}: ${opens ? 'the recovery key opens it' : 'NOT recoverable'}`);
-  }
-  return results.every(({ opens }) => opens) ? 0 : 1;
+  const faults = ring === undefined ? [] : coverageFaults(ring, bundles);
+  if (options.json) printJson({ keks: results, ...(ring && { faults }) });
+  else report(results, faults);
+  return results.every(({ opens }) => opens) && faults.length === 0 ? 0 : 1;
 }
 
-function testBundle(
-  { ring, keks }: Bundle,
-  key: Parameters<typeof testKek>[2],
-): { fp: string; ring: string; opens: boolean }[] {
+async function ringOf(
+  file: string | undefined,
+  digest: string | undefined,
+): Promise<Ring | undefined> {
+  if (file !== undefined) return readExported(file, parseExpected(digest));
+  if (digest === undefined) return undefined;
+  throw usage('--expect without --ring');
+}
+
+function report(results: readonly Result[], faults: readonly CoverageFault[]): void {
+  for (const { fp, opens } of results) {
+    print(`KEK ${fp}: ${opens ? 'the recovery key opens it' : 'NOT recoverable'}`);
+  }
+  for (const { fp, fault } of faults) print(`KEK ${fp}: NOT covered: ${fault}`);
+}
+
+function testBundle({ ring, keks }: Bundle, key: HybridPrivateKey): Result[] {
   return keks.map((kek) => {
     try {
       testKek(ring, kek, key);

@@ -1,15 +1,14 @@
 // kleidi ring adopt: takes states and generation from the ring of another
 // member, once this host's token holds every KEK that is needed. Brings a new, a
 // recovered or a lagging host to the same digest.
-import { readFile } from 'node:fs/promises';
 import { type Config, loadConfig } from '../config.ts';
-import { KleidiError } from '../errors.ts';
 import { adopt, forgotten } from '../keyring/adoption.ts';
 import { ringDigest } from '../keyring/digest.ts';
-import { isUnretired, parseRing, type Ring } from '../keyring/ring.ts';
+import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { requireSucceeds, type Undone } from '../keyring/succession.ts';
-import { parseExpected, requireExpected } from './expecteddigest.ts';
+import { parseExpected } from './expecteddigest.ts';
+import { readExported } from './exportedring.ts';
 import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
@@ -47,19 +46,6 @@ example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
     return 0;
   },
 };
-
-async function readExported(path: string, expected: string): Promise<Ring> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('file-failed', `ring ${path} cannot be read: ${why}`, {
-      hint: 'name a file that kleidi ring export has made',
-      cause,
-    });
-  });
-  const ring = parseRing(text, path);
-  requireExpected(path, ring, expected);
-  return ring;
-}
 
 async function change(config: Config, other: Ring, undone: Undone): Promise<Ring> {
   const local = await readRingIfWhole(config.ring);
