@@ -179,7 +179,13 @@ else {
     const path = join(folder, 'usr/share/doc/kleidi/licenses.txt.gz');
     const text = execFileSync('zcat', [path], { encoding: 'utf8', maxBuffer: 8 << 20 });
     assert.match(text, /^=+\nkleidi \(Apache-2\.0\)\n=+\n\n\s+Apache License/);
-    for (const part of ['Node.js is licensed', 'OpenSSL', 'pkcs11js ', 'sd-notify ']) {
+    for (const part of [
+      'BIP-39 word list (MIT)',
+      'Node.js is licensed',
+      'OpenSSL',
+      'pkcs11js ',
+      'sd-notify ',
+    ]) {
       assert.ok(text.includes(part), part);
     }
     assert.ok(statSync(path).size > 20_000);
