@@ -1,12 +1,14 @@
 // What may take the place of a keyring that is in use: its successor and nothing
 // else, also while a provider fails; and what is refused is tried again.
+
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RingKek } from '../../src/keyring/ring.ts';
@@ -104,6 +106,24 @@ function newestObjects(host: TestHost): string[] {
     .map((name) => join(folder, name));
 }
 
+/** Undefined where it does not open. The tag is over the additional data alone. */
+function answerTo(url: string, body: string): object | undefined {
+  const data = { ttl: 0, renewable: false, type: 'aes256-gcm96', latest_version: 1 };
+  const versions = { min_decryption_version: 1, min_encryption_version: 0, keys: { 1: 1 } };
+  const hmac = `vault:v1:${Buffer.alloc(32, 0xcd).toString('base64')}`;
+  const flags = { exportable: false, allow_plaintext_backup: false, deletion_allowed: false };
+  if (!/\/(?:en|de)crypt\//.test(url)) return { ...data, ...versions, ...flags, hmac };
+  const { plaintext = '', ciphertext = '', associated_data = '' } = JSON.parse(body);
+  const tag = createHash('sha256').update(associated_data).digest().subarray(0, 16);
+  if (url.includes('/encrypt/')) {
+    const sealed = Buffer.concat([Buffer.alloc(12), Buffer.from(plaintext, 'base64'), tag]);
+    return { ciphertext: `vault:v1:${sealed.toString('base64')}` };
+  }
+  const sealed = Buffer.from(ciphertext.slice('vault:v1:'.length), 'base64');
+  if (!sealed.subarray(-16).equals(tag)) return undefined;
+  return { plaintext: sealed.subarray(12, -16).toString('base64') };
+}
+
 /** Answers logins and the key's metadata, until it is told to refuse. */
 class StandInVault {
   readonly #server: Server;
@@ -113,17 +133,21 @@ class StandInVault {
   constructor() {
     this.#server = createServer((request, response) => {
       this.requests.push(request.url ?? '');
-      response.statusCode = this.isRefusing ? 403 : 200;
-      const data = { ttl: 0, renewable: false, type: 'aes256-gcm96', latest_version: 1 };
-      const versions = { min_decryption_version: 1, min_encryption_version: 0, keys: { 1: 1 } };
-      const hmac = `vault:v1:${Buffer.alloc(32, 0xcd).toString('base64')}`;
-      response.end(
-        JSON.stringify(
-          this.isRefusing ? { errors: ['denied'] } : { data: { ...data, ...versions, hmac } },
-        ),
-      );
+      void text(request).then((body) => {
+        const [status, answer] = this.#answer(request.url ?? '', body);
+        response.statusCode = status;
+        response.end(JSON.stringify(answer));
+      });
     });
     after(() => this.#server.close());
+  }
+
+  #answer(url: string, body: string): [number, object] {
+    if (this.isRefusing) return [403, { errors: ['denied'] }];
+    const data = answerTo(url, body);
+    return data === undefined
+      ? [400, { errors: ['cipher: message authentication failed'] }]
+      : [200, { data }];
   }
 
   async listen(): Promise<string> {
