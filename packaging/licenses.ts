@@ -1,6 +1,5 @@
 // The licenses of all that is in the packages, in one text: kleidi's own, that of a word
-// list in it, then
-// each npm package's, Node's among them (with those of what it is linked with).
+// list in it, then each npm package's, Node's among them (with those of what it is linked with).
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NpmPackage } from './npmpackages.ts';

@@ -2,13 +2,27 @@
 // folder. A reader sees the old file or the new one, never a part.
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, open, readdir, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KleidiError } from './errors.ts';
 
 export interface Owner {
   readonly uid: number;
   readonly gid: number;
+}
+
+/**
+ * A text file that somebody has named.
+ * @param subject for people, with the path: `bundle /x/kek.bundle`
+ * @throws KleidiError file-failed
+ */
+export async function readTextFile(path: string, subject: string, hint: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `${subject} cannot be read: ${why}`, { hint, cause });
+  }
 }
 
 /**

@@ -42,7 +42,7 @@ if [ "$event" = upgrade ]; then
   exit 0
 fi
 # shellcheck disable=SC2086
-if have systemctl; then try systemctl --no-reload preset $units; fi
+if have systemctl; then try systemctl --no-reload preset $our_units; fi
 if ! booted; then
   echo 'kleidi-first-boot.service provisions this host, and deletes this file then' >"$first_boot"
   rm -f "$unfinished"

@@ -29,5 +29,5 @@ try note_unfinished
 if have systemctl; then
   if booted; then try systemctl stop kleidi.socket kleidi.service; fi
   # shellcheck disable=SC2086
-  try systemctl --no-reload disable $units
+  try systemctl --no-reload disable $our_units
 fi

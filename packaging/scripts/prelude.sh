@@ -17,7 +17,7 @@ unfinished=$root/var/lib/kleidi.unfinished
 first_boot=$root/var/lib/kleidi.first-boot
 # What the preset enables.
 # shellcheck disable=SC2034
-units='kleidi.socket kleidi.service kleidi-first-boot.service'
+our_units='kleidi.socket kleidi.service kleidi-first-boot.service'
 
 # An upgrade by rpm has laid its files down, and the service is not restarted yet.
 # shellcheck disable=SC2034

@@ -1,8 +1,6 @@
 // kleidi recovery pin: the PIN of a host whose host key is lost, out of the file in
 // which provision has wrapped it. On the offline machine, with node:crypto alone.
-import { readFile } from 'node:fs/promises';
-import { KleidiError } from '../errors.ts';
-import { writeNewFile } from '../files.ts';
+import { readTextFile, writeNewFile } from '../files.ts';
 import { unwrapPin } from '../keyring/pinpart.ts';
 import { openRecoveryKey } from '../keyring/recoverykey.ts';
 import { readPassphrase } from './passphrase.ts';
@@ -30,7 +28,7 @@ async function pin(args: readonly string[]): Promise<number> {
   const [file, out] = [options.text('key'), options.text('out')];
   const [path = ''] = options.positionals;
   if (file === undefined || out === undefined) throw usage('--key and --out are needed');
-  const text = await readText(path);
+  const text = await readTextFile(path, path, 'name the pin.recovery.json of the host');
   const passphrase = await readPassphrase(options.text('passphrase-fd'));
   const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
   const opened = unwrapPin(text, path, key);
@@ -38,16 +36,4 @@ async function pin(args: readonly string[]): Promise<number> {
   if (options.json) printJson({ out });
   else print(`${out}: the PIN in clear; seal it on its host, then delete this file`);
   return 0;
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
-      hint: 'name the pin.recovery.json of the host',
-      cause,
-    });
-  }
 }

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { writeNewFile } from '../files.ts';
+import { readTextFile, writeNewFile } from '../files.ts';
 import {
   type Backup,
   type BackupFile,
@@ -71,13 +71,8 @@ function requireWhole({ generation, isAllLost }: RestoreWish): void {
 }
 
 async function readBackup(path: string): Promise<Backup> {
-  const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('file-failed', `backup ${path} cannot be read: ${why}`, {
-      hint: 'name a file that kleidi backup has made',
-      cause,
-    });
-  });
+  const hint = 'name a file that kleidi backup has made';
+  const text = await readTextFile(path, `backup ${path}`, hint);
   return parseBackup(text, path);
 }
 

@@ -5,14 +5,7 @@ import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { requireNotDestroyed, stage } from '../keyring/transitions.ts';
-import {
-  deletableHint,
-  deletableText,
-  type KeySettings,
-  leakHint,
-  leaksOf,
-  leakText,
-} from '../providers/vault/keysettings.ts';
+import { deletionIn, type KeySettings, leakIn } from '../providers/vault/keysettings.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
 import { print, printJson, warn } from './terminal.ts';
 import { type VaultKek, vaultKey } from './vaultkeks.ts';
@@ -80,13 +73,12 @@ async function stageIn(config: Config, { fp }: VaultKek, settings: KeySettings):
 /** A KEK that is in the ring already is not put out of use by this: doctor says it too. */
 function requireSafe({ vault }: Config, settings: KeySettings, isNew: boolean): void {
   const { mount, key } = vault;
-  const leaks = leaksOf(settings);
-  if (leaks.length > 0) {
-    const text = leakText(key, leaks);
-    if (isNew) {
-      throw new KleidiError('refused', `${text}; the ring is not changed`, { hint: leakHint });
-    }
-    warn(text);
+  const leak = leakIn(key, settings);
+  if (leak !== undefined) {
+    const { what, todo } = leak;
+    if (isNew) throw new KleidiError('refused', `${what}; the ring is not changed`, { hint: todo });
+    warn(what);
   }
-  if (settings.deletable) warn(`${deletableText(key)} (${deletableHint(mount, key)})`);
+  const deletion = deletionIn(mount, key, settings);
+  if (deletion !== undefined) warn(`${deletion.what} (${deletion.todo})`);
 }

@@ -21,7 +21,7 @@ import {
   tokenInUse,
   warn,
 } from './check.ts';
-import { mayRead, readerText, statOf } from './filemode.ts';
+import { statOf, unreadableFindings } from './filemode.ts';
 
 export const credential: Check = {
   group: 'credential',
@@ -82,18 +82,15 @@ function machineFindings({ ring }: Config): readonly Finding[] {
 /** The daemon reads a `file:` PIN as its own user, or by its group. */
 function readerFindings(reference: string, softhsmConf: string): readonly Finding[] {
   const parsed = parseReference(reference);
-  const reader = daemonReader(softhsmConf);
-  if (parsed.kind !== 'file' || reader === undefined) return [];
-  const found = statOf(parsed.path);
-  if (found === undefined || mayRead(reader, found)) return [];
-  return [
-    fail(
-      `the daemon (${readerText(reader)}) cannot read ${parsed.path}`,
-      reader.uid === undefined
-        ? `chown 0:${reader.gid} ${parsed.path}; chmod 0440 ${parsed.path}`
-        : `chown ${reader.uid}:${reader.gid} ${parsed.path}`,
-    ),
-  ];
+  if (parsed.kind !== 'file') return [];
+  const { path } = parsed;
+  const found = statOf(path);
+  if (found === undefined) return [];
+  return unreadableFindings(path, found, daemonReader(softhsmConf), ({ uid, gid }) =>
+    uid === undefined
+      ? `chown 0:${gid} ${path}; chmod 0440 ${path}`
+      : `chown ${uid}:${gid} ${path}`,
+  );
 }
 
 async function refusal(reference: string, runtimeDir: string): Promise<readonly Finding[]> {

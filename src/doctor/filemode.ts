@@ -24,14 +24,23 @@ export function modeFinding(path: string, found: Stats, allowed: number): Findin
   );
 }
 
-export function mayRead({ uid, gid }: Reader, found: Stats): boolean {
+/** @param todo for a daemon that reads as this */
+export function unreadableFindings(
+  path: string,
+  found: Stats,
+  reader: Reader | undefined,
+  todo: (reader: Reader) => string,
+): Finding[] {
+  if (reader === undefined || mayRead(reader, found)) return [];
+  const { uid, gid } = reader;
+  const who = uid === undefined ? `gid ${gid}` : `uid ${uid}`;
+  return [fail(`the daemon (${who}) cannot read ${path}`, todo(reader))];
+}
+
+function mayRead({ uid, gid }: Reader, found: Stats): boolean {
   return (
     (found.uid === uid && (found.mode & 0o400) !== 0) ||
     (found.gid === gid && (found.mode & 0o040) !== 0) ||
     (found.mode & 0o004) !== 0
   );
-}
-
-export function readerText({ uid, gid }: Reader): string {
-  return uid === undefined ? `gid ${gid}` : `uid ${uid}`;
 }

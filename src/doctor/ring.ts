@@ -12,7 +12,7 @@ import {
   tokenInUse,
   warn,
 } from './check.ts';
-import { mayRead, modeFinding, readerText, statOf } from './filemode.ts';
+import { modeFinding, statOf, unreadableFindings } from './filemode.ts';
 
 export const ring: Check = {
   group: 'ring',
@@ -38,16 +38,12 @@ export const ring: Check = {
 function fileFindings(path: string, softhsmConf: string): Finding[] {
   const found = statOf(path);
   if (found === undefined) return [];
-  const reader = daemonReader(softhsmConf);
-  const unreadable =
-    reader === undefined || mayRead(reader, found)
-      ? []
-      : [
-          fail(
-            `the daemon (${readerText(reader)}) cannot read ${path}`,
-            `chgrp ${reader.gid} ${path}; chmod 0640 ${path}`,
-          ),
-        ];
+  const unreadable = unreadableFindings(
+    path,
+    found,
+    daemonReader(softhsmConf),
+    ({ gid }) => `chgrp ${gid} ${path}; chmod 0640 ${path}`,
+  );
   return [modeFinding(path, found, 0o644), ...unreadable];
 }
 

@@ -2,14 +2,7 @@
 // the ring names. Says nothing on a host that does not use it.
 import type { Config } from '../config.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
-import {
-  deletableHint,
-  deletableText,
-  type KeySettings,
-  leakHint,
-  leaksOf,
-  leakText,
-} from '../providers/vault/keysettings.ts';
+import { deletionIn, type KeySettings, leakIn } from '../providers/vault/keysettings.ts';
 import { type Check, type Finding, fail, failure, ok, type VaultKekView, warn } from './check.ts';
 
 export const vault: Check = {
@@ -55,10 +48,10 @@ function clusterFindings({ vault: { address } }: Config): Finding[] {
 
 /** Whoever runs Vault can unwrap in any case; these let the KEKs leave it, or end. */
 function keyFindings({ vault: { mount, key } }: Config, settings: KeySettings): Finding[] {
-  const leaks = leaksOf(settings);
+  const [leak, deletion] = [leakIn(key, settings), deletionIn(mount, key, settings)];
   return [
-    ...(leaks.length === 0 ? [] : [fail(leakText(key, leaks), leakHint)]),
-    ...(settings.deletable ? [warn(deletableText(key), deletableHint(mount, key))] : []),
+    ...(leak === undefined ? [] : [fail(leak.what, leak.todo)]),
+    ...(deletion === undefined ? [] : [warn(deletion.what, deletion.todo)]),
   ];
 }
 

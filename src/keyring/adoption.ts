@@ -3,6 +3,7 @@
 // operator has not compared; a host with a ring keeps to the one that it has pinned.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
+import { pinnedRecovery } from './recipient.ts';
 import type { Ring, RingKek } from './ring.ts';
 import { requireSucceeds, type Undone } from './succession.ts';
 
@@ -15,7 +16,7 @@ import { requireSucceeds, type Undone } from './succession.ts';
 export function adopt(local: Ring | undefined, other: Ring, undone: Undone): Ring {
   if (local === undefined) return other;
   requireSucceeds('this ring is not adopted', other, local, undone);
-  const pinned = local.keks.find((kek) => kek.recovery !== null)?.recovery;
+  const pinned = pinnedRecovery(local);
   const known = new Map(local.keks.map((kek) => [kek.fp, kek]));
   return { ...other, keks: other.keks.map((kek) => adopted(kek, known, pinned)) };
 }
@@ -29,7 +30,7 @@ export function forgotten(local: Ring | undefined, other: Ring): readonly RingKe
 function adopted(
   kek: RingKek,
   known: ReadonlyMap<Fingerprint, RingKek>,
-  pinned: string | null | undefined,
+  pinned: string | undefined,
 ): RingKek {
   const mine = known.get(kek.fp);
   const expected = mine?.recovery ?? pinned ?? kek.recovery;

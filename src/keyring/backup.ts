@@ -2,8 +2,8 @@
 // PIN and no token, so it is no secret; its checksum tells damage, not tampering.
 import { createHash } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
-import { recoveryPart } from './bundle.ts';
 import { parseBundle } from './bundlefile.ts';
+import { unpinnedParts } from './coverage.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
 import { type RingView, requireSucceeds } from './succession.ts';
 
@@ -99,17 +99,15 @@ function kept(local: Ring, backup: Ring, { generation }: RestoreWish): Ring {
  * @throws KleidiError refused
  */
 export function requirePinnedParts(ring: Ring, bundles: readonly BackupFile[]): void {
-  const pins = new Map(ring.keks.map(({ fp, recovery }) => [fp, recovery]));
   for (const { name, text } of bundles) {
-    for (const kek of parseBundle(text, `${name} in the backup`).keks) {
-      const part = recoveryPart(kek)?.recipient ?? null;
-      const pin = pins.get(kek.fp);
-      if (pin === undefined || part === null || part === pin) continue;
-      throw refuse(
-        `bundle ${name} is wrapped for recovery key sha256:${part}, the ring has sha256:${pin ?? 'none'} for this KEK`,
-        'use another backup, and look who could have changed this one',
-      );
-    }
+    const { keks } = parseBundle(text, `${name} in the backup`);
+    const strange = unpinnedParts(ring.keks, keks).find(({ recipient }) => recipient !== null);
+    if (strange === undefined) continue;
+    const { recipient, pin } = strange;
+    throw refuse(
+      `bundle ${name} is wrapped for recovery key sha256:${recipient}, the ring has sha256:${pin ?? 'none'} for this KEK`,
+      'use another backup, and look who could have changed this one',
+    );
   }
 }
 

@@ -1,7 +1,7 @@
 // Reads bundles from disk: anything but exactly what kleidi writes is refused,
 // one flipped bit included.
-import { readFile } from 'node:fs/promises';
 import { KleidiError } from '../errors.ts';
+import { readTextFile } from '../files.ts';
 import { rsaBits } from '../providers/rsakey.ts';
 import { type Bundle, bundleSha256, type PartRole, partAlgs } from './bundle.ts';
 import { outerBytes } from './hybrid.ts';
@@ -9,7 +9,8 @@ import { isRingName } from './keyid.ts';
 
 /** @throws KleidiError file-failed, refused */
 export async function readBundle(path: string): Promise<Bundle> {
-  return parseBundle(await readText(path), path);
+  const hint = 'name a file that was made by kleidi key create --out or recovery rewrap';
+  return parseBundle(await readTextFile(path, `bundle ${path}`, hint), path);
 }
 
 /** @throws KleidiError refused */
@@ -86,17 +87,5 @@ function parseJson(text: string): unknown {
     return JSON.parse(text);
   } catch {
     return undefined;
-  }
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('file-failed', `bundle ${path} cannot be read: ${why}`, {
-      hint: 'name a file that was made by kleidi key create --out or recovery rewrap',
-      cause,
-    });
   }
 }

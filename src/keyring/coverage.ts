@@ -1,7 +1,7 @@
 // Whether bundles are all that a ring needs to be recovered: one for each KEK that is
 // still needed, and none for another recovery key than the ring's.
 import type { Fingerprint } from '../providers/provider.ts';
-import { type Bundle, recoveryPart } from './bundle.ts';
+import { type Bundle, recoveryPart, type UnsignedKek } from './bundle.ts';
 import { isUnretired, type Ring, type RingKek } from './ring.ts';
 
 export interface CoverageFault {
@@ -22,18 +22,31 @@ export function coverageFaults(ring: Ring, bundles: readonly Bundle[]): Coverage
   const missing = tokenKeks
     .filter((kek) => isUnretired(kek) && own.every(({ fp }) => fp !== kek.fp))
     .map(missingFault);
-  const unpinned = own.flatMap((kek) => {
-    const pin = tokenKeks.find(({ fp }) => fp === kek.fp);
-    const recipient = recoveryPart(kek)?.recipient ?? null;
-    if (pin === undefined || recipient === pin.recovery) return [];
-    return [
-      {
-        fp: kek.fp,
-        fault: `its part is for ${named(recipient)}, the ring has ${named(pin.recovery)}`,
-      },
-    ];
-  });
+  const unpinned = unpinnedParts(tokenKeks, own).map(({ fp, recipient, pin }) => ({
+    fp,
+    fault: `its part is for ${named(recipient)}, the ring has ${named(pin)}`,
+  }));
   return [...missing, ...unpinned, ...strangers];
+}
+
+/** A recovery part, null where there is none, and what the ring has pinned instead. */
+export interface UnpinnedPart {
+  readonly fp: Fingerprint;
+  readonly recipient: string | null;
+  readonly pin: string | null;
+}
+
+/** Of these KEKs of a ring, those whose recovery part is not for the key that it has pinned. */
+export function unpinnedParts(
+  pinned: readonly RingKek[],
+  keks: readonly UnsignedKek[],
+): UnpinnedPart[] {
+  const pins = new Map(pinned.map(({ fp, recovery }) => [fp, recovery]));
+  return keks.flatMap((kek) => {
+    const pin = pins.get(kek.fp);
+    const recipient = recoveryPart(kek)?.recipient ?? null;
+    return pin === undefined || recipient === pin ? [] : [{ fp: kek.fp, recipient, pin }];
+  });
 }
 
 function missingFault({ fp, state, recovery }: RingKek): CoverageFault {

@@ -2,8 +2,8 @@
 // same: `recipient`, by which tokens and bundles address a key, and `fingerprint`,
 // which a person compares with what the owner shows. The recovery key: hybrid.ts.
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { KleidiError } from '../errors.ts';
+import { readTextFile } from '../files.ts';
 import { requireRsaKey } from '../providers/rsakey.ts';
 
 export interface PublicKey {
@@ -63,7 +63,9 @@ export async function readNamedKey<T extends Compared>(
 ): Promise<NamedKey<T>> {
   const named = /^(.*)=(?:sha256:)?([0-9a-fA-F]{64})$/.exec(argument);
   const [, path = argument, expected] = named ?? [];
-  const key = parseOrRefuse(await readText(path, what), path, what, parse);
+  const hint = `name the file with the ${what}, as FILE or FILE=SHA256`;
+  const text = await readTextFile(path, `${what} ${path}`, hint);
+  const key = parseOrRefuse(text, path, what, parse);
   if (expected !== undefined && expected.toLowerCase() !== key.fingerprint) {
     throw new KleidiError(
       'refused',
@@ -85,18 +87,6 @@ function parseOrRefuse<T>(text: string, path: string, what: string, parse: (text
         what === 'request'
           ? 'make it on the host that shall have the KEK: kleidi key request --out FILE'
           : 'name the public file that this made: kleidi recovery create',
-      cause,
-    });
-  }
-}
-
-async function readText(path: string, what: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('file-failed', `${what} ${path} cannot be read: ${why}`, {
-      hint: `name the file with the ${what}, as FILE or FILE=SHA256`,
       cause,
     });
   }

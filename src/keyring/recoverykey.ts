@@ -2,9 +2,9 @@
 // offline. Its file is JSON of format 2 around two encrypted PKCS#8 PEMs, one RSA key
 // and one ML-KEM-1024 key, under one passphrase.
 import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { KleidiError } from '../errors.ts';
+import { readTextFile } from '../files.ts';
 import { type HybridPrivateKey, type HybridPublicKey, hybridOf } from './hybrid.ts';
 import { encryptPkcs8, mlKemSeedPkcs8 } from './pkcs8.ts';
 
@@ -50,7 +50,8 @@ function encrypted(pkcs8: Buffer, passphrase: Buffer): string {
 
 /** @throws KleidiError file-failed, refused (wrong passphrase, or not such a file) */
 export async function openRecoveryKey(path: string, passphrase: Buffer): Promise<HybridPrivateKey> {
-  const file = parseFile(await readText(path), path);
+  const hint = 'name the private file of the recovery key by --key';
+  const file = parseFile(await readTextFile(path, `recovery key ${path}`, hint), path);
   const rsaPrivate = decrypt(file.rsaPrivateKey, passphrase, path);
   const kemPrivate = decrypt(file.mlKemPrivateKey, passphrase, path);
   try {
@@ -96,16 +97,4 @@ function notOne(path: string, why: string, cause: unknown): KleidiError {
     hint: 'name the file of mode 0600 that kleidi recovery create wrote',
     cause,
   });
-}
-
-async function readText(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('file-failed', `recovery key ${path} cannot be read: ${why}`, {
-      hint: 'name the private file of the recovery key by --key',
-      cause,
-    });
-  }
 }

@@ -117,8 +117,15 @@ function obstacleOfReturn(next: RingView, inUse: RingView, undone: Undone): Obst
 }
 
 /** A state never goes back by itself. */
+const ranks: Readonly<Record<string, number>> = {
+  staged: 0,
+  ...{ write: 1, read: 1 },
+  retired: 2,
+  destroyed: 3,
+};
+
 function rankOf(state: string): number {
-  return ['staged', 'write read', 'retired', 'destroyed'].findIndex((each) => each.includes(state));
+  return ranks[state] ?? -1;
 }
 
 function writerOf({ keks }: RingView): string | undefined {

@@ -42,12 +42,7 @@ export function kekTemplate(place: 'token' | 'memory', label: string, id: Buffer
   ];
 }
 
-/** A KEK at its birth: extractable, and therefore only ever in memory. */
-export const newbornKekTemplate: Template = [
-  ...secretKey,
-  { type: pkcs11js.CKA_TOKEN, value: false },
-  { type: pkcs11js.CKA_EXTRACTABLE, value: true },
-  { type: pkcs11js.CKA_VALUE_LEN, value: 32 },
+const macOnly: Template = [
   { type: pkcs11js.CKA_SIGN, value: true },
   { type: pkcs11js.CKA_ENCRYPT, value: false },
   { type: pkcs11js.CKA_DECRYPT, value: false },
@@ -55,6 +50,15 @@ export const newbornKekTemplate: Template = [
   { type: pkcs11js.CKA_WRAP, value: false },
   { type: pkcs11js.CKA_UNWRAP, value: false },
   { type: pkcs11js.CKA_DERIVE, value: false },
+];
+
+/** A KEK at its birth: extractable, and therefore only ever in memory. */
+export const newbornKekTemplate: Template = [
+  ...secretKey,
+  { type: pkcs11js.CKA_TOKEN, value: false },
+  { type: pkcs11js.CKA_EXTRACTABLE, value: true },
+  { type: pkcs11js.CKA_VALUE_LEN, value: 32 },
+  ...macOnly,
 ];
 
 /** For `keklength.ts`: a KEK's bytes as an HMAC key, in memory. */
@@ -65,13 +69,7 @@ export const lengthProbeTemplate: Template = [
   { type: pkcs11js.CKA_PRIVATE, value: true },
   { type: pkcs11js.CKA_SENSITIVE, value: true },
   { type: pkcs11js.CKA_EXTRACTABLE, value: false },
-  { type: pkcs11js.CKA_SIGN, value: true },
-  { type: pkcs11js.CKA_ENCRYPT, value: false },
-  { type: pkcs11js.CKA_DECRYPT, value: false },
-  { type: pkcs11js.CKA_VERIFY, value: false },
-  { type: pkcs11js.CKA_WRAP, value: false },
-  { type: pkcs11js.CKA_UNWRAP, value: false },
-  { type: pkcs11js.CKA_DERIVE, value: false },
+  ...macOnly,
   { type: pkcs11js.CKA_ALLOWED_MECHANISMS, value: mechanisms(pkcs11js.CKM_SHA256_HMAC) },
 ];
 

@@ -4,7 +4,8 @@
 import { KleidiError } from '../../errors.ts';
 import type { Transit } from './transit.ts';
 
-const knownText = Buffer.alloc(32, 0x6b);
+/** Not secret. */
+export const knownText = Buffer.alloc(32, 0x6b);
 const knownAad = Buffer.from('kleidi/v1 self-test');
 const otherAad = Buffer.from('kleidi/v1 self-test with other data');
 
@@ -18,11 +19,25 @@ export async function proveBinding(
   version: number,
   timeoutMs: number,
 ): Promise<void> {
-  const sealed = await transit.encrypt(version, knownText, knownAad, timeoutMs);
-  const opened = await openWith(transit, version, sealed, knownAad, timeoutMs);
-  if (opened?.equals(knownText) !== true) throw wrongAnswer();
+  const sealed = await sealKnown(transit, version, knownAad, timeoutMs);
+  if (sealed === undefined) throw wrongAnswer();
   const unbound = await openWith(transit, version, sealed, otherAad, timeoutMs);
   if (unbound !== undefined) throw notBound();
+}
+
+/**
+ * The known text, sealed with these additional data, which has opened once with them.
+ * Undefined where it does not open to the same. @throws KleidiError vault-*
+ */
+export async function sealKnown(
+  transit: Transit,
+  version: number,
+  aad: Buffer,
+  timeoutMs: number,
+): Promise<Buffer | undefined> {
+  const sealed = await transit.encrypt(version, knownText, aad, timeoutMs);
+  const opened = await openWith(transit, version, sealed, aad, timeoutMs);
+  return opened?.equals(knownText) === true ? sealed : undefined;
 }
 
 /** Undefined where Transit says that it does not open. @throws KleidiError vault-* */

@@ -3,7 +3,7 @@
 // accepted for it. A KEK without such a text is used: nothing is known against it.
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint } from '../provider.ts';
-import { openWith } from './binding.ts';
+import { knownText, openWith, sealKnown } from './binding.ts';
 import type { KnownTexts } from './knowntexts.ts';
 import type { Transit } from './transit.ts';
 
@@ -11,8 +11,6 @@ export interface KekVersion {
   readonly fp: Fingerprint;
   readonly version: number;
 }
-
-const knownText = Buffer.alloc(32, 0x6b);
 
 export class Proofs {
   readonly #transit: Transit;
@@ -65,9 +63,8 @@ export class Proofs {
 
   /** A new text for this KEK, which has opened once. @throws KleidiError vault-* */
   async seal({ fp, version }: KekVersion, timeoutMs: number): Promise<string> {
-    const sealed = await this.#transit.encrypt(version, knownText, aadOf(fp), timeoutMs);
-    const opened = await openWith(this.#transit, version, sealed, aadOf(fp), timeoutMs);
-    if (opened?.equals(knownText) !== true) throw anotherKey(fp, version);
+    const sealed = await sealKnown(this.#transit, version, aadOf(fp), timeoutMs);
+    if (sealed === undefined) throw anotherKey(fp, version);
     return sealed.toString('ascii');
   }
 
