@@ -49,7 +49,17 @@ await onHosts(async () => {
     assert.doesNotMatch(says, lost);
     assert.match(says, /hint: install -m 0400 \S+\.kleidi \S+credential\.secret$/m);
     host.sh(`mv ${key}.kleidi /var/copy`);
-    assert.match(afterStop(host).says, lost, 'there is no copy either');
+    const alone = afterStop(host).says;
+    assert.match(alone, lost, 'there is no copy either');
+    assert.doesNotMatch(alone, /recovery/, 'nor a recovery key');
+    host.sh('touch /var/lib/kleidi/pin.recovery.json');
+    const wrapped = afterStop(host).says;
+    host.sh('rm /var/lib/kleidi/pin.recovery.json');
+    assert.doesNotMatch(wrapped, lost, 'the recovery key opens the PIN');
+    assert.match(
+      wrapped,
+      /hint: .*backup.*kleidi recovery pin \S+\/pin\.recovery\.json, .*lost host key/,
+    );
     assert.equal(host.try(`test -e ${key}`).exitCode, 1);
     host.sh(`mv /var/copy ${key}.kleidi`);
     host.sh(`cp -p /var/credential.secret ${key}; systemctl start kleidi.socket kleidi.service`);
