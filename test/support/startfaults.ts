@@ -95,11 +95,15 @@ export const tooLittleMemory: Fault = {
   ends: true,
 };
 
-/** Not enough for systemd's own part of the process. */
+/** Not enough for systemd's own part of the process: it fails, or the kernel ends it. */
 export const hardlyAnyMemory: Fault = {
   name: 'hardly any memory',
   ...dropped('MemoryMax=512K'),
-  says: [/error: /, /hint: /],
+  // As it is held up; what comes after a stop has another text.
+  says: [
+    /error: (?:systemd cannot set the service up \(exit status|the daemon ended 4 times)/,
+    /hint: journalctl -u kleidi -b; (?:systemctl cat kleidi|kleidi doctor)$/m,
+  ],
   ends: true,
 };
 
