@@ -1,7 +1,7 @@
 // Writing files that hold state: temporary name, fsync, rename, fsync of the
 // folder. A reader sees the old file or the new one, never a part.
 import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
+import { constants, lstatSync, readdirSync, type Stats } from 'node:fs';
 import { type FileHandle, link, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KleidiError } from './errors.ts';
@@ -93,6 +93,20 @@ async function openForeign(path: string): Promise<FileHandle> {
   if (found.isFile() || found.isDirectory()) return handle;
   await handle.close();
   throw new Error(`${path} is neither a file nor a folder`);
+}
+
+/**
+ * What is below a folder that another user can write, each as it is itself: no link is
+ * followed, nothing is opened but folders. (`recursive` of node:fs follows links in its
+ * synchronous form.) What is gone meanwhile is left out.
+ */
+export function foreignEntries(folder: string): (Stats & { readonly path: string })[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    const found = lstatSync(path, { throwIfNoEntry: false });
+    if (found === undefined) return [];
+    return [Object.assign(found, { path }), ...(found.isDirectory() ? foreignEntries(path) : [])];
+  });
 }
 
 export async function syncFolder(folder: string): Promise<void> {

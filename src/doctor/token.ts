@@ -1,8 +1,8 @@
 // Doctor's group token: the module, SoftHSM's settings and folder, and the
 // token itself, opened once, by the rules for PINs that all commands keep.
-import { readdirSync, readFileSync, type Stats } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync, type Stats } from 'node:fs';
 import type { Config } from '../config.ts';
+import { foreignEntries } from '../files.ts';
 import { isSoftHsm } from '../modules.ts';
 import { tokenFolder } from '../providers/pkcs11/tokenfolder.ts';
 import type { KekDescription } from '../providers/provider.ts';
@@ -71,30 +71,49 @@ function ownerFindings(folder: string, uid: number, runtimeDir: string): Finding
   ];
 }
 
-/** After a restore by hand files often belong to root, and SoftHSM then sees no token. */
 function foreignFiles(folder: string, { uid, mode }: Stats): Finding[] {
-  const names = readdirSync(folder, { recursive: true, encoding: 'utf8' });
-  const files = names.flatMap((name) => statOf(join(folder, name)) ?? []);
-  const foreign = files.filter((file) => file.uid !== uid).length;
-  const hidden =
-    (mode & 0o040) === 0 ? 0 : files.filter((file) => (file.mode & 0o040) === 0).length;
+  const entries = foreignEntries(folder);
+  const files = entries.filter((entry) => entry.isFile() || entry.isDirectory());
+  const strange = entries.filter((entry) => !files.includes(entry));
   return [
-    ...(foreign === 0
-      ? []
-      : [
-          fail(
-            `${foreign} files in ${folder} do not belong to uid ${uid}, its owner`,
-            `chown -R --reference=${folder} ${folder}`,
-          ),
-        ]),
-    ...(hidden === 0
-      ? []
-      : [
-          fail(
-            `the group of ${folder} cannot read ${hidden} of the files in it`,
-            `chmod -R g+rX ${folder}`,
-          ),
-        ]),
+    ...strangeFindings(folder, strange),
+    ...ownedByOthers(folder, uid, files),
+    ...((mode & 0o040) === 0 ? [] : hiddenFromGroup(folder, files)),
+  ];
+}
+
+/** SoftHSM makes none: a link would lead it out of the folder, a pipe would hold it up. */
+function strangeFindings(folder: string, strange: readonly { path: string }[]): Finding[] {
+  const [first] = strange;
+  if (first === undefined) return [];
+  return [
+    fail(
+      `${strange.length} in ${folder} are neither files nor folders, such as ${first.path}`,
+      `find ${folder} ! -type f ! -type d -ls; then remove them, and look into who made them`,
+    ),
+  ];
+}
+
+/** After a restore by hand files often belong to root, and SoftHSM then sees no token. */
+function ownedByOthers(folder: string, uid: number, files: readonly Stats[]): Finding[] {
+  const foreign = files.filter((file) => file.uid !== uid).length;
+  if (foreign === 0) return [];
+  return [
+    fail(
+      `${foreign} files in ${folder} do not belong to uid ${uid}, its owner`,
+      `chown -R --reference=${folder} ${folder}`,
+    ),
+  ];
+}
+
+function hiddenFromGroup(folder: string, files: readonly Stats[]): Finding[] {
+  const hidden = files.filter((file) => (file.mode & 0o040) === 0).length;
+  if (hidden === 0) return [];
+  return [
+    fail(
+      `the group of ${folder} cannot read ${hidden} of the files in it`,
+      `chmod -R g+rX ${folder}`,
+    ),
   ];
 }
 

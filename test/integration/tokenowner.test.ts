@@ -2,7 +2,16 @@
 // commands write it as its owner, the daemon reads it by its group.
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
@@ -115,7 +124,7 @@ test('a PIN that a command was refused with is known to the daemon, and the othe
   assert.equal(faults.calls('C_Login'), 1);
 });
 
-test("doctor finds what the group cannot read, and a token of the daemon's own user", {
+test("doctor finds links, what the group cannot read, and a token of the daemon's own user", {
   skip,
 }, async () => {
   const host = await sharedHost();
@@ -127,6 +136,13 @@ test("doctor finds what the group cannot read, and a token of the daemon's own u
     /FAIL {2}the group of .* cannot read 1 of the files in it\n +do: chmod -R g\+rX /,
   );
   requireShared(host);
+  for (const link of ['root', 'again'])
+    symlinkSync(link === 'root' ? '/' : '.', join(host.tokens, link));
+  assert.match(
+    await doctor(),
+    /FAIL {2}2 in .* are neither files nor folders, such as \S+\n +do: find \S+ ! -type f/,
+  );
+  for (const link of ['root', 'again']) rmSync(join(host.tokens, link));
   execFileSync('chown', ['-R', `${daemonId}`, host.tokens]);
   assert.match(await doctor(), /warn {2}.* as which the daemon runs.*\n +do: systemd-tmpfiles/);
 });

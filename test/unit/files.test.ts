@@ -14,7 +14,13 @@ import {
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { isErrno, readForeignFile, writeFileAtomically, writeNewFile } from '../../src/files.ts';
+import {
+  foreignEntries,
+  isErrno,
+  readForeignFile,
+  writeFileAtomically,
+  writeNewFile,
+} from '../../src/files.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 function folder(): string {
@@ -158,4 +164,25 @@ test('a file of another user is read only where it is a regular one, and never w
     await assert.rejects(readForeignFile(at(name), 100), name);
   }
   await assert.rejects(readForeignFile(at('regular'), 3), /the limit is 3/);
+});
+
+test('a folder of another user is listed as it is: no link leads out of it, or round in it', () => {
+  const folder = temporaryFolder();
+  const at = (name: string): string => join(folder, name);
+  mkdirSync(at('inner'));
+  writeFileSync(at('inner/file'), '');
+  symlinkSync('/', at('root'));
+  for (const name of ['again', 'inner/once', 'inner/more']) symlinkSync(folder, at(name));
+  execFileSync('mkfifo', [at('inner/pipe')]);
+  const found = foreignEntries(folder);
+  assert.deepEqual(found.map(({ path }) => path.slice(folder.length + 1)).sort(), [
+    'again',
+    'inner',
+    'inner/file',
+    'inner/more',
+    'inner/once',
+    'inner/pipe',
+    'root',
+  ]);
+  assert.equal(found.filter((each) => each.isFile() || each.isDirectory()).length, 2);
 });
