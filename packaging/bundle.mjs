@@ -4,6 +4,6 @@ import { join } from 'node:path';
 import { writeDocuments } from './documents.ts';
 import { bundleProgram, root } from './program.ts';
 
-const program = join(root, 'dist/kleidi.js');
-await bundleProgram(program);
-writeDocuments(program, join(root, 'dist'));
+const dist = join(root, 'dist');
+await bundleProgram(dist, process.execPath);
+writeDocuments(join(dist, 'kleidi.js'), dist);

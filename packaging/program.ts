@@ -1,10 +1,12 @@
 // The program in one file: everything but the native add-ons, which stay
-// outside, and the .proto files, which go in already parsed. The same source
-// gives the same bytes, whatever folder it is built in.
-import { chmodSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+// outside, and the .proto files, which go in already parsed. Beside it the code that
+// V8 makes of it, and what loads both. The same source gives the same bytes, whatever
+// folder it is built in.
+import { execFileSync } from 'node:child_process';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { build, type Plugin } from 'esbuild';
+import { type BuildOptions, build, type Plugin } from 'esbuild';
 import protobuf from 'protobufjs';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
@@ -14,38 +16,78 @@ export const external: readonly string[] = ['pkcs11js', 'sd-notify', 'unix-dgram
 
 const protos = ['proto/kms/v2/api.proto', 'proto/kleidi/v1/state.proto'];
 
+/** What the program consists of: the file that is run, and what that loads. */
+export const programFiles = ['kleidi.js', 'program.js', 'program.cache'] as const;
+
 /**
- * Writes the executable bundle.
+ * Writes the program's files.
+ * @param folder where there is room for them
+ * @param node the runtime that will run it
  * @param version what it says it is; package.json's where undefined
  * @returns paths of the files it was made from, relative to the project
  */
-export async function bundleProgram(outfile: string, version?: string): Promise<string[]> {
-  const descriptors = new protobuf.Root().loadSync(protos.map((file) => join(root, file)));
-  const thread = await tokenThread();
+export async function bundleProgram(
+  folder: string,
+  node: string,
+  version?: string,
+): Promise<string[]> {
+  const [loader, program, cache] = programFiles.map((name) => join(folder, name));
+  if (loader === undefined || program === undefined || cache === undefined) return [];
   const { metafile } = await build({
-    absWorkingDir: root,
+    ...shared,
     entryPoints: ['src/main.ts'],
-    outfile,
-    bundle: true,
+    outfile: program,
     metafile: true,
-    platform: 'node',
-    format: 'esm',
-    target: 'node24',
-    external: [...external],
+    format: 'cjs',
+    minifyWhitespace: true,
+    minifySyntax: true,
+    // A stack trace names a line.
+    lineLimit: 120,
     define: {
-      KLEIDI_DESCRIPTORS: JSON.stringify(descriptors.toJSON()),
-      KLEIDI_TOKEN_THREAD: JSON.stringify(thread),
+      KLEIDI_DESCRIPTORS: JSON.stringify(parsedProtos()),
+      KLEIDI_TOKEN_THREAD: JSON.stringify(await tokenThread()),
+      'import.meta.url': 'kleidiUrl',
     },
-    // CommonJS packages inside call require; ESM output has none of its own.
-    banner: {
-      js: "import { createRequire as kleidiCreateRequire } from 'node:module';\nconst require = kleidiCreateRequire(import.meta.url);",
-    },
+    banner: { js: '(function (exports, require, kleidiUrl) { const module = { exports };' },
+    footer: { js: 'Object.assign(exports, module.exports); })' },
     plugins: version === undefined ? [] : [versionPlugin(version)],
     legalComments: 'linked',
-    logLevel: 'warning',
   });
-  chmodSync(outfile, 0o755);
+  writeFileSync(program, inAscii(readFileSync(program, 'utf8')));
+  await build({ ...shared, entryPoints: ['src/load.ts'], outfile: loader, format: 'esm' });
+  chmodSync(loader, 0o755);
+  compile(node, program, cache);
   return Object.keys(metafile.inputs);
+}
+
+const shared: BuildOptions & { platform: 'node' } = {
+  absWorkingDir: root,
+  bundle: true,
+  platform: 'node',
+  target: 'node24',
+  external: [...external],
+  logLevel: 'warning',
+};
+
+/** Read as one byte for each character. esbuild leaves the others in regular expressions. */
+function inAscii(text: string): string {
+  return text.replace(
+    /[^\0-\x7f]/g,
+    (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
+}
+
+function parsedProtos(): object {
+  return new protobuf.Root().loadSync(protos.map((file) => join(root, file))).toJSON();
+}
+
+function compile(node: string, program: string, cache: string): void {
+  const maker = join(root, 'packaging/compile.mjs');
+  execFileSync(node, ['--random-seed=1', maker, program, cache], {
+    cwd: dirname(program),
+    env: {},
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
 }
 
 /**
@@ -55,19 +97,14 @@ export async function bundleProgram(outfile: string, version?: string): Promise<
  */
 async function tokenThread(): Promise<string> {
   const { outputFiles } = await build({
-    absWorkingDir: root,
+    ...shared,
     entryPoints: ['src/providers/pkcs11/threadentry.ts'],
-    bundle: true,
     write: false,
-    platform: 'node',
     format: 'cjs',
-    target: 'node24',
     minify: true,
-    external: [...external],
     banner: {
       js: "const kleidiProgram = process.getBuiltinModule('node:worker_threads').workerData.program; require = process.getBuiltinModule('node:module').createRequire(kleidiProgram);",
     },
-    logLevel: 'warning',
   });
   const [output] = outputFiles;
   if (output === undefined) throw new Error('esbuild gave no token thread');

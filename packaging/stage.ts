@@ -7,7 +7,7 @@ import { documents } from './documents.ts';
 import { licenseText } from './licenses.ts';
 import { requirePinned } from './nodechecksum.ts';
 import { nativePackages, shippedPackages } from './npmpackages.ts';
-import { bundleProgram, root } from './program.ts';
+import { bundleProgram, programFiles, root } from './program.ts';
 import type { Release } from './release.ts';
 import { billOfMaterials } from './sbom.ts';
 import { firstBoot, scriptText } from './scriptlets.ts';
@@ -36,9 +36,10 @@ async function stageProgram(tree: Tree, release: Release): Promise<void> {
   requirePinned(join(runtime, 'bin/node'), process.arch);
   tree.copy(join(runtime, 'bin/node'), `${lib}/bin/node`, { mode: 0o755 });
   tree.copy(join(root, 'packaging/kleidi.sh'), '/usr/bin/kleidi', { mode: 0o755 });
-  const inputs = await bundleProgram(tree.at(`${lib}/kleidi.js`), release.version);
+  const node = join(runtime, 'bin/node');
+  const inputs = await bundleProgram(tree.at(lib), node, release.version);
   // Not executable: its first line asks for any node, and bin/node runs it here.
-  tree.note(`${lib}/kleidi.js`);
+  for (const name of programFiles) tree.note(`${lib}/${name}`);
   for (const { name, folder, files } of nativePackages()) {
     for (const file of files) {
       tree.copy(join(folder, file), `${lib}/node_modules/${name}/${file}`);

@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 // Finds the verb, runs it, turns what it throws into standard error and an exit
 // code. Each verb is loaded only when it is called.
 import { describeVerbs } from './cli/describe.ts';
@@ -47,7 +46,7 @@ Every verb has --help with an example, --json where it prints data, and
 --config FILE (default /etc/kleidi/kleidi.yaml).
 Exit codes: 0 ok, 1 failed, 2 wrong use, 78 configuration.`;
 
-async function main(args: readonly string[]): Promise<number> {
+async function run(args: readonly string[]): Promise<number> {
   const [first, ...rest] = args;
   if (first === 'help' && rest.includes('--json')) {
     printJson(await describeVerbs(verbs));
@@ -69,4 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
   return verb.run(rest);
 }
 
-process.exitCode = await main(process.argv.slice(2)).catch(printError);
+/** @returns the exit code */
+export async function main(args: readonly string[]): Promise<number> {
+  return run(args).catch(printError);
+}

@@ -40,6 +40,8 @@ const expected = [
   '/usr/lib/kleidi/drop-ins/usb-hsm.conf',
   '/usr/lib/kleidi/drop-ins/vault.conf',
   '/usr/lib/kleidi/kleidi.js',
+  '/usr/lib/kleidi/program.cache',
+  '/usr/lib/kleidi/program.js',
   '/usr/lib/systemd/catalog/kleidi.catalog',
   '/usr/lib/systemd/system-preset/80-kleidi.preset',
   '/usr/lib/systemd/system/kleidi-first-boot.service',

@@ -103,7 +103,8 @@ test('every local import names a file that exists, so that no rule is passed by 
 });
 
 test('no file but the owners of add-ons imports what the rules above cannot see', () => {
-  const owning = ['src/host/notify.ts', 'src/journal.ts'];
+  // load.ts loads the whole program, and nothing loads it.
+  const owning = ['src/host/notify.ts', 'src/journal.ts', 'src/load.ts'];
   for (const file of files.filter((each) => !owning.includes(each))) {
     const text = readFileSync(file, 'utf8');
     // An import of a computed name could be of anything.
