@@ -12,13 +12,17 @@ export interface Shown {
   readonly shown: string;
 }
 
+type Answers = readonly (readonly [string, string])[];
+
 /** @param answers what is waited for, and what is typed then */
-export async function atTerminal(
-  answers: readonly (readonly [string, string])[],
-  ...args: string[]
-): Promise<Shown> {
-  const command = [script, JSON.stringify(answers), process.execPath, program, ...args];
-  const child = spawn('python3', command, { stdio: ['ignore', 'pipe', 'inherit'] });
+export function atTerminal(answers: Answers, ...args: string[]): Promise<Shown> {
+  return commandAtTerminal(answers, process.execPath, program, ...args);
+}
+
+/** Any command at a terminal of its own. */
+export async function commandAtTerminal(answers: Answers, ...command: string[]): Promise<Shown> {
+  const args = [script, JSON.stringify(answers), ...command];
+  const child = spawn('python3', args, { stdio: ['ignore', 'pipe', 'inherit'] });
   const ended = new Promise<number | null>((resolve) => child.once('close', resolve));
   const shown = await text(child.stdout);
   return { exitCode: await ended, shown };
