@@ -46,6 +46,7 @@ export const errorKinds = {
   starting: kind('UNAVAILABLE', 1, 'kleidi has not opened its token yet'),
   // The state of this host.
   'kek-missing': kind('FAILED_PRECONDITION', 1, 'this host lacks the KEK'),
+  'kek-mismatch': kind('FAILED_PRECONDITION', 1, 'this host holds another key under this KEK'),
   'kek-exhausted': kind('RESOURCE_EXHAUSTED', 1, 'the write KEK is used up, rotate it'),
   'ring-missing': kind('FAILED_PRECONDITION', 1, 'the ring file is missing'),
   'ring-invalid': kind('FAILED_PRECONDITION', 1, 'the ring file is not valid'),

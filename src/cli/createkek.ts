@@ -10,6 +10,7 @@ import { type BundleKek, formatRecoveryBundle, recoveryPart } from '../keyring/b
 import type { HybridPublicKey } from '../keyring/hybrid.ts';
 import type { PublicKey } from '../keyring/publickey.ts';
 import type { RingKek } from '../keyring/ring.ts';
+import type { RingName } from '../keyring/ringid.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { TokenCommand } from './tokencommand.ts';
 import type { NewKekRecipient } from './tokencreate.ts';
@@ -30,7 +31,7 @@ export function recoveryBundlePath(config: Config, fp: Fingerprint): string {
 /** @param record runs first, before anything of the KEK persists */
 export async function createKek(
   config: Config,
-  ring: string,
+  ring: RingName,
   { recovery, hosts }: KekRecipients,
   record: (kek: BundleKek) => Promise<void>,
 ): Promise<BundleKek> {
@@ -38,7 +39,8 @@ export async function createKek(
     ...(recovery === undefined ? [] : [namedRecovery(recovery)]),
     ...hosts.map(namedHost),
   ];
-  const wish = { ring, created: new Date().toISOString(), recipients };
+  const { ring: name, ringId } = ring;
+  const wish = { ring: name, ringId, created: new Date().toISOString(), recipients };
   return new TokenCommand(config).create(wish, async (kek) => {
     await record(kek);
     await storeRecoveryBundle(config, ring, kek);
@@ -48,7 +50,7 @@ export async function createKek(
 /** Where the KEK has a recovery part, and none is stored yet. */
 export async function storeRecoveryBundle(
   config: Config,
-  ring: string,
+  ring: RingName,
   kek: BundleKek,
 ): Promise<void> {
   const text = formatRecoveryBundle(ring, kek);
@@ -60,8 +62,9 @@ export async function storeRecoveryBundle(
 
 /** What belongs in the ring. */
 export function ringEntry(kek: BundleKek): Omit<RingKek, 'state'> {
-  const { fp, created } = kek;
-  return { fp, provider: 'pkcs11', recovery: recoveryPart(kek)?.recipient ?? null, created };
+  const { fp, check, created } = kek;
+  const recovery = recoveryPart(kek)?.recipient ?? null;
+  return { fp, check, provider: 'pkcs11', recovery, created };
 }
 
 function namedRecovery({ rsa, kem }: HybridPublicKey): NewKekRecipient {

@@ -5,12 +5,12 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
-import { KleidiError } from '../errors.ts';
 import { writeFileAtomically, writeNewFile } from '../files.ts';
 import { type BundleKek, formatBundle, recoveryPart } from '../keyring/bundle.ts';
 import { parseBundle } from '../keyring/bundlefile.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { writeRing } from '../keyring/ringfile.ts';
+import { newRingId, type RingName, requireSameRing } from '../keyring/ringid.ts';
 import { stage } from '../keyring/transitions.ts';
 import {
   createKek,
@@ -26,8 +26,14 @@ function createRecordPath(config: Config): string {
   return join(dirname(config.ring), 'key-create.json');
 }
 
-async function writeCreateRecord(config: Config, ring: string, kek: BundleKek): Promise<void> {
+async function writeCreateRecord(config: Config, ring: RingName, kek: BundleKek): Promise<void> {
   await writeFileAtomically(createRecordPath(config), formatBundle(ring, [kek]), 0o600);
+}
+
+export interface MadeKek {
+  readonly kek: BundleKek;
+  /** The first KEK of a ring gives it its id. */
+  readonly name: RingName;
 }
 
 /** As every KEK is made: recorded, kept in the token, staged in the ring. */
@@ -35,11 +41,12 @@ export async function createStagedKek(
   config: Config,
   ring: Ring,
   wish: KekRecipients,
-): Promise<BundleKek> {
-  const record = (kek: BundleKek): Promise<void> => writeCreateRecord(config, ring.ring, kek);
-  const kek = await createKek(config, ring.ring, wish, record);
-  await writeRing(config.ring, stage(ring, ringEntry(kek)));
-  return kek;
+): Promise<MadeKek> {
+  const name = { ring: ring.ring, ringId: ring.ringId ?? newRingId() };
+  const record = (kek: BundleKek): Promise<void> => writeCreateRecord(config, name, kek);
+  const kek = await createKek(config, name, wish, record);
+  await writeRing(config.ring, stage(ring, ringEntry(kek), name.ringId));
+  return { kek, name };
 }
 
 /** Not synced: one that comes back after a crash is found to be done. */
@@ -48,13 +55,9 @@ export async function removeCreateRecord(config: Config): Promise<void> {
 }
 
 /** The bundle for others, as the last step before the record goes. */
-export async function handOut(
-  out: string | undefined,
-  ring: string,
-  kek: BundleKek,
-): Promise<void> {
+export async function handOut(out: string | undefined, { kek, name }: MadeKek): Promise<void> {
   if (out === undefined) return;
-  const text = formatBundle(ring, [kek]);
+  const text = formatBundle(name, [kek]);
   if (existsSync(out) && (await readFile(out, 'utf8')) === text) return;
   await writeNewFile(out, text, 0o600);
 }
@@ -68,17 +71,20 @@ export async function resumeCreate(
   config: Config,
   ring: Ring,
   wish: KekRecipients,
-): Promise<BundleKek | undefined> {
-  const kek = await readCreateRecord(config, ring);
-  if (kek === undefined) return undefined;
+): Promise<MadeKek | undefined> {
+  const made = await readCreateRecord(config, ring);
+  if (made === undefined) return undefined;
+  const { kek, name } = made;
   const entry = ring.keks.find(({ fp }) => fp === kek.fp);
   const isWanted = sameRecipients(kek, wish) && (entry?.state ?? 'staged') === 'staged';
   const isHeld = (await new TokenCommand(config).list()).some(({ fp }) => fp === kek.fp);
   if (isWanted && isHeld) {
     note(`KEK ${kek.fp} of an interrupted key create is taken up again`);
-    await storeRecoveryBundle(config, ring.ring, kek);
-    if (entry === undefined) await writeRing(config.ring, stage(ring, ringEntry(kek)));
-    return kek;
+    await storeRecoveryBundle(config, name, kek);
+    if (entry === undefined) {
+      await writeRing(config.ring, stage(ring, ringEntry(kek), name.ringId));
+    }
+    return made;
   }
   if (entry === undefined) await undo(config, kek);
   else note(`KEK ${kek.fp} of an interrupted key create stays ${entry.state} in the ring`);
@@ -93,15 +99,13 @@ async function undo(config: Config, kek: BundleKek): Promise<void> {
   note(`KEK ${kek.fp} of an interrupted key create was removed: nothing used it`);
 }
 
-async function readCreateRecord(config: Config, ring: Ring): Promise<BundleKek | undefined> {
+async function readCreateRecord(config: Config, ring: Ring): Promise<MadeKek | undefined> {
   const path = createRecordPath(config);
   if (!existsSync(path)) return undefined;
   const bundle = parseBundle(await readFile(path, 'utf8'), path);
   const [kek] = bundle.keks;
-  if (bundle.ring === ring.ring) return kek;
-  throw new KleidiError('refused', `${path} is of ring '${bundle.ring}', not '${ring.ring}'`, {
-    hint: 'it was copied here from elsewhere: move it away',
-  });
+  requireSameRing(path, bundle, ring);
+  return kek && { kek, name: { ring: bundle.ring, ringId: bundle.ringId } };
 }
 
 function sameRecipients(kek: BundleKek, { recovery, hosts }: KekRecipients): boolean {

@@ -3,6 +3,7 @@
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { RingKek } from '../keyring/ring.ts';
+import { lackingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { TokenCommand } from './tokencommand.ts';
 import { requireKnown } from './vaultrecord.ts';
@@ -20,19 +21,17 @@ export function parseFingerprint(text: string | undefined): Fingerprint {
  * @throws KleidiError kek-missing, vault-*
  */
 export async function requireHeld(config: Config, keks: readonly RingKek[]): Promise<void> {
-  const of = (kind: ProviderKind): Fingerprint[] =>
-    keks.filter((kek) => kek.provider === kind).map((kek) => kek.fp);
+  const of = (kind: ProviderKind): RingKek[] => keks.filter((kek) => kek.provider === kind);
   if (of('pkcs11').length > 0) await requireInToken(new TokenCommand(config), of('pkcs11'));
   if (of('vault').length > 0) await requireKnown(config, of('vault'));
 }
 
 /**
- * The token of this host holds these KEKs: each fingerprint is recomputed.
+ * The token of this host holds these KEKs: fingerprint and check of each are recomputed.
  * @throws KleidiError kek-missing
  */
-async function requireInToken(token: TokenCommand, fps: readonly Fingerprint[]): Promise<void> {
-  const held = new Set((await token.list()).map((kek) => kek.fp));
-  const lacking = fps.filter((fp) => !held.has(fp));
+async function requireInToken(token: TokenCommand, keks: readonly RingKek[]): Promise<void> {
+  const lacking = lackingKeks(keks, await token.list()).map(({ fp }) => fp);
   if (lacking.length === 0) return;
   const text = `the token of this host does not hold KEK ${lacking.join(', ')}`;
   throw new KleidiError('kek-missing', `${text}; nothing was changed`, {

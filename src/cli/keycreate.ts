@@ -13,7 +13,13 @@ import {
 import { type RequestFile, readRequest } from '../keyring/request.ts';
 import { readRing, withRingLock } from '../keyring/ringfile.ts';
 import { confirmKeys, recoveryClaims, requestClaims } from './confirm.ts';
-import { createStagedKek, handOut, removeCreateRecord, resumeCreate } from './createrecord.ts';
+import {
+  createStagedKek,
+  handOut,
+  type MadeKek,
+  removeCreateRecord,
+  resumeCreate,
+} from './createrecord.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
 import { keepPinFor } from './pins.ts';
 import { requireRequests } from './requests.ts';
@@ -61,7 +67,7 @@ async function create(args: readonly string[]): Promise<number> {
   const pinned = pinnedRecovery(ring);
   await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
   const before = await stateIfAny(config);
-  const kek = await withRingLock(config.ring, () => createStaged(config, wish));
+  const { kek } = await withRingLock(config.ring, () => createStaged(config, wish));
   report(kek, wish, options.json);
   await awaitDaemon(config, await readRing(config.ring), before, [kek.fp]);
   return 0;
@@ -76,18 +82,18 @@ function requireOut({ recovery, hosts, out }: Wish): void {
   }
 }
 
-async function createStaged(config: Config, wish: Wish): Promise<BundleKek> {
+async function createStaged(config: Config, wish: Wish): Promise<MadeKek> {
   const ring = await readRing(config.ring);
   requirePinned(ring, wish.recovery?.fingerprint ?? null);
-  const kek = (await resumeCreate(config, ring, wish)) ?? (await createNew(config, wish));
-  await handOut(wish.out, ring.ring, kek);
+  const made = (await resumeCreate(config, ring, wish)) ?? (await createNew(config, wish));
+  await handOut(wish.out, made);
   if (wish.recovery !== undefined) await keepPinFor(config, wish.recovery);
   await removeCreateRecord(config);
-  return kek;
+  return made;
 }
 
 /** Each step is on disk before the next: record, recovery part, token, ring; then the bundle. */
-async function createNew(config: Config, wish: Wish): Promise<BundleKek> {
+async function createNew(config: Config, wish: Wish): Promise<MadeKek> {
   if (wish.out !== undefined && existsSync(wish.out)) {
     throw new KleidiError('already-exists', `${wish.out} exists already`, {
       hint: 'choose another name, or move the old file away; where key create was killed at its very end, this is its bundle: kleidi ring show lists the KEK',

@@ -5,8 +5,9 @@ import { KleidiError } from '../errors.ts';
 import type { Bundle } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
 import { requirePinned } from '../keyring/recipient.ts';
-import { isUnretired, type Ring } from '../keyring/ring.ts';
+import { isUnretired, type Ring, type RingKek } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { requireSameRing } from '../keyring/ringid.ts';
 import { requireNotDestroyed, stage } from '../keyring/transitions.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { ringEntry, storeRecoveryBundle } from './createkek.ts';
@@ -86,7 +87,7 @@ async function takeIn(config: Config, bundle: Bundle): Promise<readonly string[]
   await new TokenCommand(config).importKeks(bundle, {
     beforeKeeping: async (missing) => {
       imported = missing;
-      for (const kek of bundle.keks) await storeRecoveryBundle(config, bundle.ring, kek);
+      for (const kek of bundle.keks) await storeRecoveryBundle(config, bundle, kek);
     },
     // Also where it says the same: a daemon that has refused it looks again at once.
     beforeClosing: () => writeRing(config.ring, next),
@@ -95,20 +96,29 @@ async function takeIn(config: Config, bundle: Bundle): Promise<readonly string[]
 }
 
 function withKeks(ring: Ring, bundle: Bundle): Ring {
-  if (bundle.ring !== ring.ring) {
-    throw new KleidiError(
-      'refused',
-      `the bundle is of ring '${bundle.ring}', this host has ring '${ring.ring}'; nothing was changed`,
-      { hint: 'a KEK belongs to one ring: name the bundle of this ring' },
-    );
-  }
+  requireSameRing('the bundle', bundle, ring);
   return bundle.keks.reduce((so, kek) => {
     requireNotDestroyed(so, kek.fp);
-    if (so.keks.some(({ fp }) => fp === kek.fp)) return so;
     const entry = ringEntry(kek);
-    requirePinned(so, entry.recovery);
-    return stage(so, entry);
+    const known = so.keks.find(({ fp }) => fp === kek.fp);
+    if (known === undefined) {
+      requirePinned(so, entry.recovery);
+      return stage(so, entry, bundle.ringId);
+    }
+    requireSameEntry(known, entry);
+    return so;
   }, ring);
+}
+
+/** What is kept beside the ring must be what the ring names, however often it comes. */
+function requireSameEntry(known: RingKek, { fp, check, recovery }: Omit<RingKek, 'state'>): void {
+  if (known.check === check && known.recovery === recovery) return;
+  const what = known.check === check ? 'wrapped for another recovery key' : 'another key';
+  throw new KleidiError(
+    'refused',
+    `KEK ${fp} is in the ring of this host, and ${what} in the bundle; nothing was changed`,
+    { hint: 'the bundle is not what the maker of that KEK has handed out: ask for it again' },
+  );
 }
 
 /** The daemon loads no retired KEK. */

@@ -2,7 +2,8 @@
 import { type Config, loadConfig } from '../config.ts';
 import type { Ring, RingKek } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
-import type { KekDescription, ProviderKind } from '../providers/provider.ts';
+import { lackingKeks } from '../providers/kekidentity.ts';
+import type { KekDescription, KekIdentity, ProviderKind } from '../providers/provider.ts';
 import { print, printJson, table } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
 import { vaultKey } from './vaultkeks.ts';
@@ -34,10 +35,10 @@ async function inToken(config: Config, ring: Ring): Promise<readonly KekDescript
   return isUsed ? new TokenCommand(config).list() : [];
 }
 
-async function inVault(config: Config, ring: Ring): Promise<readonly string[]> {
+async function inVault(config: Config, ring: Ring): Promise<readonly KekIdentity[]> {
   if (!ring.keks.some(isOf('vault'))) return [];
   const { keks } = await vaultKey(config);
-  return keks.filter(({ refusal }) => refusal === undefined).map(({ fp }) => fp);
+  return keks.filter(({ refusal }) => refusal === undefined);
 }
 
 const isOf =
@@ -59,7 +60,7 @@ interface Listed {
 function merge(
   ring: Ring,
   objects: readonly KekDescription[],
-  versions: readonly string[],
+  versions: readonly KekIdentity[],
 ): Listed[] {
   const fps = new Set([...ring.keks, ...objects].map((kek) => kek.fp));
   return [...fps].map((fp) => {
@@ -70,11 +71,16 @@ function merge(
       fp,
       state: entry?.state ?? null,
       provider,
-      held: provider === 'pkcs11' ? object !== undefined : versions.includes(fp),
+      held: isHeld(entry, provider === 'pkcs11' ? objects : versions),
       sensitive: object?.sensitive ?? null,
       extractable: object?.extractable ?? null,
     };
   });
+}
+
+/** What the ring does not name is in the token. */
+function isHeld(entry: RingKek | undefined, held: readonly KekIdentity[]): boolean {
+  return entry === undefined || lackingKeks([entry], held).length === 0;
 }
 
 function row(kek: Listed): string[] {

@@ -122,7 +122,8 @@ async function makeRing(
   const wish = { recovery, hosts: [] };
   const resumed = await resumeCreate(config, ring, wish);
   if (resumed === undefined) await requireNoOtherKeys(config, ring);
-  const { fp } = resumed ?? (await createStagedKek(config, ring, wish));
+  const { kek } = resumed ?? (await createStagedKek(config, ring, wish));
+  const { fp } = kek;
   await writeRing(config.ring, promote(await readRing(config.ring), fp, 1));
   await removeCreateRecord(config);
   note(`KEK ${fp} is the write KEK, generation 1`);

@@ -8,6 +8,7 @@ import { readBundle } from '../keyring/bundlefile.ts';
 import { rewrapKek } from '../keyring/recovery.ts';
 import { openRecoveryKey } from '../keyring/recoverykey.ts';
 import { type RequestFile, readRequest } from '../keyring/request.ts';
+import { isSameRing, type RingName, shown } from '../keyring/ringid.ts';
 import { confirmKeys, requestClaims } from './confirm.ts';
 import { readPassphrase } from './passphrase.ts';
 import { requireRequests } from './requests.ts';
@@ -45,13 +46,13 @@ async function rewrap(args: readonly string[]): Promise<number> {
   if (options.texts('for').length === 0) throw usage('--for is missing');
   requireFree(out);
   const hosts = await Promise.all(options.texts('for').map(readRequest));
-  const { ring, keks } = merge(await Promise.all(options.positionals.map(readBundle)));
-  requireRequests(ring, hosts);
+  const { name, keks } = merge(await Promise.all(options.positionals.map(readBundle)));
+  requireRequests(name.ring, hosts);
   await confirmKeys(requestClaims(hosts));
   const passphrase = await readPassphrase(options.text('passphrase-fd'));
   const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
-  const rewrapped = keks.map((kek) => rewrapKek(ring, kek, key, hosts));
-  await writeNewFile(out, formatBundle(ring, rewrapped), 0o600);
+  const rewrapped = keks.map((kek) => rewrapKek(name, kek, key, hosts));
+  await writeNewFile(out, formatBundle(name, rewrapped), 0o600);
   report(rewrapped, hosts, out, options.json);
   return 0;
 }
@@ -63,18 +64,18 @@ function requireFree(out: string): void {
   });
 }
 
-function merge(bundles: readonly Bundle[]): Pick<Bundle, 'ring' | 'keks'> {
+function merge(bundles: readonly Bundle[]): { name: RingName; keks: readonly BundleKek[] } {
   const [first, ...others] = bundles;
-  const stranger = others.find(({ ring }) => ring !== first?.ring);
-  if (first === undefined || stranger !== undefined) {
-    throw new KleidiError(
-      'refused',
-      `the bundles are of two rings, '${first?.ring}' and '${stranger?.ring}'`,
-      { hint: 'rewrap the KEKs of one ring at a time' },
-    );
+  if (first === undefined) throw usage('which bundles?');
+  const stranger = others.find((bundle) => !isSameRing(bundle, first));
+  if (stranger !== undefined) {
+    const rings = `${shown(first)} and ${shown(stranger)}`;
+    throw new KleidiError('refused', `the bundles are of two rings, ${rings}`, {
+      hint: 'rewrap the KEKs of one ring at a time',
+    });
   }
   const byFp = new Map(bundles.flatMap(({ keks }) => keks).map((kek) => [kek.fp, kek]));
-  return { ring: first.ring, keks: [...byFp.values()] };
+  return { name: first, keks: [...byFp.values()] };
 }
 
 function report(

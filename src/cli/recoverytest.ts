@@ -73,10 +73,11 @@ function report(results: readonly Result[], faults: readonly CoverageFault[]): v
   for (const { fp, fault } of faults) print(`KEK ${fp}: NOT covered: ${fault}`);
 }
 
-function testBundle({ ring, keks }: Bundle, key: HybridPrivateKey): Result[] {
+function testBundle(bundle: Bundle, key: HybridPrivateKey): Result[] {
+  const { ring, keks } = bundle;
   return keks.map((kek) => {
     try {
-      testKek(ring, kek, key);
+      testKek(bundle, kek, key);
       return { fp: kek.fp, ring, opens: true };
     } catch (error) {
       printError(error);

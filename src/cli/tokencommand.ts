@@ -7,7 +7,7 @@ import type { Bundle, BundleKek } from '../keyring/bundle.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
 import { softHsmFolder, tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
-import type { Fingerprint, KekDescription } from '../providers/provider.ts';
+import type { Fingerprint, KekDescription, KekIdentity } from '../providers/provider.ts';
 import type { SealedSeed, SeedAnswer } from './openseeds.ts';
 import type { CreateJob } from './tokencreate.ts';
 import type { TokenJob, TokenRequest } from './tokenwork.ts';
@@ -63,8 +63,8 @@ export class TokenCommand {
   }
 
   /** @throws KleidiError refused; nothing is changed then */
-  async importKeks({ ring, keks }: Bundle, hooks: ImportHooks): Promise<void> {
-    await this.#run({ kind: 'import', ring, keks }, async (child) => {
+  async importKeks({ ring, ringId, keks }: Bundle, hooks: ImportHooks): Promise<void> {
+    await this.#run({ kind: 'import', ring, ringId, keks }, async (child) => {
       const { missing } = await child.receive();
       await hooks.beforeKeeping(missing as readonly Fingerprint[]);
       child.send({ keep: true });
@@ -83,7 +83,7 @@ export class TokenCommand {
 
   /** One answer for each seed; what is inside stays in the child. */
   async openSeeds(
-    fps: readonly Fingerprint[],
+    keks: readonly KekIdentity[],
     seeds: readonly SealedSeed[],
   ): Promise<readonly SeedAnswer[]> {
     const talk = async (child: TokenChild): Promise<SeedAnswer[]> => {
@@ -94,7 +94,11 @@ export class TokenCommand {
       }
       return answers;
     };
-    return this.#run({ kind: 'open', fps }, talk, openTimeoutMs);
+    return this.#run(
+      { kind: 'open', keks: keks.map(({ fp, check }) => ({ fp, check })) },
+      talk,
+      openTimeoutMs,
+    );
   }
 
   /**

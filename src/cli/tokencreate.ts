@@ -11,6 +11,7 @@ import {
 } from '../keyring/bundle.ts';
 import { hybridOf, sealOuter } from '../keyring/hybrid.ts';
 import { recipientOf } from '../keyring/publickey.ts';
+import type { RingName } from '../keyring/ringid.ts';
 import type { Fingerprint, KekCreator, WrappedNewKek } from '../providers/provider.ts';
 import type { Agree } from './tokenwork.ts';
 
@@ -19,9 +20,8 @@ export type NewKekRecipient =
   | { readonly role: 'recovery'; readonly spki: string; readonly kem: string }
   | { readonly role: 'host'; readonly spki: string };
 
-export interface CreateJob {
+export interface CreateJob extends RingName {
   readonly kind: 'create';
-  readonly ring: string;
   readonly created: string;
   readonly recipients: readonly NewKekRecipient[];
 }
@@ -41,7 +41,7 @@ export async function createInToken(
   const wish = {
     label: `kleidi ${job.ring}`,
     recipients: job.recipients.map(({ spki }) => ({ spki: Buffer.from(spki, 'base64') })),
-    macText: (kek: WrappedNewKek) => macText(job.ring, unsigned(kek)),
+    macText: (kek: WrappedNewKek) => macText(job, unsigned(kek)),
   };
   const { fp } = await creator.createKek(wish, async (kek) => {
     const made: BundleKek = { ...unsigned(kek), mac: kek.mac };
@@ -50,11 +50,11 @@ export async function createInToken(
   return { kept: fp };
 }
 
-function describe({ fp, oaepHash, wrapped }: WrappedNewKek, job: CreateJob): UnsignedKek {
+function describe({ fp, check, oaepHash, wrapped }: WrappedNewKek, job: CreateJob): UnsignedKek {
   const recipients = job.recipients.map((recipient, i) =>
     partFor(fp, recipient, wrapped[i] ?? Buffer.alloc(0)),
   );
-  return { fp, created: job.created, oaepHash, recipients };
+  return { fp, check, created: job.created, oaepHash, recipients };
 }
 
 function partFor(fp: Fingerprint, recipient: NewKekRecipient, wrapped: Buffer): WrappedKek {

@@ -1,19 +1,20 @@
 // The child's side of taking KEKs in: from the bundle's form to what the token
 // is asked for. The parent writes bundles and ring at the two points in between.
 import { type BundleKek, macText } from '../keyring/bundle.ts';
+import type { RingName } from '../keyring/ringid.ts';
 import type { ArrivingKek, KekTransfer } from '../providers/provider.ts';
 import type { Agree } from './tokenwork.ts';
 
 export async function importIntoToken(
   transfer: KekTransfer,
-  ring: string,
+  ring: RingName,
   keks: readonly BundleKek[],
   agree: Agree,
 ): Promise<object> {
   await transfer.importKeks(
     keks.map((kek) => arriving(ring, kek)),
     {
-      label: `kleidi ${ring}`,
+      label: `kleidi ${ring.ring}`,
       beforeKeeping: (missing) => agree({ missing }),
       beforeClosing: () => agree({ kept: true }),
     },
@@ -21,10 +22,10 @@ export async function importIntoToken(
   return { closed: true };
 }
 
-function arriving(ring: string, kek: BundleKek): ArrivingKek {
+function arriving(ring: RingName, kek: BundleKek): ArrivingKek {
   const wrapped = kek.recipients
     .filter(({ role }) => role === 'host')
     .map((part) => [part.recipient, Buffer.from(part.wrapped, 'base64')] as const);
-  const { fp, oaepHash, mac } = kek;
-  return { fp, oaepHash, mac, macText: macText(ring, kek), wrapped: new Map(wrapped) };
+  const { fp, check, oaepHash, mac } = kek;
+  return { fp, check, oaepHash, mac, macText: macText(ring, kek), wrapped: new Map(wrapped) };
 }

@@ -4,6 +4,7 @@
 import { KleidiError } from '../errors.ts';
 import { withFileLock } from '../filelock.ts';
 import type { BundleKek } from '../keyring/bundle.ts';
+import type { RingName } from '../keyring/ringid.ts';
 import { isSoftHsm } from '../modules.ts';
 import { failureLine } from '../providers/pkcs11/child.ts';
 import { Pkcs11KekCreator } from '../providers/pkcs11/creation.ts';
@@ -14,7 +15,7 @@ import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { Token } from '../providers/pkcs11/token.ts';
 import { shareWithGroup, softHsmFolder } from '../providers/pkcs11/tokenfolder.ts';
 import { Pkcs11KekTransfer } from '../providers/pkcs11/transfer.ts';
-import type { Fingerprint } from '../providers/provider.ts';
+import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
 import { openSeeds } from './openseeds.ts';
 import { print } from './terminal.ts';
 import { type CreateJob, createInToken } from './tokencreate.ts';
@@ -27,10 +28,10 @@ export type TokenJob =
   | { readonly kind: 'list' }
   | CreateJob
   | { readonly kind: 'request'; readonly renew: boolean }
-  | { readonly kind: 'import'; readonly ring: string; readonly keks: readonly BundleKek[] }
+  | ({ readonly kind: 'import'; readonly keks: readonly BundleKek[] } & RingName)
   | { readonly kind: 'destroy'; readonly fp: Fingerprint }
   /** The seeds follow, one a line. */
-  | { readonly kind: 'open'; readonly fps: readonly Fingerprint[] };
+  | { readonly kind: 'open'; readonly keks: readonly KekIdentity[] };
 
 export interface TokenRequest {
   readonly settings: Pkcs11Settings;
@@ -71,7 +72,7 @@ function withTokenLock<T>({ settings, job }: TokenRequest, work: () => Promise<T
 
 async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Promise<object> {
   if (job.kind === 'open') {
-    await openSeeds(settings, pin, job.fps, lines, answer);
+    await openSeeds(settings, pin, job.keks, lines, answer);
     return { done: true };
   }
   const share = (): Promise<void> => shareTokens(settings);
@@ -116,7 +117,7 @@ async function performOn(
       return { spki: spki.toString('base64') };
     }
     case 'import':
-      return importIntoToken(transfer, job.ring, job.keks, agree);
+      return importIntoToken(transfer, job, job.keks, agree);
     case 'destroy':
       return { destroyed: await creator.destroyKek(job.fp) };
   }

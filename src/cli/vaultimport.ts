@@ -4,11 +4,13 @@ import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { ringIdFrom } from '../keyring/ringid.ts';
 import { requireNotDestroyed, stage } from '../keyring/transitions.ts';
 import { deletionIn, type KeySettings, leakIn } from '../providers/vault/keysettings.ts';
+import type { VaultKek } from '../providers/vault/versions.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
 import { print, printJson, warn } from './terminal.ts';
-import { type VaultKek, vaultKey } from './vaultkeks.ts';
+import { vaultKey } from './vaultkeks.ts';
 import { requireKnown } from './vaultrecord.ts';
 import { usage } from './verb.ts';
 
@@ -57,15 +59,17 @@ function find(
   });
 }
 
-async function stageIn(config: Config, { fp }: VaultKek, settings: KeySettings): Promise<Ring> {
+async function stageIn(config: Config, kek: VaultKek, settings: KeySettings): Promise<Ring> {
+  const { fp, check } = kek;
   const ring = await readRing(config.ring);
   requireNotDestroyed(ring, fp);
-  const known = ring.keks.find((kek) => kek.fp === fp);
+  const known = ring.keks.find((each) => each.fp === fp);
   requireSafe(config, settings, known === undefined);
-  if (known?.state !== 'retired') await requireKnown(config, [fp]);
+  if (known?.state !== 'retired') await requireKnown(config, [kek]);
   if (known !== undefined) return ring;
   const created = new Date().toISOString();
-  const next = stage(ring, { fp, provider: 'vault', recovery: null, created });
+  const entry = { fp, check, provider: 'vault', recovery: null, created } as const;
+  const next = stage(ring, entry, ring.ringId ?? ringIdFrom(kek));
   await writeRing(config.ring, next);
   return next;
 }

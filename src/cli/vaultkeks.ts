@@ -1,21 +1,10 @@
 // What Vault holds for this host, as commands ask for it: a login, a look, no more.
 import type { Config } from '../config.ts';
-import type { KleidiError } from '../errors.ts';
 import { readSecret } from '../host/credentials.ts';
 import { openVault } from '../providers/open.ts';
-import type { Fingerprint } from '../providers/provider.ts';
 import type { KeySettings } from '../providers/vault/keysettings.ts';
 import type { VaultProvider } from '../providers/vault/vault.ts';
-
-export interface VaultKek {
-  readonly fp: Fingerprint;
-  /** Of the Transit key. */
-  readonly version: number;
-  /** Why it is not used, although it is there. */
-  readonly refusal: KleidiError | undefined;
-  /** Whether this host would notice another key in its place. */
-  readonly hasKnownText: boolean;
-}
+import type { VaultKek } from '../providers/vault/versions.ts';
 
 /** @throws KleidiError provider-missing, config-invalid, vault-* */
 export async function withVault<T>(
@@ -46,10 +35,9 @@ export function vaultKey(config: Config): Promise<VaultKey> {
 /** Each version, and whether it is proven to be the KEK whose fingerprint it has. */
 export async function lookAt(vault: VaultProvider): Promise<readonly VaultKek[]> {
   await vault.load(vault.keks().map(({ fp }) => fp));
-  return vault.keks().map(({ fp, version }) => ({
-    fp,
-    version,
-    refusal: vault.refusals.get(fp),
-    hasKnownText: vault.hasKnownText(fp),
+  return vault.keks().map((kek) => ({
+    ...kek,
+    refusal: vault.refusals.get(kek.fp),
+    hasKnownText: vault.hasKnownText(kek.fp),
   }));
 }

@@ -5,7 +5,8 @@ import { KleidiError } from '../errors.ts';
 import { writeFileAtomically } from '../files.ts';
 import { isUnretired } from '../keyring/ring.ts';
 import { firstOwner, readRing, withRingLock } from '../keyring/ringfile.ts';
-import type { Fingerprint } from '../providers/provider.ts';
+import { lackingKeks } from '../providers/kekidentity.ts';
+import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
 import { formatKnownTexts, knownTextsPath, readKnownTexts } from '../providers/vault/knowntexts.ts';
 import type { VaultProvider } from '../providers/vault/vault.ts';
 import { print, printJson } from './terminal.ts';
@@ -47,7 +48,7 @@ async function recordRing(config: Config): Promise<Recorded> {
   const live = keks.filter((kek) => kek.provider === 'vault' && isUnretired(kek));
   const fps = live.map(({ fp }) => fp);
   if (fps.length === 0) return { known: [], recorded: [] };
-  const recorded = await requireKnown(config, fps);
+  const recorded = await requireKnown(config, live);
   return { known: fps.filter((fp) => !recorded.includes(fp)), recorded };
 }
 
@@ -59,19 +60,20 @@ async function recordRing(config: Config): Promise<Recorded> {
  */
 export function requireKnown(
   config: Config,
-  fps: readonly Fingerprint[],
+  wanted: readonly KekIdentity[],
 ): Promise<readonly Fingerprint[]> {
   return withVault(config, async (vault) => {
     const keks = await lookAt(vault);
-    requireAll(fps, new Set(keks.map(({ fp }) => fp)));
+    requireAll(wanted, keks);
+    const fps = wanted.map(({ fp }) => fp);
     const refused = keks.find(({ fp, refusal }) => fps.includes(fp) && refusal !== undefined);
     if (refused?.refusal !== undefined) throw refused.refusal;
     return record(config, vault, fps);
   });
 }
 
-function requireAll(fps: readonly Fingerprint[], held: ReadonlySet<Fingerprint>): void {
-  const lacking = fps.filter((fp) => !held.has(fp));
+function requireAll(wanted: readonly KekIdentity[], held: readonly KekIdentity[]): void {
+  const lacking = lackingKeks(wanted, held).map(({ fp }) => fp);
   if (lacking.length === 0) return;
   const text = `Vault has no usable version for KEK ${lacking.join(', ')}`;
   throw new KleidiError('kek-missing', `${text}; nothing was changed`, {

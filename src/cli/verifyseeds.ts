@@ -33,8 +33,8 @@ export async function verifySeeds(
   const inToken = ring.keks.filter((kek) => kek.provider === 'pkcs11');
   const all = distinct(snapshot, ring);
   const cases = distinct(snapshot, { ...ring, keks: inToken });
-  const fps = inToken.filter(isUnretired).map((kek) => kek.fp);
-  const answers = await new TokenCommand(config).openSeeds(fps, cases.map(sealedSeed));
+  const keks = inToken.filter(isUnretired);
+  const answers = await new TokenCommand(config).openSeeds(keks, cases.map(sealedSeed));
   const failures = cases.flatMap(({ count, seal }, i) => {
     const why = answers[i]?.why;
     return why === undefined ? [] : [{ example: count.example, keyId: seal.keyId, why }];

@@ -23,7 +23,7 @@ export const verifyToken: Verb = {
       const provider = await Pkcs11Provider.openHere(settings, pin);
       const verified = await provider.load(fps);
       await provider.selfTest();
-      print(JSON.stringify({ verified: [...verified] }));
+      print(JSON.stringify({ verified: [...verified].map(([fp, check]) => ({ fp, check })) }));
       return 0;
     } catch (error) {
       print(JSON.stringify(failureLine(error)));

@@ -6,6 +6,7 @@ import { isUnretired, type Ring } from '../keyring/ring.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { KekDescription } from '../providers/provider.ts';
 import type { KeySettings } from '../providers/vault/keysettings.ts';
+import type { VaultKek } from '../providers/vault/versions.ts';
 
 export type Severity = 'ok' | 'warn' | 'fail';
 
@@ -14,16 +15,6 @@ export interface Finding {
   readonly what: string;
   /** The next command or step; there for every finding that is not ok. */
   readonly todo?: string;
-}
-
-/** A version of the Transit key. */
-export interface VaultKekView {
-  readonly fp: string;
-  readonly version: number;
-  /** Why it is not used, although it is there. */
-  readonly refusal: KleidiError | undefined;
-  /** Whether this host would notice another key in its place. */
-  readonly hasKnownText: boolean;
 }
 
 /** What checks look at. Each part is asked for once, when the first check wants it. */
@@ -39,7 +30,7 @@ export interface Subject {
   /** The KEKs in the token. @throws KleidiError where it cannot be opened */
   keks(): Promise<readonly KekDescription[]>;
   /** The Transit key and its versions. @throws KleidiError vault-* */
-  vaultKey(): Promise<{ readonly settings: KeySettings; readonly keks: readonly VaultKekView[] }>;
+  vaultKey(): Promise<{ readonly settings: KeySettings; readonly keks: readonly VaultKek[] }>;
   /** Of the running daemon. @throws KleidiError not-running */
   state(): Promise<StateResponse>;
 }

@@ -1,6 +1,7 @@
 // Doctor's group ring: the ring file, what it says against what the token
 // holds, and against what the running daemon has loaded.
 import { isUnretired, type Ring, writeKekOf } from '../keyring/ring.ts';
+import { lackingKeks } from '../providers/kekidentity.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import {
   type Check,
@@ -63,10 +64,9 @@ async function tokenFindings(subject: Subject, found: Ring): Promise<Finding[]> 
     ? await subject.keks().catch(() => undefined)
     : undefined;
   if (held === undefined) return [];
-  const inToken = new Set(held.map(({ fp }) => fp));
   const inRing = new Set(found.keks.map(({ fp }) => fp));
   const wanted = found.keks.filter((kek) => isUnretired(kek) && kek.provider === 'pkcs11');
-  const lacking = wanted.filter(({ fp }) => !inToken.has(fp));
+  const lacking = lackingKeks(wanted, held);
   const foreign = held.filter(({ fp }) => !inRing.has(fp));
   return [
     ...lacking.map(({ fp, state }) =>

@@ -2,8 +2,10 @@
 // the ring names. Says nothing on a host that does not use it.
 import type { Config } from '../config.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
+import { lackingKeks } from '../providers/kekidentity.ts';
 import { deletionIn, type KeySettings, leakIn } from '../providers/vault/keysettings.ts';
-import { type Check, type Finding, fail, failure, ok, type VaultKekView, warn } from './check.ts';
+import type { VaultKek } from '../providers/vault/versions.ts';
+import { type Check, type Finding, fail, failure, ok, warn } from './check.ts';
 
 export const vault: Check = {
   group: 'vault',
@@ -25,7 +27,7 @@ export const vault: Check = {
   },
 };
 
-type Versions = readonly VaultKekView[];
+type Versions = readonly VaultKek[];
 
 function notConfigured(): Finding {
   return fail(
@@ -57,9 +59,7 @@ function keyFindings({ vault: { mount, key } }: Config, settings: KeySettings): 
 
 function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {
   const named = ring?.keks.filter((kek) => kek.provider === 'vault') ?? [];
-  const lacking = named.filter(
-    (kek) => isUnretired(kek) && !versions.some(({ fp }) => fp === kek.fp),
-  );
+  const lacking = lackingKeks(named.filter(isUnretired), versions);
   const live = named.filter(isUnretired).map(({ fp }) => fp);
   const newer = versions.filter(({ fp }) => !named.some((kek) => kek.fp === fp)).at(-1);
   return [
@@ -78,7 +78,7 @@ function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {
   ];
 }
 
-function knownFindings({ fp, refusal, hasKnownText }: VaultKekView): Finding[] {
+function knownFindings({ fp, refusal, hasKnownText }: VaultKek): Finding[] {
   if (refusal !== undefined) return [failure(refusal)];
   if (hasKnownText) return [];
   const what = `this host has no known text of KEK ${fp}: another key in its place would not be noticed`;

@@ -1,8 +1,9 @@
 // What the ring file says, and whether it may take the place of the ring in use.
 import { KleidiError } from '../errors.ts';
+import type { Keyring } from '../keyring/keyring.ts';
 import { formatRing, type Ring } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
-import { requireSuccessor } from '../keyring/succession.ts';
+import { type RingView, requireSuccessor } from '../keyring/succession.ts';
 
 export type Candidate = { readonly kind: 'good'; readonly ring: Ring } | RefusedRing;
 
@@ -14,16 +15,23 @@ export interface RefusedRing {
 }
 
 /** Never rejects. A file that says the same gives the ring in use itself. */
-export async function readCandidate(path: string, inUse: Ring | undefined): Promise<Candidate> {
+export async function readCandidate(path: string, inUse: Keyring | undefined): Promise<Candidate> {
   let ring: Ring | undefined;
   try {
     ring = await readRing(path);
     if (inUse === undefined) return { kind: 'good', ring };
-    requireSuccessor(ring, inUse);
-    return { kind: 'good', ring: formatRing(ring) === formatRing(inUse) ? inUse : ring };
+    requireSuccessor(ring, viewOf(inUse));
+    const isSame = formatRing(ring) === formatRing(inUse.ring);
+    return { kind: 'good', ring: isSame ? inUse.ring : ring };
   } catch (thrown) {
     return { kind: 'refused', ring, error: KleidiError.from(thrown) };
   }
+}
+
+/** What was never verified need not be kept to. */
+function viewOf(keyring: Keyring): RingView {
+  const keks = keyring.ring.keks.map((kek) => ({ ...kek, verified: keyring.isVerified(kek.fp) }));
+  return { ...keyring.ring, keks };
 }
 
 /** A successor that this host could not write with, while it can with the ring in use. */

@@ -97,10 +97,10 @@ export class Keeper {
   }
 
   async #reconcile(): Promise<void> {
-    const inUse = this.#parts.live.keyring?.ring;
+    const inUse = this.#parts.live.keyring;
     const file = await readCandidate(this.#parts.config.ring, inUse);
     if (file.kind === 'good') return this.#serve(file.ring, undefined);
-    if (inUse !== undefined) return this.#serve(inUse, file);
+    if (inUse !== undefined) return this.#serve(inUse.ring, file);
     this.#parts.report.failed(file.error);
     this.#retry.schedule();
   }
@@ -145,8 +145,8 @@ export class Keeper {
 
   /** Whether a new process would see what this one lacks. */
   async #appearsAfresh(keyring: Keyring): Promise<boolean> {
-    const lacking = keyring.lacking('pkcs11').map((kek) => kek.fp);
-    if (lacking.every((fp) => this.#reopenedFor.has(fp)) || !this.#mayReopen) return false;
+    const lacking = keyring.lacking('pkcs11');
+    if (lacking.every(({ fp }) => this.#reopenedFor.has(fp)) || !this.#mayReopen) return false;
     return (await this.#opening.verify(lacking)).kind === 'whole';
   }
 
@@ -180,7 +180,7 @@ export class Keeper {
   async #verify(): Promise<void> {
     const { live, report } = this.#parts;
     if (live.keyring === undefined || !this.#providers.openKinds().includes('pkcs11')) return;
-    const held = [...live.keyring.verified('pkcs11')];
+    const held = live.keyring.verified('pkcs11');
     if (held.length > 0) report.disk.judge(await this.#opening.verify(held));
   }
 

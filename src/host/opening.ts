@@ -6,7 +6,7 @@ import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { openProvider, openVault } from '../providers/open.ts';
 import { ModuleThreads } from '../providers/pkcs11/thread.ts';
-import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
+import type { KekIdentity, Provider, ProviderKind } from '../providers/provider.ts';
 import { readSecret } from './credentials.ts';
 import type { StartMarks } from './startmarks.ts';
 import { type Verdict, verifyToken } from './verifier.ts';
@@ -66,8 +66,8 @@ export class Opening {
   }
 
   /** What a new process sees, with the PIN of the last opening. */
-  verify(fps: readonly Fingerprint[]): Promise<Verdict> {
-    return verifyToken(this.#config, this.#pin, fps);
+  verify(keks: readonly KekIdentity[]): Promise<Verdict> {
+    return verifyToken(this.#config, this.#pin, keks);
   }
 
   /** Not by opening the token alone: the module may fail only where a KEK is used. */
@@ -76,16 +76,12 @@ export class Opening {
     const isFirst = !this.#hasAnswered;
     this.#hasAnswered = true;
     if (isFirst) throw crashedAtStart(this.#marks.diedIn);
-    const verdict = await this.verify(pkcs11Fps(ring));
+    const verdict = await this.verify(ring.keks.filter((kek) => kek.provider === 'pkcs11'));
     if (verdict.kind === 'whole' || verdict.kind === 'lacking') return this.#marks.clear();
     this.#marks.renew();
     const isCrash = verdict.kind === 'unchecked' || verdict.error.code === 'module-crashed';
     throw isCrash ? crashedAtStart(this.#marks.diedIn) : verdict.error;
   }
-}
-
-function pkcs11Fps(ring: Ring): Fingerprint[] {
-  return ring.keks.filter((kek) => kek.provider === 'pkcs11').map((kek) => kek.fp);
 }
 
 function crashedAtStart(stage: string | undefined): KleidiError {

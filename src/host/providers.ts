@@ -4,12 +4,12 @@
 import { KleidiError } from '../errors.ts';
 import type { LoadedProvider } from '../keyring/keyring.ts';
 import { isUnretired, type Ring, type RingKek, writeKekOf } from '../keyring/ring.ts';
-import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
+import type { Provider, ProviderKind, UsableKeks } from '../providers/provider.ts';
 
 interface Opened {
   readonly provider: Provider;
   /** What it could use when it was asked last; undefined until it has answered once. */
-  verified: ReadonlySet<Fingerprint> | undefined;
+  usable: UsableKeks | undefined;
   loadFailure: KleidiError | undefined;
   /** Ended only by a test that passes. */
   testFailure: KleidiError | undefined;
@@ -46,9 +46,9 @@ export class Providers {
 
   /** Each open provider with the KEKs that it could use when it was asked last. */
   loaded(): readonly LoadedProvider[] {
-    return [...this.#open.values()].map(({ provider, verified }) => ({
+    return [...this.#open.values()].map(({ provider, usable }) => ({
       provider,
-      verified: verified ?? new Set(),
+      usable: usable ?? new Map(),
     }));
   }
 
@@ -68,7 +68,7 @@ export class Providers {
       if (this.#open.has(kind)) continue;
       try {
         const provider = await opener(kind);
-        const nothingYet = { verified: undefined, loadFailure: undefined, testFailure: undefined };
+        const nothingYet = { usable: undefined, loadFailure: undefined, testFailure: undefined };
         this.#open.set(kind, { provider, ...nothingYet });
         this.#unopened.delete(kind);
       } catch (thrown) {
@@ -98,7 +98,7 @@ export class Providers {
       if (who === 'failed' && opened.testFailure === undefined) continue;
       const writeFp = writer?.provider === kind ? writer.fp : undefined;
       try {
-        opened.verified = await opened.provider.selfTest(writeFp);
+        opened.usable = await opened.provider.selfTest(writeFp);
         opened.testFailure = undefined;
       } catch (thrown) {
         opened.testFailure = KleidiError.from(thrown);
@@ -119,12 +119,12 @@ export class Providers {
 
   async #loadOne(kind: ProviderKind, opened: Opened, mine: readonly RingKek[]): Promise<void> {
     try {
-      opened.verified = await opened.provider.load([...new Set(mine.map((kek) => kek.fp))]);
+      opened.usable = await opened.provider.load([...new Set(mine.map((kek) => kek.fp))]);
       opened.loadFailure = undefined;
     } catch (thrown) {
       opened.loadFailure = KleidiError.from(thrown);
       // Nothing of it is in use: the next attempt opens it afresh.
-      if (opened.verified === undefined) await this.fail(kind, opened.loadFailure);
+      if (opened.usable === undefined) await this.fail(kind, opened.loadFailure);
     }
   }
 
@@ -135,9 +135,9 @@ export class Providers {
   }
 }
 
-function isComplete({ verified, loadFailure }: Opened, mine: readonly RingKek[]): boolean {
-  if (verified === undefined || loadFailure !== undefined) return false;
-  return mine.every((kek) => !isUnretired(kek) || verified.has(kek.fp));
+function isComplete({ usable, loadFailure }: Opened, mine: readonly RingKek[]): boolean {
+  if (usable === undefined || loadFailure !== undefined) return false;
+  return mine.every((kek) => !isUnretired(kek) || usable.get(kek.fp) === kek.check);
 }
 
 function neededKinds(keks: readonly RingKek[], otherwise: ProviderKind): Set<ProviderKind> {

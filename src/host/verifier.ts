@@ -1,13 +1,14 @@
 // The verifier: a short-lived child that opens the token afresh and recomputes
-// every fingerprint. It sees what this process cannot: a key that was added
+// what each KEK is known by. It sees what this process cannot: a key that was added
 // while the folder is read-only to us, and damage that cached objects hide.
 
 import type { Config } from '../config.ts';
 import { type ErrorCode, KleidiError } from '../errors.ts';
 import { isSoftHsm } from '../modules.ts';
+import { lackingKeks } from '../providers/kekidentity.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
-import type { Fingerprint } from '../providers/provider.ts';
+import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
 
 const timeoutMs = 30_000;
 
@@ -37,17 +38,18 @@ const aboutFiles: ReadonlySet<ErrorCode> = new Set([
 export async function verifyToken(
   config: Config,
   pin: string,
-  fps: readonly Fingerprint[],
+  keks: readonly KekIdentity[],
 ): Promise<Verdict> {
   const child = TokenChild.start('verify-token', {
     timeoutMs,
     environment: config.pkcs11.environment,
   });
   try {
+    const fps = keks.map(({ fp }) => fp);
     child.send({ settings: pkcs11Settings(config), pin, fps });
     const { verified } = await child.receive();
-    const found = new Set(Array.isArray(verified) ? verified : []);
-    const lacking = fps.filter((fp) => !found.has(fp));
+    const found = Array.isArray(verified) ? (verified as KekIdentity[]) : [];
+    const lacking = lackingKeks(keks, found).map(({ fp }) => fp);
     return lacking.length === 0 ? { kind: 'whole' } : { kind: 'lacking', fps: lacking };
   } catch (thrown) {
     const error = KleidiError.from(thrown);

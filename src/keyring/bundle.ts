@@ -5,8 +5,9 @@
 // KEK a CMAC under that KEK, against whoever does not hold it.
 import { createHash } from 'node:crypto';
 import { bundleKekPrefix } from '../providers/mactexts.ts';
-import type { Fingerprint } from '../providers/provider.ts';
+import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
 import { hybridAlg } from './hybrid.ts';
+import type { RingName } from './ringid.ts';
 
 export type PartRole = 'recovery' | 'host';
 
@@ -23,8 +24,7 @@ export interface WrappedKek {
 }
 
 /** What is known of a KEK on the move before its CMAC. */
-export interface UnsignedKek {
-  readonly fp: Fingerprint;
+export interface UnsignedKek extends KekIdentity {
   readonly created: string;
   readonly oaepHash: 'sha1' | 'sha256';
   readonly recipients: readonly WrappedKek[];
@@ -35,15 +35,14 @@ export interface BundleKek extends UnsignedKek {
   readonly mac: string;
 }
 
-export interface Bundle {
+export interface Bundle extends RingName {
   readonly format: 2;
   readonly kind: 'kleidi-bundle';
-  readonly ring: string;
   readonly keks: readonly BundleKek[];
 }
 
-export function formatBundle(ring: string, keks: readonly BundleKek[]): string {
-  const bundle = ordered({ format: 2, kind: 'kleidi-bundle', ring, keks });
+export function formatBundle({ ring, ringId }: RingName, keks: readonly BundleKek[]): string {
+  const bundle = ordered({ format: 2, kind: 'kleidi-bundle', ring, ringId, keks });
   return `${JSON.stringify({ ...bundle, sha256: bundleSha256(bundle) }, null, 2)}\n`;
 }
 
@@ -62,10 +61,10 @@ export function recoveryPart(kek: UnsignedKek): WrappedKek | undefined {
  * for hosts, which a rewrap replaces, and which prove themselves by the fingerprint;
  * their alg can be one only.
  */
-export function macText(ring: string, kek: UnsignedKek): string {
-  const { fp, created, oaepHash } = kek;
+export function macText({ ring, ringId }: RingName, kek: UnsignedKek): string {
+  const { fp, check, created, oaepHash } = kek;
   const { recipient = null, alg = null, wrapped = null } = recoveryPart(kek) ?? {};
-  const said = [ring, fp, created, oaepHash, recipient, alg, wrapped];
+  const said = [ring, ringId, fp, check, created, oaepHash, recipient, alg, wrapped];
   return `${bundleKekPrefix}${JSON.stringify(said)}`;
 }
 
@@ -75,19 +74,19 @@ export function recoveryContext(fp: Fingerprint): string {
 }
 
 /** A bundle of this KEK for its recovery key alone, or undefined where it has none. */
-export function formatRecoveryBundle(ring: string, kek: BundleKek): string | undefined {
+export function formatRecoveryBundle(ring: RingName, kek: BundleKek): string | undefined {
   const part = recoveryPart(kek);
   return part && formatBundle(ring, [{ ...kek, recipients: [part] }]);
 }
 
 /** Fields in one order, so that the same bundle has the same text. */
-function ordered({ format, kind, ring, keks }: Bundle): Bundle {
-  return { format, kind, ring, keks: keks.map(orderedKek) };
+function ordered({ format, kind, ring, ringId, keks }: Bundle): Bundle {
+  return { format, kind, ring, ringId, keks: keks.map(orderedKek) };
 }
 
-function orderedKek({ fp, created, oaepHash, recipients, mac }: BundleKek): BundleKek {
+function orderedKek({ fp, check, created, oaepHash, recipients, mac }: BundleKek): BundleKek {
   const parts = recipients.map(({ recipient, role, alg, wrapped }) => ({
     ...{ recipient, role, alg, wrapped },
   }));
-  return { fp, created, oaepHash, recipients: parts, mac };
+  return { fp, check, created, oaepHash, recipients: parts, mac };
 }

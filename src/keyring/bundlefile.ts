@@ -21,16 +21,17 @@ export function parseBundle(text: string, path: string): Bundle {
       hint: 'it was damaged or changed on its way: fetch it again from where it was made',
     });
   }
-  const { format, kind, ring, keks } = parseJson(text) as Bundle;
-  return { format, kind, ring, keks };
+  const { format, kind, ring, ringId, keks } = parseJson(text) as Bundle;
+  return { format, kind, ring, ringId, keks };
 }
 
 function bundleFault(value: unknown): string | undefined {
   if (!isRecord(value)) return 'it is not a JSON object';
-  const { format, kind, ring, keks, sha256, ...rest } = value;
+  const { format, kind, ring, ringId, keks, sha256, ...rest } = value;
   if (kind !== 'kleidi-bundle') return 'its kind is not kleidi-bundle';
   if (format !== 2) return 'this kleidi reads format 2';
   if (typeof ring !== 'string' || !isRingName(ring)) return 'its ring is not a name';
+  if (!isHex(ringId, 32)) return 'its ringId is not 32 hex digits';
   if (!Array.isArray(keks) || keks.length === 0) return 'it holds no KEK';
   if (Object.keys(rest).length > 0) return 'it has fields that are unknown';
   const bad = keks.findIndex((kek: unknown) => !isKek(kek));
@@ -43,8 +44,9 @@ function bundleFault(value: unknown): string | undefined {
 
 function isKek(value: unknown): boolean {
   if (!isRecord(value)) return false;
-  const { fp, created, oaepHash, recipients, mac, ...rest } = value;
-  if (!isHex(fp, 32) || !isHex(mac, 32) || Object.keys(rest).length > 0) return false;
+  const { fp, check, created, oaepHash, recipients, mac, ...rest } = value;
+  if (!isHex(fp, 32) || !isHex(check, 32) || !isHex(mac, 32) || Object.keys(rest).length > 0)
+    return false;
   if (typeof created !== 'string' || Number.isNaN(Date.parse(created))) return false;
   if (oaepHash !== 'sha1' && oaepHash !== 'sha256') return false;
   if (!Array.isArray(recipients) || !recipients.every(isPart)) return false;

@@ -1,8 +1,8 @@
-// AES-CMAC (RFC 4493) with node:crypto: the fingerprint of a KEK without a
+// AES-CMAC (RFC 4493) with node:crypto: what a KEK is known by, without a
 // token, for the offline machine. Everything derived from the key is wiped.
 import { createCipheriv } from 'node:crypto';
-import { fingerprintText } from '../providers/mactexts.ts';
-import type { Fingerprint } from '../providers/provider.ts';
+import { checkText, fingerprintText } from '../providers/mactexts.ts';
+import type { KekIdentity } from '../providers/provider.ts';
 
 const blockBytes = 16;
 
@@ -19,8 +19,9 @@ export function aesCmac(key: Buffer, message: Buffer): Buffer {
   return Buffer.from(cipher.setAutoPadding(false).update(padded).subarray(-blockBytes));
 }
 
-export function fingerprintOfKek(kek: Buffer): Fingerprint {
-  return aesCmac(kek, Buffer.from(fingerprintText, 'ascii')).toString('hex');
+export function identityOfKek(kek: Buffer): KekIdentity {
+  const mac = (text: string): string => aesCmac(kek, Buffer.from(text, 'ascii')).toString('hex');
+  return { fp: mac(fingerprintText), check: mac(checkText) };
 }
 
 function isWhole(message: Buffer): boolean {

@@ -1,8 +1,11 @@
 // Whether bundles are all that a ring needs to be recovered: one for each KEK that is
 // still needed, and none for another recovery key than the ring's.
+
+import { lackingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { type Bundle, recoveryPart, type UnsignedKek } from './bundle.ts';
 import { isUnretired, type Ring, type RingKek } from './ring.ts';
+import { isSameRing, shown } from './ringid.ts';
 
 export interface CoverageFault {
   readonly fp: Fingerprint;
@@ -13,14 +16,14 @@ export interface CoverageFault {
 /** KEKs in Vault have their way back there. A bundle of a KEK that the ring lacks counts for nothing. */
 export function coverageFaults(ring: Ring, bundles: readonly Bundle[]): CoverageFault[] {
   const strangers = bundles
-    .filter((bundle) => bundle.ring !== ring.ring)
-    .flatMap(({ ring: name, keks }) =>
-      keks.map(({ fp }) => ({ fp, fault: `its bundle is of ring '${name}'` })),
+    .filter((bundle) => !isSameRing(bundle, ring))
+    .flatMap((bundle) =>
+      bundle.keks.map(({ fp }) => ({ fp, fault: `its bundle is of ring ${shown(bundle)}` })),
     );
-  const own = bundles.filter((bundle) => bundle.ring === ring.ring).flatMap(({ keks }) => keks);
+  const own = bundles.filter((bundle) => isSameRing(bundle, ring)).flatMap(({ keks }) => keks);
   const tokenKeks = ring.keks.filter(({ provider }) => provider === 'pkcs11');
   const missing = tokenKeks
-    .filter((kek) => isUnretired(kek) && own.every(({ fp }) => fp !== kek.fp))
+    .filter((kek) => isUnretired(kek) && lackingKeks([kek], own).length > 0)
     .map(missingFault);
   const unpinned = unpinnedParts(tokenKeks, own).map(({ fp, recipient, pin }) => ({
     fp,

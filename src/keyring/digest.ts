@@ -4,31 +4,31 @@
 import { createHash } from 'node:crypto';
 import { isUnretired, type Ring, type RingKek } from './ring.ts';
 
-/** The full digest: name, generation, and every KEK with provider, recovery key and state. */
+/** The full digest: name, id, generation, and every KEK with all but its birthday. */
 export function ringDigest(ring: Ring): string {
   const keks = sorted(ring.keks).map((kek) => {
-    const { fp, provider, recovery, state } = kek;
-    return { fp, provider, recovery, state };
+    const { check, fp, provider, recovery, state } = kek;
+    return { check, fp, provider, recovery, state };
   });
-  const { format, generation, ring: name } = ring;
-  return sha256({ format, generation, keks, ring: name });
+  const { format, generation, ring: name, ringId } = ring;
+  return sha256({ format, generation, keks, ring: name, ringId });
 }
 
-/** What can be opened: name and the fingerprints that are not retired. */
+/** What can be opened: the ring's name and id, and the KEKs that are not retired. */
 export function openableDigest(ring: Ring): string {
-  const open = sorted(ring.keks).filter(isUnretired);
-  return sha256({ fps: open.map((kek) => kek.fp), ring: ring.ring });
+  const keks = sorted(ring.keks)
+    .filter(isUnretired)
+    .map(({ check, fp }) => ({ check, fp }));
+  const { format, ring: name, ringId } = ring;
+  return sha256({ format, keks, ring: name, ringId });
 }
 
 /**
  * The ring as a daemon can vouch for it: only the KEKs that it has verified. A
  * retired one is refused with or without its key, which a new host never gets.
  */
-export function verifiedPart(ring: Ring, verified: ReadonlySet<string>): Ring {
-  return {
-    ...ring,
-    keks: ring.keks.filter((kek) => !isUnretired(kek) || verified.has(kek.fp)),
-  };
+export function verifiedPart(ring: Ring, verified: readonly RingKek[]): Ring {
+  return { ...ring, keks: ring.keks.filter((kek) => !isUnretired(kek) || verified.includes(kek)) };
 }
 
 function sorted(keks: readonly RingKek[]): RingKek[] {

@@ -2,7 +2,7 @@
 // one, so that write KEK and key id always belong together; a change of the
 // ring makes a new snapshot.
 import { KleidiError } from '../errors.ts';
-import type { Fingerprint, Provider, ProviderKind } from '../providers/provider.ts';
+import type { Fingerprint, Provider, ProviderKind, UsableKeks } from '../providers/provider.ts';
 import { formatKeyId, parseKeyId } from './keyid.ts';
 import { isUnretired, type Ring, type RingKek, writeKekOf } from './ring.ts';
 
@@ -13,8 +13,8 @@ export interface Target {
 
 export interface LoadedProvider {
   readonly provider: Provider;
-  /** What the provider found and recomputed the fingerprint of. */
-  readonly verified: ReadonlySet<Fingerprint>;
+  /** What the provider can use. */
+  readonly usable: UsableKeks;
 }
 
 export class Keyring {
@@ -75,12 +75,12 @@ export class Keyring {
 
   isVerified(fp: Fingerprint): boolean {
     const kek = this.#keks.get(fp);
-    return kek !== undefined && this.#providers.get(kek.provider)?.verified.has(fp) === true;
+    return kek !== undefined && this.#providers.get(kek.provider)?.usable.get(fp) === kek.check;
   }
 
-  verified(kind?: ProviderKind): ReadonlySet<Fingerprint> {
-    const keks = [...this.#keks.values()].filter((kek) => isOf(kek, kind));
-    return new Set(keks.map((kek) => kek.fp).filter((fp) => this.isVerified(fp)));
+  /** What this host holds of the ring, retired KEKs too. */
+  verified(kind?: ProviderKind): readonly RingKek[] {
+    return this.ring.keks.filter((kek) => isOf(kek, kind) && this.isVerified(kek.fp));
   }
 
   get canWrite(): boolean {
@@ -127,13 +127,25 @@ export class Keyring {
         `provider ${kek.provider} of KEK ${kek.fp} is not available`,
       );
     }
-    if (!loaded.verified.has(kek.fp)) {
+    const check = loaded.usable.get(kek.fp);
+    if (check === undefined) {
       const refusal = loaded.provider.refusals?.get(kek.fp);
       if (refusal !== undefined) throw refusal;
       throw new KleidiError('kek-missing', `the token of this host does not hold KEK ${kek.fp}`);
     }
+    if (check !== kek.check) throw anotherKey(kek);
     return { provider: loaded.provider, fp: kek.fp };
   }
+}
+
+function anotherKey({ fp, provider }: RingKek): KleidiError {
+  return new KleidiError(
+    'kek-mismatch',
+    `provider ${provider} of this host holds another key as KEK ${fp} than the ring names: its check differs`,
+    {
+      hint: 'do not use that key: compare kleidi ring show on the members, find out who made it, and rotate',
+    },
+  );
 }
 
 function isOf(kek: RingKek, kind: ProviderKind | undefined): boolean {

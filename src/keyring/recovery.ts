@@ -11,9 +11,10 @@ import {
   recoveryPart,
   type WrappedKek,
 } from './bundle.ts';
-import { aesCmac, fingerprintOfKek } from './cmac.ts';
+import { aesCmac, identityOfKek } from './cmac.ts';
 import { type HybridPrivateKey, open } from './hybrid.ts';
 import type { PublicKey } from './publickey.ts';
+import type { RingName } from './ringid.ts';
 
 const padding = constants.RSA_PKCS1_OAEP_PADDING;
 const kekBytes = 32;
@@ -23,13 +24,13 @@ const kekBytes = 32;
  * fingerprint, and that the bundle tells the truth of it.
  * @throws KleidiError refused
  */
-export function testKek(ring: string, kek: BundleKek, key: HybridPrivateKey): void {
+export function testKek(ring: RingName, kek: BundleKek, key: HybridPrivateKey): void {
   withKek(ring, kek, key, () => undefined);
 }
 
 /** The same KEK for these hosts, and still for the recovery key. @throws KleidiError refused */
 export function rewrapKek(
-  ring: string,
+  ring: RingName,
   kek: BundleKek,
   key: HybridPrivateKey,
   hosts: readonly PublicKey[],
@@ -41,7 +42,7 @@ export function rewrapKek(
 }
 
 function withKek<T>(
-  ring: string,
+  ring: RingName,
   kek: BundleKek,
   key: HybridPrivateKey,
   work: (material: Buffer, part: WrappedKek) => T,
@@ -69,10 +70,10 @@ function unwrap(kek: BundleKek, part: WrappedKek, key: HybridPrivateKey): Buffer
   }
 }
 
-function requireSame(ring: string, kek: BundleKek, material: Buffer): void {
-  if (material.length !== kekBytes || fingerprintOfKek(material) !== kek.fp) {
-    throw refused(kek, 'the key inside is another one');
-  }
+function requireSame(ring: RingName, kek: BundleKek, material: Buffer): void {
+  if (material.length !== kekBytes) throw refused(kek, 'the key inside is another one');
+  const { fp, check } = identityOfKek(material);
+  if (fp !== kek.fp || check !== kek.check) throw refused(kek, 'the key inside is another one');
   if (aesCmac(material, Buffer.from(macText(ring, kek))).toString('hex') !== kek.mac) {
     throw refused(kek, 'what the bundle says of it was changed');
   }

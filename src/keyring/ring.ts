@@ -2,7 +2,7 @@
 // same file on every control-plane host. This file knows its form and rules;
 // ringfile.ts knows the disk.
 import { KleidiError } from '../errors.ts';
-import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
+import type { KekIdentity, ProviderKind } from '../providers/provider.ts';
 import { isRingName } from './keyid.ts';
 
 /**
@@ -12,19 +12,20 @@ import { isRingName } from './keyid.ts';
  */
 export type KekState = 'staged' | 'write' | 'read' | 'retired' | 'destroyed';
 
-export interface RingKek {
-  readonly fp: Fingerprint;
+export interface RingKek extends KekIdentity {
   readonly state: KekState;
   readonly provider: ProviderKind;
-  /** SHA-256 of the recovery public key's SPKI in hex, or null: no way back. */
+  /** The fingerprint of the recovery key in hex, or null: no way back. */
   readonly recovery: string | null;
   /** RFC 3339, UTC. */
   readonly created: string;
 }
 
 export interface Ring {
-  readonly format: 1;
+  readonly format: 2;
   readonly ring: string;
+  /** 32 hex digits from the first KEK on, null before. */
+  readonly ringId: string | null;
   readonly generation: number;
   readonly keks: readonly RingKek[];
 }
@@ -48,7 +49,7 @@ export function formatRing(ring: Ring): string {
 }
 
 export function emptyRing(name: string): Ring {
-  return { format: 1, ring: name, generation: 0, keks: [] };
+  return { format: 2, ring: name, ringId: null, generation: 0, keks: [] };
 }
 
 export function writeKekOf(ring: Ring): RingKek | undefined {
@@ -70,11 +71,14 @@ function parseJson(text: string, path: string): unknown {
 
 function ringFaults(value: unknown): string[] {
   if (!isRecord(value)) return ['it is not a JSON object'];
-  const { format, ring, generation, keks, ...rest } = value;
-  if (format !== 1) return [`format is ${show(format)}, this kleidi reads format 1`];
+  const { format, ring, ringId, generation, keks, ...rest } = value;
+  if (format !== 2) return [`format is ${show(format)}, this kleidi reads format 2`];
   const faults = Object.keys(rest).map((field) => `unknown field ${field}`);
   if (typeof ring !== 'string' || !isRingName(ring)) {
     faults.push(`ring is ${show(ring)}, allowed are 1 to 63 of a-z 0-9 and inner hyphens`);
+  }
+  if (ringId !== null && !isHex(ringId, 32)) {
+    faults.push(`ringId is ${show(ringId)}, allowed are 32 hex digits, or null without a KEK`);
   }
   if (
     !Number.isSafeInteger(generation) ||
@@ -90,9 +94,10 @@ function ringFaults(value: unknown): string[] {
 
 function kekFaults(kek: unknown, at: string): string[] {
   if (!isRecord(kek)) return [`${at} is not an object`];
-  const { fp, state, provider, recovery, created, ...rest } = kek;
+  const { fp, check, state, provider, recovery, created, ...rest } = kek;
   const checks: readonly (readonly [boolean, string])[] = [
     [isHex(fp, 32), `${at}.fp is ${show(fp)}, not 32 hex digits`],
+    [isHex(check, 32), `${at}.check is ${show(check)}, not 32 hex digits`],
     [isOneOf(kekStates, state), `${at}.state is ${show(state)}, not one of ${kekStates}`],
     [
       isOneOf(providerKinds, provider),
@@ -112,6 +117,9 @@ function wholeFaults(ring: Ring): string[] {
   const faults: string[] = [];
   const fps = ring.keks.map((kek) => kek.fp);
   if (new Set(fps).size !== fps.length) faults.push('a fingerprint stands twice');
+  if ((ring.ringId === null) !== (ring.keks.length === 0)) {
+    faults.push(`${ring.keks.length} KEKs and ringId ${show(ring.ringId)}: one without the other`);
+  }
   const writers = ring.keks.filter((kek) => kek.state === 'write').length;
   const due = ring.generation === 0 ? 0 : 1;
   if (writers !== due) {

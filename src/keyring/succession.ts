@@ -4,12 +4,23 @@
 // the ring, and a retired or destroyed one comes back only where the operator names it.
 import { KleidiError } from '../errors.ts';
 import { isUnretired, type Ring } from './ring.ts';
+import { isSameRing, type MaybeNamed, shown } from './ringid.ts';
 
 /** What the rule compares: a ring, or the State of a daemon that has one in use. */
 export interface RingView {
   readonly ring: string;
+  /** Null or empty where there is no KEK yet. */
+  readonly ringId: string | null;
   readonly generation: number;
-  readonly keks: readonly { readonly fp: string; readonly state: string }[];
+  readonly keks: readonly KekView[];
+}
+
+interface KekView {
+  readonly fp: string;
+  readonly check: string;
+  readonly state: string;
+  /** False where a daemon has not seen that its key has this check. */
+  readonly verified?: boolean;
 }
 
 export type Undone = ReadonlySet<string> | 'any';
@@ -52,9 +63,10 @@ export function requireSucceeds(
 function obstacleTo(next: RingView, inUse: RingView, undone: Undone): Obstacle | undefined {
   // A daemon that has no ring in use says so with an empty name.
   if (inUse.ring === '') return undefined;
-  if (next.ring !== inUse.ring) {
+  const [theirs, mine] = [named(next), named(inUse)];
+  if (!isSameRing(theirs, mine)) {
     return {
-      why: `it is the ring '${next.ring}', this host has ring '${inUse.ring}'`,
+      why: `it is the ring ${shown(theirs)}, this host has ring ${shown(mine)}`,
       hint: 'take the ring of a member of the same cluster: kleidi ring export there, kleidi ring adopt here',
     };
   }
@@ -65,9 +77,23 @@ function obstacleTo(next: RingView, inUse: RingView, undone: Undone): Obstacle |
     };
   }
   return (
+    obstacleOfOtherKey(next, inUse) ??
     obstacleOfWriteKek(next, inUse) ??
     obstacleOfDropped(next, inUse) ??
     obstacleOfReturn(next, inUse, undone)
+  );
+}
+
+/** One fingerprint, two keys: honest members never have that. */
+function obstacleOfOtherKey(next: RingView, inUse: RingView): Obstacle | undefined {
+  const mine = inUse.keks.filter(({ verified }) => verified !== false);
+  const checks = new Map(mine.map(({ fp, check }) => [fp, check]));
+  const other = next.keks.find(({ fp, check }) => (checks.get(fp) ?? check) !== check);
+  return (
+    other && {
+      why: `KEK ${other.fp} is another key there than here: its check differs`,
+      hint: 'one of the two members was given a forged KEK: find out who made it, and rotate to a KEK that both hold',
+    }
   );
 }
 
@@ -126,6 +152,11 @@ const ranks: Readonly<Record<string, number>> = {
 
 function rankOf(state: string): number {
   return ranks[state] ?? -1;
+}
+
+/** A daemon says an empty id. */
+function named({ ring, ringId }: RingView): MaybeNamed {
+  return { ring, ringId: ringId === '' ? null : ringId };
 }
 
 function writerOf({ keks }: RingView): string | undefined {

@@ -3,13 +3,19 @@
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { isUnretired, type KekState, maxGeneration, type Ring, type RingKek } from './ring.ts';
+import { requireSameRing } from './ringid.ts';
 
-/** Adds a KEK that decrypts from now on and is not written with yet. */
-export function stage(ring: Ring, kek: Omit<RingKek, 'state'>): Ring {
+/**
+ * Adds a KEK that decrypts from now on and is not written with yet.
+ * @param ringId of the ring that the KEK is of: the first one gives the ring its id
+ * @throws KleidiError refused
+ */
+export function stage(ring: Ring, kek: Omit<RingKek, 'state'>, ringId: string): Ring {
+  requireSameRing(`KEK ${kek.fp}`, { ring: ring.ring, ringId }, ring);
   if (ring.keks.some(({ fp }) => fp === kek.fp)) {
     throw refused(`KEK ${kek.fp} is in the ring already`, 'kleidi ring show');
   }
-  return { ...ring, keks: [...ring.keks, { ...kek, state: 'staged' }] };
+  return { ...ring, ringId, keks: [...ring.keks, { ...kek, state: 'staged' }] };
 }
 
 /**

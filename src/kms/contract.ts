@@ -29,6 +29,7 @@ export interface DecryptResponse {
 
 export interface KekReport {
   fp: string;
+  check: string;
   state: string;
   provider: string;
   verified: boolean;
@@ -47,6 +48,7 @@ export interface StateResponse {
   keyId: string;
   keyIdHash: string;
   ring: string;
+  ringId: string;
   generation: number;
   keks: KekReport[];
   notices: string[];

@@ -14,7 +14,7 @@ type HealthPart = Pick<
 >;
 type RingPart = Pick<
   StateResponse,
-  'ring' | 'generation' | 'keks' | 'digest' | 'openableDigest' | 'providers'
+  'ring' | 'ringId' | 'generation' | 'keks' | 'digest' | 'openableDigest' | 'providers'
 >;
 
 /** All but who calls, which the connections know. */
@@ -53,11 +53,20 @@ function healthPart(live: Live): HealthPart {
 function ringPart(live: Live): RingPart {
   const { keyring } = live;
   if (keyring === undefined) {
-    return { ring: '', generation: 0, keks: [], digest: '', openableDigest: '', providers: [] };
+    return {
+      ring: '',
+      ringId: '',
+      generation: 0,
+      keks: [],
+      digest: '',
+      openableDigest: '',
+      providers: [],
+    };
   }
   const verified = verifiedPart(keyring.ring, keyring.verified());
   return {
     ring: keyring.ring.ring,
+    ringId: keyring.ring.ringId ?? '',
     generation: keyring.ring.generation,
     keks: kekReports(live, keyring),
     digest: ringDigest(verified),
@@ -67,10 +76,11 @@ function ringPart(live: Live): RingPart {
 }
 
 function kekReports(live: Live, keyring: Keyring): KekReport[] {
-  return keyring.ring.keks.map(({ fp, state, provider }) => {
+  return keyring.ring.keks.map(({ fp, check, state, provider }) => {
     const use = live.uses.of(fp);
     return {
       fp,
+      check,
       state,
       provider,
       verified: keyring.isVerified(fp),

@@ -5,6 +5,21 @@
 /** 16 bytes that identify KEK material, as 32 lower-case hex digits. */
 export type Fingerprint = string;
 
+/**
+ * 16 more, as 32 lower-case hex digits. Who makes two keys can make their fingerprints
+ * equal (2^64 work); fingerprint and check together commit to one key.
+ */
+export type KeyCheck = string;
+
+/** What a KEK is, computed from its key. */
+export interface KekIdentity {
+  readonly fp: Fingerprint;
+  readonly check: KeyCheck;
+}
+
+/** KEKs that a provider can use: the check of each, computed from the key itself. */
+export type UsableKeks = ReadonlyMap<Fingerprint, KeyCheck>;
+
 export type ProviderKind = 'pkcs11' | 'vault';
 
 export interface Provider {
@@ -21,11 +36,11 @@ export interface Provider {
   readonly notices?: readonly string[];
 
   /**
-   * Looks for these KEKs again, recomputes each fingerprint from the key
-   * itself, and keeps those that match ready for use.
-   * @returns the fingerprints that this provider can use now.
+   * Looks for these KEKs again, recomputes fingerprint and check from the key
+   * itself, and keeps those that match ready for use. Whether a check is the right
+   * one, the ring says.
    */
-  load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>>;
+  load(wanted: readonly Fingerprint[]): Promise<UsableKeks>;
 
   /** Seals as many bytes as the envelope allows for `alg`. The result is the envelope's body. */
   wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer>;
@@ -34,21 +49,19 @@ export interface Provider {
   unwrap(fp: Fingerprint, body: Buffer, aad: Buffer): Promise<Buffer>;
 
   /**
-   * Wraps and unwraps a known value and recomputes the fingerprint of every
+   * Wraps and unwraps a known value and recomputes fingerprint and check of every
    * loaded KEK. Rejects where a KEK cannot be used any more, or keeps that in
    * `failure`.
    * @param writeFp the KEK that is written with, where this provider holds it: it
    *   must be able to wrap; of the others nobody asks that
-   * @returns the fingerprints that this provider can use now
    */
-  selfTest(writeFp?: Fingerprint): Promise<ReadonlySet<Fingerprint>>;
+  selfTest(writeFp?: Fingerprint): Promise<UsableKeks>;
 
   close(): Promise<void>;
 }
 
 /** What a KEK object is, as the provider itself tells it. */
-export interface KekDescription {
-  readonly fp: Fingerprint;
+export interface KekDescription extends KekIdentity {
   readonly label: string;
   /** Cannot be read out. */
   readonly sensitive: boolean;
@@ -63,8 +76,7 @@ export interface Recipient {
 
 export type OaepHash = 'sha1' | 'sha256';
 
-export interface WrappedNewKek {
-  readonly fp: Fingerprint;
+export interface WrappedNewKek extends KekIdentity {
   /** OAEP-wrapped KEK for each recipient, in their order. */
   readonly wrapped: readonly Buffer[];
   /** Hash inside OAEP; bundles name it. */
@@ -98,8 +110,7 @@ export interface KekCreator {
 }
 
 /** A KEK as it arrives from another host, or from the recovery key. */
-export interface ArrivingKek {
-  readonly fp: Fingerprint;
+export interface ArrivingKek extends KekIdentity {
   readonly oaepHash: OaepHash;
   /** By SHA-256 of the recipient's SPKI, in hex. */
   readonly wrapped: ReadonlyMap<string, Buffer>;
@@ -125,7 +136,7 @@ export interface KekTransfer {
   requestTransport(renew: boolean): Promise<Recipient>;
 
   /**
-   * Unwraps the KEKs that the token lacks. Every fingerprint and every CMAC is
+   * Unwraps the KEKs that the token lacks. Every fingerprint, check and CMAC is
    * checked before anything persists. Last the transport key that the KEKs came
    * for is destroyed. KEKs that are held already are checked, and left alone.
    */

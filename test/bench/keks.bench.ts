@@ -18,6 +18,7 @@ import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
 import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
 import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
 import { Token } from '../../src/providers/pkcs11/token.ts';
+import type { KekIdentity } from '../../src/providers/provider.ts';
 import { KmsClient } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
 import { residentMb } from './peak.ts';
@@ -50,7 +51,7 @@ const settings = (host: TestHost) => ({
 });
 
 /** Straight in the token: the ceremony makes an RSA key for each. */
-async function makeKeks(host: TestHost, count: number): Promise<string[]> {
+async function makeKeks(host: TestHost, count: number): Promise<KekIdentity[]> {
   const { module: path, softhsmConf, runtimeDir } = settings(host);
   const module = Pkcs11Module.open(path, softhsmConf);
   const refusedPin = new RefusedPin(runtimeDir);
@@ -73,9 +74,9 @@ async function makeKeks(host: TestHost, count: number): Promise<string[]> {
       ...flags.map((flag) => ({ type: Number(Reflect.get(pkcs11js, flag)), value: true })),
     ]);
   }
-  const fps = findKeks(token).keks.map((kek) => kek.fp);
+  const keks = findKeks(token).keks.map(({ fp, check }) => ({ fp, check }));
   module.close();
-  return fps;
+  return keks;
 }
 
 /** One seed under each of some KEKs, spread over all of them. */
@@ -124,10 +125,10 @@ test('1, 100 and 1,000 KEKs', async (t) => {
   const write = ring.keks[0]?.fp;
   const results: Measured[] = [];
   for (const size of sizes) {
-    const fps = await makeKeks(host, size);
+    const made = await makeKeks(host, size);
     const created = new Date().toISOString();
-    const keks = fps.map((fp) => ({
-      ...({ fp, provider: 'pkcs11', recovery: null, created } as const),
+    const keks = made.map(({ fp, check }) => ({
+      ...({ fp, check, provider: 'pkcs11', recovery: null, created } as const),
       state: fp === write ? ('write' as const) : ('read' as const),
     }));
     const full: Ring = { ...ring, keks };
@@ -137,7 +138,7 @@ test('1, 100 and 1,000 KEKs', async (t) => {
     results.push(result);
     const { startMs, p50Ms, p99Ms, maxMs, rssMb } = result;
     t.diagnostic(
-      `${fps.length} KEKs: start ${startMs} ms; Decrypt p50 ${p50Ms.toFixed(2)}, p99 ${p99Ms.toFixed(2)}, max ${maxMs.toFixed(1)} ms; ${rssMb.toFixed(0)} MB`,
+      `${made.length} KEKs: start ${startMs} ms; Decrypt p50 ${p50Ms.toFixed(2)}, p99 ${p99Ms.toFixed(2)}, max ${maxMs.toFixed(1)} ms; ${rssMb.toFixed(0)} MB`,
     );
   }
   const [one, , thousand] = results;

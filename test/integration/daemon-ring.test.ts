@@ -59,6 +59,30 @@ test('a corrupt or missing ring does not stop what is served, nor the start', as
   await again.stop();
 });
 
+test('a KEK whose check is another one is not used, and a running daemon keeps to what it has', async () => {
+  const host = await TestHost.provisioned();
+  const forged = {
+    ...host.ring,
+    keks: host.ring.keks.map((kek) => ({ ...kek, check: '0f'.repeat(16) })),
+  };
+  const good = host.ring;
+  const first = await host.serve();
+  const client = new KmsClient(host.socket);
+  const sealed = await client.encrypt(seed);
+  putRing(host, forged);
+  await first.event('ring-refused');
+  assert.match((await host.run('status')).stdout, /is another key there than here/);
+  assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
+  await first.stop();
+
+  const second = await host.serve();
+  await assert.rejects(client.status(), /this host holds another key under this KEK/);
+  await assert.rejects(client.decrypt(sealed.ciphertext, sealed.keyId), /another key/);
+  putRing(host, good);
+  assert.equal((await once(client, ({ healthz }) => healthz === 'ok')).keyId, sealed.keyId);
+  await second.stop();
+});
+
 test('a KEK that this host lacks makes healthz a sentence while writes go on', async () => {
   const host = await TestHost.provisioned();
   const daemon = await host.serve();
@@ -66,6 +90,7 @@ test('a KEK that this host lacks makes healthz a sentence while writes go on', a
   const { keks } = host.ring;
   const foreign = {
     fp: 'ab'.repeat(16),
+    check: 'cd'.repeat(16),
     state: 'read',
     provider: 'pkcs11',
     recovery: null,

@@ -23,6 +23,7 @@ const vaultFp = 'cd'.repeat(16);
 
 const kek = (fp: string, state: RingKek['state'], provider: RingKek['provider']): RingKek => ({
   fp,
+  check: fp,
   state,
   provider,
   recovery: null,
@@ -72,19 +73,13 @@ test('a refused ring is tried again until it can be used, and healthz says what 
   const lent = new TestHost();
   const [object = ''] = newestObjects(host);
   renameSync(object, join(lent.folder, 'object'));
-  putRing(host, { ...host.ring, keks: host.ring.keks.filter(({ fp }) => fp === first) });
+  const both = host.ring;
+  putRing(host, { ...both, keks: both.keks.filter(({ fp }) => fp === first) });
   const whole = await host.serve();
   const client = new KmsClient(host.socket);
   assert.equal((await client.status()).healthz, 'ok');
 
-  putRing(
-    host,
-    promote(
-      { ...host.ring, keks: [...host.ring.keks, kek(second, 'staged', 'pkcs11')] },
-      second,
-      2,
-    ),
-  );
+  putRing(host, promote(both, second, 2));
   await whole.event('ring-refused');
   const { keyId, healthz } = await client.status();
   assert.equal(keyId, `k1.test.1.${first}`);

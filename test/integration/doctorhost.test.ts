@@ -121,11 +121,13 @@ test('a host whose KEKs are in Vault needs neither token nor PIN', async () => {
   mkdirSync(dirname(host.ringPath));
   const kek = {
     fp: 'ab'.repeat(16),
+    check: 'cd'.repeat(16),
     provider: 'vault',
     recovery: null,
     created: new Date().toISOString(),
   };
-  const ring = promote(stage(emptyRing('test'), { ...kek, provider: 'vault' }), kek.fp, 1);
+  const staged = stage(emptyRing('test'), { ...kek, provider: 'vault' }, '5e'.repeat(16));
+  const ring = promote(staged, kek.fp, 1);
   writeFileSync(host.ringPath, formatRing(ring), { mode: 0o640 });
   const { exitCode, findings } = await diagnose(host, 'credential', 'token', 'ring', 'recovery');
   assert.equal(exitCode, 0);

@@ -15,10 +15,12 @@ const answer: StateResponse = {
   keyId: hostile,
   keyIdHash: hostile,
   ring: hostile,
+  ringId: hostile,
   generation: 1,
   keks: [
     {
       fp: hostile,
+      check: hostile,
       state: hostile,
       provider: hostile,
       verified: true,

@@ -106,7 +106,15 @@ test('a swapped file, another ring, a missing KEK, a split and another recovery 
   };
   const pinned = { ...two, recovery: 'cd'.repeat(32) };
   const cases: [Ring, RegExp][] = [
-    [{ ...ring, ring: 'dev' }, /ring 'dev', this host has ring 'test'/],
+    [{ ...ring, ring: 'dev' }, /ring 'dev'.*, this host has ring 'test'/],
+    [
+      { ...ring, ringId: '0f'.repeat(16) },
+      /'test' \(id 0f0f0f0f\), this host has ring 'test' \(id/,
+    ],
+    [
+      { ...ring, generation: 2, keks: [{ ...one, check: '0f'.repeat(16) }, two] },
+      /KEK .* is another key there than here: its check differs/,
+    ],
     [{ ...ring, keks: [...ring.keks, foreign] }, /does not hold KEK (ab)+/],
     [split, /has write KEK .* there and .* here/],
     [{ ...split, generation: 5, keks: [{ ...two, state: 'write' }] }, /writes with, is not in it/],

@@ -147,7 +147,9 @@ test("a stranger's KEK in a backup is found by the digest, a stranger's recovery
   const host = await recoverable();
   const file = join(host.folder, 'backup.json');
   const digest = await digestOf(host, file);
-  const planted = knownKek('test', newHybridKey(), []);
+  const { ring, ringId } = host.ring;
+  const name = { ring, ringId: ringId ?? '' };
+  const planted = knownKek(name, newHybridKey(), []);
   const { material: _, ...kek } = planted;
   const added = change(file, join(host.folder, 'added.json'), (saved) => ({
     ...saved,
@@ -159,7 +161,7 @@ test("a stranger's KEK in a backup is found by the digest, a stranger's recovery
           state: each.state === 'write' ? ('read' as const) : each.state,
         })),
         {
-          fp: kek.fp,
+          ...{ fp: kek.fp, check: kek.check },
           state: 'write' as const,
           provider: 'pkcs11' as const,
           recovery: recovery.fingerprint,
@@ -167,7 +169,7 @@ test("a stranger's KEK in a backup is found by the digest, a stranger's recovery
         },
       ],
     },
-    bundles: [...saved.bundles, { name: `${kek.fp}.json`, text: formatBundle('test', [kek]) }],
+    bundles: [...saved.bundles, { name: `${kek.fp}.json`, text: formatBundle(name, [kek]) }],
   }));
   rmSync(host.ringPath);
   const bundles = bundlesOf(host);

@@ -1,7 +1,7 @@
 // What an attacker between the hosts can do to a ceremony: swap, replay, alter.
 // Each is refused, and leaves token, ring and files as they were.
 import assert from 'node:assert/strict';
-import { generateKeyPairSync } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -147,7 +147,7 @@ test('an existing bundle is not replaced', async () => {
 
 /** With a right checksum, as an attacker would write it. */
 function bundleWith(changes: Partial<Bundle>): string {
-  return fileWith(formatBundle(changes.ring ?? genuine.ring, changes.keks ?? genuine.keks));
+  return fileWith(formatBundle({ ...genuine, ...changes }, changes.keks ?? genuine.keks));
 }
 
 function kekWith(changes: Partial<BundleKek>): string {
@@ -171,7 +171,7 @@ function known(
   recoveryFor: HybridPublicKey | undefined,
   claimed: Partial<BundleKek> = {},
 ): BundleKek {
-  const { material: _, ...rest } = knownKek('test', recoveryFor, [host], claimed);
+  const { material: _, ...rest } = knownKek(genuine, recoveryFor, [host], claimed);
   return rest;
 }
 
@@ -180,8 +180,8 @@ const importing = (bundle: string): string[] => ['key', 'import', bundle, '--exp
 test('a swapped bundle: the KEK of somebody else is refused, whatever it calls itself', async () => {
   const theirs = known(recoveryKey);
   await refused(b, /is not expected/, ...importing(bundleWith({ keks: [theirs] })));
-  const named = known(recoveryKey, { fp: made.fp });
-  await refused(b, /another one/, ...importing(bundleWith({ keks: [named] })));
+  const stolen = known(recoveryKey, { fp: made.fp, check: kek.check });
+  await refused(b, /another one/, ...importing(bundleWith({ keks: [stolen] })));
   const both = bundleWith({ keks: [kek, theirs] });
   await refused(b, /is not expected/, ...importing(both));
   const second = known(recoveryKey, { fp: 'ab'.repeat(16) });
@@ -266,6 +266,31 @@ test('a recovery part is hybrid or none: neither its alg, its layer, its id nor 
     assert.equal(exitCode, 1);
     assert.match(stderr, offline);
   }
+});
+
+test('a KEK whose check is another one is refused, by the token and offline', async () => {
+  const bundle = kekWith({ check: '0f'.repeat(16) });
+  await refused(b, /the key inside is another one/, ...importing(bundle));
+  const test = ['recovery', 'test', bundle, '--key', recovery.key, '--passphrase-fd', '0'];
+  const { exitCode, stderr } = await kleidi(test, { input: passphrase });
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /the key inside is another one/);
+});
+
+test('a KEK that is in the ring already comes in with no other recovery key', async () => {
+  const member = await tokenOnlyHost();
+  const material = randomBytes(32);
+  const bundleFor = async (key: HybridPublicKey): Promise<[string, string]> => {
+    const asked = await readRequest((await requestOf(member)).path);
+    const { material: _, ...made } = knownKek(genuine, key, [asked], {}, material);
+    return [made.fp, fileWith(formatBundle(genuine, [made]))];
+  };
+  const [fp, first] = await bundleFor(recoveryKey);
+  await importInto(member, { fp, bundle: first });
+  // Whoever holds the KEK can make a right MAC for it.
+  const [, second] = await bundleFor(newHybridKey());
+  const again = ['key', 'import', second, '--expect', fp];
+  await refused(member, /wrapped for another recovery key in the bundle/, ...again);
 });
 
 test('a bundle of format 1 is refused', async () => {

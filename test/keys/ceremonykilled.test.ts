@@ -13,7 +13,7 @@ import { temporaryFolder } from '../support/folder.ts';
 import type { TestHost } from '../support/host.ts';
 import { KillAtStep, type WalkOptions } from '../support/killatstep.ts';
 import type { Result } from '../support/kleidi.ts';
-import { knownKek } from '../support/recoveryset.ts';
+import { knownKek, named } from '../support/recoveryset.ts';
 import { tokenObjects } from '../support/tokenobjects.ts';
 
 const folder = temporaryFolder();
@@ -97,9 +97,9 @@ for (const [who, options] of walks) {
     let fp = '';
     const prepare = async (): Promise<void> => {
       const request = await readRequest((await requestOf(host)).path);
-      const { material: _, ...kek } = knownKek('test', recoveryKey, [request]);
+      const { material: _, ...kek } = knownKek(named('test'), recoveryKey, [request]);
       fp = kek.fp;
-      writeFileSync(bundle, formatBundle('test', [kek]));
+      writeFileSync(bundle, formatBundle(named('test'), [kek]));
     };
     const args = (): string[] => ['key', 'import', bundle, '--expect', fp];
     const requireTaken = async ({ exitCode, stderr }: Result, step: number): Promise<void> => {

@@ -16,7 +16,7 @@ import {
 } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { kleidi } from '../support/kleidi.ts';
-import { knownKek, newHybridKey, passphrase } from '../support/recoveryset.ts';
+import { knownKek, named, newHybridKey, passphrase } from '../support/recoveryset.ts';
 
 const folder = temporaryFolder();
 const recovery = await makeRecovery(folder);
@@ -54,19 +54,21 @@ test('a missing bundle: exit 1 with the KEK named, where without the ring all lo
 
 test('a part for another recovery key than the pinned is named, as are another ring and none', async () => {
   const stranger = newHybridKey();
-  const kek = (await readBundle(bundleOf(first.fp))).keks[0];
-  const part = recoveryPart(knownKek('test', stranger, [], { fp: first.fp }));
+  const genuine = await readBundle(bundleOf(first.fp));
+  const kek = genuine.keks[0];
+  const part = recoveryPart(knownKek(genuine, stranger, [], { fp: first.fp }));
   assert.ok(kek && part);
   const changed = join(folder, 'changed.json');
   const cases: readonly (readonly [string, RegExp])[] = [
     [
-      formatBundle('test', [{ ...kek, recipients: [part] }]),
+      formatBundle(genuine, [{ ...kek, recipients: [part] }]),
       new RegExp(
         `for recovery key sha256:${stranger.fingerprint}, the ring has recovery key sha256:${recovery.sha256}`,
       ),
     ],
-    [formatBundle('test', [{ ...kek, recipients: [] }]), /its part is for no recovery key/],
-    [formatBundle('other', [kek]), /its bundle is of ring 'other'/],
+    [formatBundle(genuine, [{ ...kek, recipients: [] }]), /its part is for no recovery key/],
+    [formatBundle({ ...genuine, ring: 'other' }, [kek]), /its bundle is of ring 'other'/],
+    [formatBundle(named('test'), [kek]), /its bundle is of ring 'test' \(id 5e5e5e5e\)/],
   ];
   for (const [text, fault] of cases) {
     writeFileSync(changed, text);

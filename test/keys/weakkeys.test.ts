@@ -17,7 +17,7 @@ import { formatRecoveryKey } from '../../src/keyring/recipient.ts';
 import { formatRequest, makeRequest, readRequest } from '../../src/keyring/request.ts';
 import { everythingOf, requestOf, tokenOnlyHost } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { knownKek, newHybridKey } from '../support/recoveryset.ts';
+import { knownKek, named, newHybridKey } from '../support/recoveryset.ts';
 import { tokenObjects } from '../support/tokenobjects.ts';
 
 const folder = temporaryFolder();
@@ -119,9 +119,15 @@ test('a request with a key that is too weak is refused', async () => {
 
 test('a KEK of 16 or 24 bytes is refused, one of 32 is taken', async () => {
   const bundleOf = (bytes: number): { fp: string; path: string } => {
-    const { material, ...kek } = knownKek('test', undefined, [genuine], {}, randomBytes(bytes));
+    const { material, ...kek } = knownKek(
+      named('test'),
+      undefined,
+      [genuine],
+      {},
+      randomBytes(bytes),
+    );
     assert.equal(material.length, bytes);
-    return { fp: kek.fp, path: fileWith(formatBundle('test', [kek])) };
+    return { fp: kek.fp, path: fileWith(formatBundle(named('test'), [kek])) };
   };
   for (const bytes of [16, 24]) {
     const { fp, path } = bundleOf(bytes);

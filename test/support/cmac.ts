@@ -1,18 +1,28 @@
-// The KEK fingerprint computed from key bytes, independently of any token
+// Fingerprint and check computed from key bytes, independently of any token
 // (AES-CMAC, RFC 4493): what the tests hold the token's answer against.
 import { createCipheriv } from 'node:crypto';
 
-const text = Buffer.from('kleidi/v1 key-fingerprint', 'ascii');
-
 export function fingerprintOfKey(key: Buffer): string {
+  return cmacOf(key, Buffer.from('kleidi/v1 key-fingerprint', 'ascii'));
+}
+
+export function checkOfKey(key: Buffer): string {
+  return cmacOf(key, Buffer.from('kleidi/v1 key-check', 'ascii'));
+}
+
+/** @param text of 17 to 31 bytes */
+function cmacOf(key: Buffer, text: Buffer): string {
   const zero = Buffer.alloc(16);
   const block = (data: Buffer): Buffer => {
     const cipher = createCipheriv('aes-256-ecb', key, null).setAutoPadding(false);
     return cipher.update(data);
   };
-  // The text is 25 bytes: one whole block, and one padded with K2.
+  // One whole block, and one padded with K2.
   const k2 = double(double(block(zero)));
-  const last = Buffer.concat([text.subarray(16), Buffer.from([0x80]), Buffer.alloc(6)]);
+  const last = Buffer.concat([text.subarray(16), Buffer.from([0x80]), Buffer.alloc(16)]).subarray(
+    0,
+    16,
+  );
   return block(xor(block(text.subarray(0, 16)), xor(last, k2))).toString('hex');
 }
 

@@ -133,5 +133,6 @@ export async function openProvider(
     await provider.close();
     throw error;
   });
-  return { provider, fp: writeKekOf(host.ring)?.fp ?? '', loaded, broken, stages };
+  const fp = writeKekOf(host.ring)?.fp ?? '';
+  return { provider, fp, loaded: new Set(loaded.keys()), broken, stages };
 }

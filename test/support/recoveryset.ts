@@ -15,7 +15,7 @@ import {
   type UnsignedKek,
   type WrappedKek,
 } from '../../src/keyring/bundle.ts';
-import { aesCmac, fingerprintOfKek } from '../../src/keyring/cmac.ts';
+import { aesCmac, identityOfKek } from '../../src/keyring/cmac.ts';
 import {
   type HybridPrivateKey,
   type HybridPublicKey,
@@ -24,8 +24,12 @@ import {
 } from '../../src/keyring/hybrid.ts';
 import type { PublicKey } from '../../src/keyring/publickey.ts';
 import { formatRecoveryKey } from '../../src/keyring/recipient.ts';
+import type { RingName } from '../../src/keyring/ringid.ts';
 
 export const passphrase = 'six random words to test with';
+
+/** A ring of this name, and of no host. */
+export const named = (ring: string): RingName => ({ ring, ringId: '5e'.repeat(16) });
 
 /** Both private keys, without the time that a passphrase takes. */
 export function newHybridKey(): HybridPrivateKey {
@@ -52,15 +56,15 @@ export function wrapFor({ spki }: PublicKey, material: Buffer): string {
 
 /** A KEK whose bytes the caller knows: what an attacker could make. */
 export function knownKek(
-  ring: string,
+  ring: RingName,
   recovery: HybridPublicKey | undefined,
   hosts: readonly PublicKey[],
   claimed: Partial<BundleKek> = {},
   material: Buffer = randomBytes(32),
 ): KnownKek {
-  const fp = fingerprintOfKek(material);
+  const { fp, check } = identityOfKek(material);
   const unsigned: UnsignedKek = {
-    fp,
+    ...{ fp, check },
     created: '2026-01-02T03:04:05.678Z',
     oaepHash: 'sha1',
     recipients: [

@@ -5,14 +5,15 @@ import { test } from 'node:test';
 import { type Bundle, formatBundle, formatRecoveryBundle } from '../../src/keyring/bundle.ts';
 import { parseBundle } from '../../src/keyring/bundlefile.ts';
 import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
-import { knownKek, newHybridKey } from '../support/recoveryset.ts';
+import { knownKek, named, newHybridKey } from '../support/recoveryset.ts';
 
 const recovery = newHybridKey();
 const host = publicKeyOfObject(generateKeyPairSync('rsa', { modulusLength: 3072 }).publicKey);
-const keks = [knownKek('prod', recovery, [host]), knownKek('prod', undefined, [host])].map(
-  ({ material: _, ...kek }) => kek,
-);
-const text = formatBundle('prod', keks);
+const keks = [
+  knownKek(named('prod'), recovery, [host]),
+  knownKek(named('prod'), undefined, [host]),
+].map(({ material: _, ...kek }) => kek);
+const text = formatBundle(named('prod'), keks);
 
 function refusal(changed: string): string | undefined {
   try {
@@ -27,15 +28,15 @@ function refusal(changed: string): string | undefined {
 function altered(change: (bundle: Record<string, unknown>) => void): string {
   const bundle = JSON.parse(text) as Record<string, unknown>;
   change(bundle);
-  const { ring, keks: changed } = bundle as unknown as Bundle;
-  const { sha256 } = JSON.parse(formatBundle(ring, changed)) as { sha256: string };
+  const { ring, ringId, keks: changed } = bundle as unknown as Bundle;
+  const { sha256 } = JSON.parse(formatBundle({ ring, ringId }, changed)) as { sha256: string };
   return JSON.stringify({ ...bundle, sha256 });
 }
 
 test('what is written is read back, and the same bundle has the same text', () => {
   const bundle = parseBundle(text, 'file');
   assert.deepEqual(bundle.keks, keks);
-  assert.equal(formatBundle(bundle.ring, bundle.keks), text);
+  assert.equal(formatBundle(bundle, bundle.keks), text);
 });
 
 test('any flipped bit is refused', () => {
@@ -89,10 +90,10 @@ test('what is not of the form is refused, also with a right checksum', () => {
 test('the recovery bundle of a KEK holds its recovery part alone', () => {
   const [withRecovery, without] = keks;
   assert.ok(withRecovery && without);
-  const own = parseBundle(formatRecoveryBundle('prod', withRecovery) ?? '', 'file');
+  const own = parseBundle(formatRecoveryBundle(named('prod'), withRecovery) ?? '', 'file');
   assert.deepEqual(
     own.keks[0]?.recipients.map((part) => part.role),
     ['recovery'],
   );
-  assert.equal(formatRecoveryBundle('prod', without), undefined);
+  assert.equal(formatRecoveryBundle(named('prod'), without), undefined);
 });

@@ -10,14 +10,16 @@ const b = 'bb'.repeat(16);
 const created = '2026-01-02T03:04:05.000Z';
 const kek = (fp: string, state: RingKek['state']): RingKek => ({
   fp,
+  check: fp.replaceAll('a', '1'),
   state,
   provider: 'pkcs11',
   recovery: null,
   created,
 });
 const ring: Ring = {
-  format: 1,
+  format: 2,
   ring: 'prod',
+  ringId: '5e'.repeat(16),
   generation: 2,
   keks: [kek(a, 'write'), kek(b, 'read')],
 };
@@ -28,7 +30,7 @@ test('the digests are SHA-256 over the canonical JSON, written here by hand', ()
   const c = { ...kek('cc'.repeat(16), 'retired'), provider: 'vault' as const };
   const full = { ...ring, keks: [c, kek(b, 'read'), kek(a, 'write')] };
   const line = (fp: string, provider: string, state: string): string =>
-    `{"fp":"${fp}","provider":"${provider}","recovery":null,"state":"${state}"}`;
+    `{"check":"${kek(fp, 'read').check}","fp":"${fp}","provider":"${provider}","recovery":null,"state":"${state}"}`;
   const keks = [
     line(a, 'pkcs11', 'write'),
     line(b, 'pkcs11', 'read'),
@@ -36,9 +38,15 @@ test('the digests are SHA-256 over the canonical JSON, written here by hand', ()
   ];
   assert.equal(
     ringDigest(full),
-    sha256(`{"format":1,"generation":2,"keks":[${keks}],"ring":"prod"}`),
+    sha256(
+      `{"format":2,"generation":2,"keks":[${keks}],"ring":"prod","ringId":"${'5e'.repeat(16)}"}`,
+    ),
   );
-  assert.equal(openableDigest(full), sha256(`{"fps":["${a}","${b}"],"ring":"prod"}`));
+  const open = [a, b].map((fp) => `{"check":"${kek(fp, 'read').check}","fp":"${fp}"}`);
+  assert.equal(
+    openableDigest(full),
+    sha256(`{"format":2,"keks":[${open}],"ring":"prod","ringId":"${'5e'.repeat(16)}"}`),
+  );
 });
 
 test('a change of state or generation changes the full digest, and the openable one only where it retires', () => {
@@ -52,6 +60,16 @@ test('a change of state or generation changes the full digest, and the openable 
     ),
     [true, true, false, false],
   );
+});
+
+test('another ring of the same name, and another key of the same fingerprint, have other digests', () => {
+  const [first, ...rest] = ring.keks;
+  assert.ok(first);
+  const other = { ...ring, ringId: '00'.repeat(16) };
+  const forged = { ...ring, keks: [{ ...first, check: 'ff'.repeat(16) }, ...rest] };
+  for (const digest of [ringDigest, openableDigest]) {
+    assert.equal(new Set([ring, other, forged].map(digest)).size, 3);
+  }
 });
 
 test('the recovery key of a KEK is part of the full digest, its birthday of none', () => {

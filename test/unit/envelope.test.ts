@@ -9,9 +9,9 @@ import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../src/errors.ts';
 import { parseKeyId } from '../../src/keyring/keyid.ts';
 import { additionalData, header, open, requirePlaintext, seal } from '../../src/kms/envelope.ts';
-import { fingerprintOf } from '../../src/providers/pkcs11/fingerprint.ts';
 import { decrypt } from '../../src/providers/pkcs11/gcm.ts';
-import { fingerprintOfKey } from '../support/cmac.ts';
+import { identityOf } from '../../src/providers/pkcs11/identity.ts';
+import { checkOfKey, fingerprintOfKey } from '../support/cmac.ts';
 import { memoryToken } from '../support/memorytoken.ts';
 
 interface Vector {
@@ -54,7 +54,7 @@ test('every vector opens in a real token to its plaintext', async () => {
       { type: pkcs11js.CKA_DECRYPT, value: true },
       { type: pkcs11js.CKA_VALUE, value: bytes(kek) },
     ]);
-    assert.equal(fingerprintOf(api, session, key), fp);
+    assert.deepEqual(identityOf(api, session, key), { fp, check: checkOfKey(bytes(kek)) });
     const envelope = open(bytes(ciphertext));
     const aad = additionalData(envelope.alg, envelope.fp, keyId);
     const call = { api, session, key, mode: 'synchronous' } as const;

@@ -16,7 +16,7 @@ import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
 import { rewrapKek, testKek } from '../../src/keyring/recovery.ts';
 import { makeRecoveryKey, openRecoveryKey } from '../../src/keyring/recoverykey.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { knownKek, newHybridKey, passphrase } from '../support/recoveryset.ts';
+import { knownKek, named, newHybridKey, passphrase } from '../support/recoveryset.ts';
 import { missingTool } from '../support/skip.ts';
 
 const folder = temporaryFolder();
@@ -24,7 +24,7 @@ const path = join(folder, 'recovery.key');
 const made = await makeRecoveryKey(Buffer.from(passphrase));
 writeFileSync(path, made.file);
 const key = await openRecoveryKey(path, Buffer.from(passphrase));
-const kek = knownKek('prod', key, []);
+const kek = knownKek(named('prod'), key, []);
 
 test('the file opens with its passphrase alone', async () => {
   assert.equal(key.fingerprint, made.fingerprint);
@@ -80,7 +80,7 @@ test('what is no such file is named: one PEM key, format 1, another half, a chan
   });
 });
 
-test('it opens the KEK that it was wrapped for', () => testKek('prod', kek, key));
+test('it opens the KEK that it was wrapped for', () => testKek(named('prod'), kek, key));
 
 /** What a maker that can break ML-KEM could make of a part. */
 function rsaAlone(inner: Buffer): WrappedKek {
@@ -94,7 +94,7 @@ function resealed(inner: Buffer): WrappedKek {
 }
 
 test('whatever a bundle says of a KEK that its maker did not, is refused', () => {
-  const other = knownKek('prod', key, []);
+  const other = knownKek(named('prod'), key, []);
   const part = kek.recipients[0];
   assert.ok(part);
   const own = newHybridKey();
@@ -105,7 +105,10 @@ test('whatever a bundle says of a KEK that its maker did not, is refused', () =>
     ['another time', { created: '2025-01-02T03:04:05.678Z' }],
     ['another hash', { oaepHash: 'sha256' }],
     ['no recovery part', { recipients: [] }],
-    ['a recovery key of somebody else', { recipients: knownKek('prod', own, []).recipients }],
+    [
+      'a recovery key of somebody else',
+      { recipients: knownKek(named('prod'), own, []).recipients },
+    ],
     ['a wrapped part that was cut', { recipients: [{ ...part, wrapped: part.wrapped.slice(4) }] }],
     ['the outer layer is gone', { recipients: [{ ...part, wrapped: inner.toString('base64') }] }],
     ['and its alg says so', { recipients: [rsaAlone(inner)] }],
@@ -118,15 +121,15 @@ test('whatever a bundle says of a KEK that its maker did not, is refused', () =>
   for (const [what, change] of changes) {
     const changed = { ...kek, ...change };
     const expected = { code: 'refused', message: new RegExp(`KEK ${changed.fp} `) };
-    assert.throws(() => testKek('prod', changed, key), expected, what);
+    assert.throws(() => testKek(named('prod'), changed, key), expected, what);
   }
-  assert.throws(() => testKek('other', kek, key), { code: 'refused' }, 'another ring');
+  assert.throws(() => testKek(named('other'), kek, key), { code: 'refused' }, 'another ring');
 });
 
 test('a rewrapped KEK is the same KEK, for the new host and still for the recovery key', () => {
   const pair = generateKeyPairSync('rsa', { modulusLength: 3072 });
   const host = publicKeyOfObject(pair.publicKey);
-  const rewrapped = rewrapKek('prod', kek, key, [host]);
+  const rewrapped = rewrapKek(named('prod'), kek, key, [host]);
   assert.deepEqual(rewrapped.recipients[0], kek.recipients[0]);
   assert.equal(rewrapped.mac, kek.mac);
   const [, part] = rewrapped.recipients;
@@ -137,5 +140,5 @@ test('a rewrapped KEK is the same KEK, for the new host and still for the recove
     Buffer.from(part.wrapped, 'base64'),
   );
   assert.deepEqual(decrypted, kek.material);
-  testKek('prod', rewrapped, key);
+  testKek(named('prod'), rewrapped, key);
 });

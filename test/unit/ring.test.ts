@@ -17,7 +17,7 @@ interface RingVector {
   readonly keyIdHash: string;
 }
 
-const file = new URL('../vectors/ring-v1.json', import.meta.url);
+const file = new URL('../vectors/ring-v2.json', import.meta.url);
 const vector = JSON.parse(readFileSync(file, 'utf8')) as RingVector;
 const { ring } = vector;
 const hex = (digits: number) => fc.stringMatching(new RegExp(`^[0-9a-f]{${digits}}$`));
@@ -61,7 +61,7 @@ test('a ring is read back as it was written', () => {
 test('every fault of a ring file is named, all at once', () => {
   const kek = ring.keks[1];
   const bad: readonly (readonly [unknown, RegExp])[] = [
-    [{ ...ring, format: 2 }, /format is 2/],
+    [{ ...ring, format: 1 }, /format is 1, this kleidi reads format 2/],
     [{ ...ring, extra: 1 }, /unknown field extra/],
     [{ ...ring, ring: 'Prod', generation: -1 }, /ring is "Prod".*generation is -1/],
     [{ ...ring, keks: {} }, /keks is not a list/],
@@ -72,6 +72,8 @@ test('every fault of a ring file is named, all at once', () => {
     [{ ...ring, keks: [kek, { ...kek, state: 'read' }] }, /fingerprint stands twice/],
     [{ ...ring, generation: 0 }, /generation 0 has 1 write KEKs, 0 is right/],
     [{ ...ring, keks: [] }, /has 0 write KEKs, 1 is right/],
+    [{ ...ring, ringId: null }, /3 KEKs and ringId null: one without the other/],
+    [{ ...ring, generation: 0, keks: [] }, /0 KEKs and ringId "/],
     [[], /not a JSON object/],
   ];
   for (const [value, message] of bad) {
@@ -88,7 +90,7 @@ test('digests are the written-down ones, and do not depend on the order of KEKs'
   assert.equal(openableDigest(ring), vector.openableDigest);
   const turned = { ...ring, keks: [...ring.keks].reverse() };
   assert.equal(ringDigest(turned), vector.digest);
-  const fewer = verifiedPart(ring, new Set([ring.keks[1]?.fp ?? '']));
+  const fewer = verifiedPart(ring, ring.keks.slice(1, 2));
   assert.notEqual(ringDigest(fewer), vector.digest);
   assert.notEqual(openableDigest(fewer), vector.openableDigest);
 });
@@ -116,13 +118,14 @@ test('promotion moves the write KEK, raises the generation and can be repeated',
 test('a KEK is staged once, and an older or foreign ring is no successor', () => {
   const kek = {
     fp: 'cd'.repeat(16),
+    check: 'dc'.repeat(16),
     provider: 'pkcs11',
     recovery: null,
     created: '2026-01-01T00:00:00Z',
   } as const;
-  const staged = stage(ring, kek);
+  const staged = stage(ring, kek, vector.ring.ringId ?? '');
   assert.equal(staged.keks.at(-1)?.state, 'staged');
-  assert.throws(() => stage(staged, kek), code('refused'));
+  assert.throws(() => stage(staged, kek, vector.ring.ringId ?? ''), code('refused'));
   requireSuccessor(staged, ring);
   assert.throws(() => requireSuccessor({ ...ring, generation: 2 }, ring), code('ring-rollback'));
   assert.throws(() => requireSuccessor({ ...ring, ring: 'x' }, ring), code('ring-rollback'));

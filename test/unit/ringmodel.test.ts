@@ -14,6 +14,7 @@ import { destroy, promote, retire, stage, unretire } from '../../src/keyring/tra
 const depth = process.env['KLEIDI_TEST_LONG'] === '1' ? 8 : 6;
 const members = [0, 1, 2] as const;
 const fps = ['aa', 'bb', 'cc'].map((digits) => digits.repeat(16));
+const ringId = '5e'.repeat(16);
 const created = '2026-01-02T03:04:05.000Z';
 const none: ReadonlySet<string> = new Set();
 
@@ -41,7 +42,7 @@ function own(name: string, member: number, change: (ring: Ring) => Ring, undone 
 function stepsOf(member: number): Step[] {
   const ofKeks = fps.flatMap((fp) => [
     own(`import ${fp}`, member, (ring) =>
-      stage(ring, { fp, provider: 'pkcs11', recovery: null, created }),
+      stage(ring, { fp, check: fp, provider: 'pkcs11', recovery: null, created }, ringId),
     ),
     ...[1, 2].map((above) =>
       own(`promote ${fp} +${above}`, member, (ring) => {
@@ -110,11 +111,10 @@ function requireSound(before: World, step: Step, now: World, path: string): void
 
 /** Three members that have one KEK in common, as after enabling. */
 function start(): World {
-  const staged = stage(emptyRing('prod'), {
-    fp: fps[0] ?? '',
-    ...{ provider: 'pkcs11', recovery: null, created },
-  });
-  const ring = promote(staged, fps[0] ?? '', 1);
+  const [fp = ''] = fps;
+  const kek = { fp, check: fp, provider: 'pkcs11', recovery: null, created } as const;
+  const staged = stage(emptyRing('prod'), kek, ringId);
+  const ring = promote(staged, fp, 1);
   return { rings: [ring, ring, ring], backup: ring };
 }
 

@@ -13,21 +13,25 @@ import {
   type RingKek,
   writeKekOf,
 } from '../../src/keyring/ring.ts';
+import { ringIdFrom } from '../../src/keyring/ringid.ts';
 import { promote, stage } from '../../src/keyring/transitions.ts';
 
 const a = 'aa'.repeat(16);
 const b = 'bb'.repeat(16);
+const ringId = '5e'.repeat(16);
 const created = '2026-01-02T03:04:05.000Z';
 const kek = (fp: string, state: RingKek['state']): RingKek => ({
   fp,
+  check: fp,
   state,
   provider: 'pkcs11',
   recovery: null,
   created,
 });
 const ring: Ring = {
-  format: 1,
+  format: 2,
   ring: 'prod',
+  ringId,
   generation: 2,
   keks: [kek(a, 'write'), kek(b, 'read')],
 };
@@ -57,7 +61,7 @@ test('whatever is staged and promoted, the ring stays valid and its generation n
         try {
           const fresh = { ...kek(i.toString(16).padStart(32, '0'), 'staged') };
           const fp = now.keks[which % Math.max(now.keks.length, 1)]?.fp ?? a;
-          now = kind === 0 ? stage(now, fresh) : promote(now, fp, now.generation + above);
+          now = kind === 0 ? stage(now, fresh, ringId) : promote(now, fp, now.generation + above);
         } catch (error) {
           assert.equal(KleidiError.from(error).code, 'refused');
         }
@@ -73,7 +77,7 @@ test('whatever is staged and promoted, the ring stays valid and its generation n
 });
 
 test('a generation that a key id has no room for is never promoted to', () => {
-  const staged = stage(ring, kek('cc'.repeat(16), 'staged'));
+  const staged = stage(ring, kek('cc'.repeat(16), 'staged'), ringId);
   assert.equal(promote(staged, b, maxGeneration).generation, 999_999_999_999_999);
   for (const generation of [maxGeneration + 1, 2 ** 60, Infinity, Number.NaN, 2.5]) {
     assert.throws(() => promote(staged, b, generation), { code: 'refused' }, String(generation));
@@ -84,8 +88,24 @@ test('a generation that a key id has no room for is never promoted to', () => {
   );
 });
 
+test('a KEK of another ring is not staged, whatever that is called; the first one gives the ring its id', () => {
+  const fresh = kek('cc'.repeat(16), 'staged');
+  assert.throws(() => stage(ring, fresh, '00'.repeat(16)), {
+    code: 'refused',
+    message: /is of ring 'prod' \(id 00000000\), this host has ring 'prod' \(id 5e5e5e5e\)/,
+  });
+  assert.equal(stage(emptyRing('prod'), fresh, ringId).ringId, ringId);
+});
+
+test('members that stage the same version of a Transit key come to the same ring id', () => {
+  const one = { fp: a, check: b };
+  assert.equal(ringIdFrom(one), ringIdFrom({ ...one }));
+  assert.match(ringIdFrom(one), /^[0-9a-f]{32}$/);
+  assert.notEqual(ringIdFrom(one), ringIdFrom({ fp: a, check: a }));
+});
+
 test('a ring at generation 0 promotes its first KEK to generation 1', () => {
-  const first = promote(stage(emptyRing('prod'), kek(a, 'staged')), a, 1);
+  const first = promote(stage(emptyRing('prod'), kek(a, 'staged'), ringId), a, 1);
   assert.equal(first.generation, 1);
   assert.equal(writeKekOf(first)?.fp, a);
 });
@@ -101,18 +121,26 @@ test('all faults of all fields stand in one message', () => {
   };
   const message = refusal(
     JSON.stringify({
-      format: 1,
+      format: 2,
       ring: 'Bad',
+      ringId: 'x',
       generation: 1.5,
       keks: [bad, 'x'],
       extra: 1,
       other: 2,
     }),
   );
-  for (const named of ['extra', 'other', 'ring is', 'generation is', 'keks[1] is not an object']) {
+  for (const named of [
+    'extra',
+    'other',
+    'ring is',
+    'ringId is',
+    'generation is',
+    'keks[1] is not an object',
+  ]) {
     assert.ok(message.includes(named), named);
   }
-  for (const field of ['fp', 'state', 'provider', 'recovery', 'created']) {
+  for (const field of ['fp', 'check', 'state', 'provider', 'recovery', 'created']) {
     assert.ok(message.includes(`keks[0].${field}`), field);
   }
   assert.match(message, /keks\[0\] has unknown fields more/);

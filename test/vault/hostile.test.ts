@@ -34,7 +34,7 @@ const calls: Readonly<Record<Call, (timeoutMs: number) => Promise<unknown>>> = {
   lookup: (timeoutMs) => askAbout(http, token, timeoutMs),
   renew: (timeoutMs) => renew(http, token, timeoutMs),
   keys: (timeoutMs) => transit.versions(timeoutMs),
-  hmac: (timeoutMs) => transit.fingerprint(1, timeoutMs),
+  hmac: (timeoutMs) => transit.identity(1, timeoutMs),
   encrypt: (timeoutMs) => transit.encrypt(1, seed, aad, timeoutMs),
   decrypt: (timeoutMs) => transit.decrypt(1, sealed, aad, timeoutMs),
 };

@@ -94,7 +94,7 @@ await onVault(async (server) => {
     await server.ask('POST', 'sys/remount', { from: 'transit', to: 'moved' });
     await sleep(500);
     const after = await provider(root(), { mount: 'moved' });
-    assert.deepEqual([...(await after.load([fp]))], [fp]);
+    assert.deepEqual([...(await after.load([fp])).keys()], [fp]);
     assert.deepEqual(await after.unwrap(fp, sealed, aad), plaintext);
     await server.ask('POST', 'sys/remount', { from: 'moved', to: 'transit' });
     await sleep(500);
@@ -106,10 +106,10 @@ await onVault(async (server) => {
     const sealed = await vault.wrap(first, plaintext, aad);
     await server.ask('POST', 'transit/keys/kleidi/config', { min_decryption_version: 2 });
     assert.equal(await codeOf(vault.unwrap(first, sealed, aad)), 'vault-version-disallowed');
-    assert.deepEqual([...(await vault.load([first]))], []);
+    assert.deepEqual([...(await vault.load([first])).keys()], []);
     assert.equal(await codeOf(vault.unwrap(first, sealed, aad)), 'kek-missing');
     await server.ask('POST', 'transit/keys/kleidi/config', { min_decryption_version: 1 });
-    assert.deepEqual([...(await vault.load([first]))], [first]);
+    assert.deepEqual([...(await vault.load([first])).keys()], [first]);
     assert.deepEqual(await vault.unwrap(first, sealed, aad), plaintext);
   });
 
@@ -119,12 +119,12 @@ await onVault(async (server) => {
     const vault = await provider();
     const [first, second] = [fingerprintOf(vault, 1), fingerprintOf(vault, 2)];
     await vault.load([first, second]);
-    assert.deepEqual([...(await vault.selfTest(first))], [first, second]);
+    assert.deepEqual([...(await vault.selfTest(first)).keys()], [first, second]);
     assert.equal(vault.failure, undefined);
 
     await config({ min_encryption_version: 2 });
     assert.equal(await codeOf(vault.wrap(first, plaintext, aad)), 'vault-version-disallowed');
-    assert.deepEqual([...(await vault.selfTest(first))], [first, second]);
+    assert.deepEqual([...(await vault.selfTest(first)).keys()], [first, second]);
     assert.equal(failureOf(vault)?.code, 'vault-version-disallowed');
     assert.match(failureOf(vault)?.hint ?? '', /min_encryption_version/);
     // It is enough for reading, and the other writes.
@@ -133,22 +133,22 @@ await onVault(async (server) => {
 
     // A host that starts now cannot tell which KEK version 1 is, and says so.
     const late = await provider();
-    assert.deepEqual([...(await late.load([first, second]))], [second]);
+    assert.deepEqual([...(await late.load([first, second])).keys()], [second]);
     assert.match(late.notices.join(), /version 1 .*min_encryption_version is 2: lower that to 1/);
     await late.selfTest(second);
     assert.equal(late.failure, undefined);
     await config({ min_encryption_version: 0 });
-    assert.deepEqual([...(await late.selfTest(second))].sort(), [first, second].sort());
+    assert.deepEqual([...(await late.selfTest(second)).keys()].sort(), [first, second].sort());
     await vault.selfTest(first);
     assert.equal(vault.failure, undefined);
 
     await config({ min_decryption_version: 2 });
-    assert.deepEqual([...(await vault.selfTest(second))], [second]);
+    assert.deepEqual([...(await vault.selfTest(second)).keys()], [second]);
     assert.equal(vault.failure, undefined);
     await vault.selfTest(first);
     assert.equal(failureOf(vault)?.code, 'kek-missing');
     await config({ min_decryption_version: 1 });
-    assert.deepEqual([...(await vault.selfTest(first))].sort(), [first, second].sort());
+    assert.deepEqual([...(await vault.selfTest(first)).keys()].sort(), [first, second].sort());
     assert.equal(vault.failure, undefined);
   });
 

@@ -1,6 +1,6 @@
 // What a provider asks of an open token, wherever the calls to the module run: in
 // this thread (LocalToken) or in threads of their own (PooledToken).
-import type { Fingerprint } from '../provider.ts';
+import type { Fingerprint, KekIdentity } from '../provider.ts';
 import type { HeldKeks } from './held.ts';
 import type { Handle } from './module.ts';
 
@@ -14,7 +14,7 @@ export interface TokenCalls {
   readonly description: string;
   seal(key: Handle, plaintext: Buffer, aad: Buffer): Promise<Buffer>;
   unseal(key: Handle, body: Buffer, aad: Buffer): Promise<Buffer>;
-  fingerprint(key: Handle): Promise<Fingerprint>;
+  identify(key: Handle): Promise<KekIdentity>;
   /** Opens the anchor session anew and logs in where needed, then looks for the KEKs. */
   find(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks>;
   /** Finalises the module, unless a call is stuck in it: unloading would crash then. */

@@ -165,7 +165,7 @@ export class Climber {
   }
 
   #requireHeld(fp: Fingerprint): Handle {
-    const key = this.#keks.get(fp);
+    const key = this.#keks.get(fp)?.handle;
     if (key !== undefined) return key;
     throw new KleidiError('kek-missing', `KEK ${fp} is not in token ${this.#label}`, {
       hint: 'kleidi key list shows what the token holds',

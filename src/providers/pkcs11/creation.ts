@@ -14,8 +14,8 @@ import type {
   WrappedNewKek,
 } from '../provider.ts';
 import { ckrText } from './ckr.ts';
-import { cmacOf, fingerprintOf } from './fingerprint.ts';
-import { findKeks } from './kek.ts';
+import { cmacOf, identityOf } from './identity.ts';
+import { type FoundKek, findKeks } from './kek.ts';
 import type { Handle } from './module.ts';
 import { importRecipient, wrapKey } from './oaep.ts';
 import { destroyHalfMade } from './remains.ts';
@@ -55,7 +55,7 @@ export class Pkcs11KekCreator implements KekCreator {
 
   async describeKeks(): Promise<readonly KekDescription[]> {
     try {
-      return findKeks(this.#token).keks.map(({ fp, handle }) => this.#describe(fp, handle));
+      return findKeks(this.#token).keks.map((kek) => this.#describe(kek));
     } catch (error) {
       throw toWriteError(error, 'the KEKs cannot be listed');
     }
@@ -94,11 +94,12 @@ export class Pkcs11KekCreator implements KekCreator {
     const wrapped = wish.recipients.map((recipient) =>
       wrapKey(api, session, oaepHash, importRecipient(api, session, recipient), kek),
     );
-    const made: WrappedNewKek = { fp: fingerprintOf(api, session, kek), wrapped, oaepHash };
+    const identity = identityOf(api, session, kek);
+    const made: WrappedNewKek = { ...identity, wrapped, oaepHash };
     const mac = cmacOf(api, session, kek, Buffer.from(wish.macText(made)));
     const own = wrapKey(api, session, oaepHash, publicKey, kek);
     api.C_DestroyObject(session, kek);
-    const part = { fp: made.fp, oaepHash, privateKey, wrapped: own, label: wish.label };
+    const part = { ...identity, oaepHash, privateKey, wrapped: own, label: wish.label };
     return { created: { ...made, mac }, own: part };
   }
 
@@ -112,7 +113,7 @@ export class Pkcs11KekCreator implements KekCreator {
     );
   }
 
-  #describe(fp: Fingerprint, handle: Handle): KekDescription {
+  #describe({ fp, check, handle }: FoundKek): KekDescription {
     const [label, sensitive, extractable] = this.#token.module.api
       .C_GetAttributeValue(this.#token.anchor, handle, [
         { type: pkcs11js.CKA_LABEL },
@@ -121,7 +122,7 @@ export class Pkcs11KekCreator implements KekCreator {
       ])
       .map(({ value }) => value);
     return {
-      fp,
+      ...{ fp, check },
       label: label?.toString('utf8') ?? '',
       sensitive: sensitive?.[0] === 1,
       extractable: extractable?.[0] !== 0,

@@ -1,11 +1,14 @@
-// The KEKs that a provider holds: a handle by fingerprint. A new map for each
+// The KEKs that a provider holds, by fingerprint. A new map for each
 // search, so that calls under way keep the one they began with.
-import type { Fingerprint } from '../provider.ts';
+import type { Fingerprint, UsableKeks } from '../provider.ts';
 import { copyIntoMemory, type FoundKek, findKeks, isKek } from './kek.ts';
-import type { Handle } from './module.ts';
 import type { Token } from './token.ts';
 
-export type HeldKeks = ReadonlyMap<Fingerprint, Handle>;
+export type HeldKeks = ReadonlyMap<Fingerprint, FoundKek>;
+
+export function usable(keks: HeldKeks): UsableKeks {
+  return new Map([...keks].map(([fp, { check }]) => [fp, check]));
+}
 
 /**
  * Looks for the wanted KEKs in the token. Handles that are held and still good
@@ -16,18 +19,18 @@ export function findWanted(
   wanted: ReadonlySet<Fingerprint>,
   held: HeldKeks,
 ): HeldKeks {
-  const found = new Map<Fingerprint, Handle>();
+  const found = new Map<Fingerprint, FoundKek>();
   // A copy in memory outlives its object: what is wanted and held is kept.
-  for (const [fp, handle] of held) {
-    if (wanted.has(fp) && isKek(token, fp, handle)) found.set(fp, handle);
+  for (const [fp, kek] of held) {
+    if (wanted.has(fp) && isKek(token, kek, kek.handle)) found.set(fp, kek);
   }
   for (const kek of findKeks(token).keks) {
-    if (wanted.has(kek.fp) && !found.has(kek.fp)) found.set(kek.fp, bestHandle(token, kek));
+    if (wanted.has(kek.fp) && !found.has(kek.fp)) found.set(kek.fp, atItsBest(token, kek));
   }
   return found;
 }
 
-function bestHandle(token: Token, kek: FoundKek): Handle {
-  if (!token.module.isSoftHsm) return kek.handle;
-  return copyIntoMemory(token, kek) ?? kek.handle;
+function atItsBest(token: Token, kek: FoundKek): FoundKek {
+  if (!token.module.isSoftHsm) return kek;
+  return { ...kek, handle: copyIntoMemory(token, kek) ?? kek.handle };
 }

@@ -2,16 +2,16 @@
 // Finding by label or id fails as a whole where one object is damaged; finding
 // by class does not, so each object is looked at for itself.
 import pkcs11js from 'pkcs11js';
-import type { Fingerprint } from '../provider.ts';
+import { isSameKek } from '../kekidentity.ts';
+import type { KekIdentity } from '../provider.ts';
 import { ckrOf } from './ckr.ts';
-import { fingerprintOf } from './fingerprint.ts';
+import { identityOf } from './identity.ts';
 import { isTokenLost } from './ladder.ts';
 import type { Handle } from './module.ts';
 import { findInToken } from './objects.ts';
 import type { Token } from './token.ts';
 
-export interface FoundKek {
-  readonly fp: Fingerprint;
+export interface FoundKek extends KekIdentity {
   readonly handle: Handle;
 }
 
@@ -30,7 +30,7 @@ export function findKeks(token: Token): Findings {
   const unusable: Handle[] = [];
   for (const handle of findInToken(token, pkcs11js.CKO_SECRET_KEY, pkcs11js.CKK_AES)) {
     try {
-      keks.push({ fp: fingerprintAlone(token, handle), handle });
+      keks.push({ ...identityAlone(token, handle), handle });
     } catch (error) {
       if (isTokenLost(ckrOf(error))) throw error;
       unusable.push(handle);
@@ -50,7 +50,7 @@ export function copyIntoMemory(token: Token, kek: FoundKek): Handle | undefined 
     const copy = api.C_CopyObject(token.anchor, kek.handle, [
       { type: pkcs11js.CKA_TOKEN, value: false },
     ]);
-    if (isKek(token, kek.fp, copy)) return copy;
+    if (isKek(token, kek, copy)) return copy;
     api.C_DestroyObject(token.anchor, copy);
     return undefined;
   } catch {
@@ -59,19 +59,19 @@ export function copyIntoMemory(token: Token, kek: FoundKek): Handle | undefined 
 }
 
 /** Whether the handle is alive and of this very key. */
-export function isKek(token: Token, fp: Fingerprint, handle: Handle): boolean {
+export function isKek(token: Token, kek: KekIdentity, handle: Handle): boolean {
   try {
-    return fingerprintAlone(token, handle) === fp;
+    return isSameKek(identityAlone(token, handle), kek);
   } catch {
     return false;
   }
 }
 
 /** In a session of its own, so that an error spends nothing else. */
-function fingerprintAlone(token: Token, handle: Handle): Fingerprint {
+function identityAlone(token: Token, handle: Handle): KekIdentity {
   const session = token.newSession();
   try {
-    return fingerprintOf(token.module.api, session, handle);
+    return identityOf(token.module.api, session, handle);
   } finally {
     token.closeSession(session);
   }

@@ -1,11 +1,11 @@
 // A token whose module is called in the thread that asks, in one session. Any
 // error spends the session: it is closed and the next call gets a new one, because
 // a failed call can leave a session in "operation active" for ever.
-import type { Fingerprint } from '../provider.ts';
+import type { Fingerprint, KekIdentity } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
-import { fingerprintOf } from './fingerprint.ts';
 import * as gcm from './gcm.ts';
 import { findWanted, type HeldKeks } from './held.ts';
+import { identityOf } from './identity.ts';
 import type { Handle } from './module.ts';
 import { kernelNonces, type NonceSource } from './nonces.ts';
 import { SlownessWatch } from './speed.ts';
@@ -46,8 +46,8 @@ export class LocalToken implements TokenCalls {
     return this.#lend((session) => gcm.decrypt(this.#call(session, key), body, aad));
   }
 
-  async fingerprint(key: Handle): Promise<Fingerprint> {
-    return this.#lend((session) => fingerprintOf(this.token.module.api, session, key));
+  async identify(key: Handle): Promise<KekIdentity> {
+    return this.#lend((session) => identityOf(this.token.module.api, session, key));
   }
 
   async find(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks> {

@@ -2,9 +2,11 @@
 // runs GCM on them. Where the module is beyond repair it reports `onBroken` once
 // and refuses from then on.
 import { KleidiError } from '../../errors.ts';
-import type { Fingerprint, Provider } from '../provider.ts';
+import { isSameKek } from '../kekidentity.ts';
+import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
 import type { CallMode } from './calls.ts';
 import { Climber, toKleidiError } from './climber.ts';
+import { usable } from './held.ts';
 import { LocalToken } from './local.ts';
 import { Pkcs11Module } from './module.ts';
 import { RefusedPin } from './pin.ts';
@@ -88,7 +90,7 @@ export class Pkcs11Provider implements Provider {
     return this.#climber.calls.mode;
   }
 
-  async load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>> {
+  async load(wanted: readonly Fingerprint[]): Promise<UsableKeks> {
     this.#climber.requireWhole();
     this.#hooks.onStage('C_FindObjects');
     try {
@@ -101,7 +103,7 @@ export class Pkcs11Provider implements Provider {
     } finally {
       this.#hooks.onStage('ready');
     }
-    return new Set(this.#climber.keks.keys());
+    return usable(this.#climber.keks);
   }
 
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
@@ -116,7 +118,7 @@ export class Pkcs11Provider implements Provider {
     return this.#climber.climb('unwrap', fp, (calls, key) => calls.unseal(key, body, aad));
   }
 
-  async selfTest(writeFp?: Fingerprint): Promise<ReadonlySet<Fingerprint>> {
+  async selfTest(writeFp?: Fingerprint): Promise<UsableKeks> {
     if (writeFp !== undefined && this.#climber.keks.has(writeFp)) this.#probe = writeFp;
     // A module that is slow for once meets the deadline; one that hangs, twice.
     await this.#testAll().catch((error: unknown) => {
@@ -124,7 +126,7 @@ export class Pkcs11Provider implements Provider {
       return this.#testAll();
     });
     this.#climber.requireWhole();
-    return new Set(this.#climber.keks.keys());
+    return usable(this.#climber.keks);
   }
 
   async close(): Promise<void> {
@@ -134,12 +136,12 @@ export class Pkcs11Provider implements Provider {
 
   async #testAll(): Promise<void> {
     if (this.#probe !== undefined) await this.#climber.knownAnswer(this.#probe);
-    for (const fp of this.#climber.keks.keys()) {
-      const computed = await this.#climber.climb('self-test', fp, (calls, key) =>
-        calls.fingerprint(key),
+    for (const kek of this.#climber.keks.values()) {
+      const computed = await this.#climber.climb('self-test', kek.fp, (calls, key) =>
+        calls.identify(key),
       );
-      if (computed === fp) continue;
-      const error = new KleidiError('token-damaged', `KEK ${fp} has become another key`);
+      if (isSameKek(computed, kek)) continue;
+      const error = new KleidiError('token-damaged', `KEK ${kek.fp} has become another key`);
       throw this.#climber.break(error);
     }
   }
@@ -166,7 +168,7 @@ export class Pkcs11Provider implements Provider {
   /** Once, with the first KEK there is, before anything is served. */
   async #choosePlace(): Promise<void> {
     const { calls, keks } = this.#climber;
-    const key = this.#probe === undefined ? undefined : keks.get(this.#probe);
+    const key = this.#probe === undefined ? undefined : keks.get(this.#probe)?.handle;
     if (key === undefined || this.#isPlaced || !(calls instanceof PooledToken)) return;
     this.#isPlaced = true;
     if (!(await calls.isFast(key))) return;

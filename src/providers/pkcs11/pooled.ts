@@ -1,7 +1,7 @@
 // A token whose module is called in threads of their own: for modules that are slow,
 // and for every module until it was measured.
 import { KleidiError } from '../../errors.ts';
-import type { Fingerprint } from '../provider.ts';
+import type { Fingerprint, KekIdentity } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
 import type { HeldKeks } from './held.ts';
 import { type Limit, opening } from './limit.ts';
@@ -77,8 +77,8 @@ export class PooledToken implements TokenCalls {
     );
   }
 
-  fingerprint(key: Handle): Promise<Fingerprint> {
-    return this.#pool.run(this.#call, (thread) => thread.call('fingerprint', this.place, key));
+  identify(key: Handle): Promise<KekIdentity> {
+    return this.#pool.run(this.#call, (thread) => thread.call('identify', this.place, key));
   }
 
   async find(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks> {

@@ -4,7 +4,7 @@
 // opened the token anew.
 import { randomBytes } from 'node:crypto';
 import type { MessagePort } from 'node:worker_threads';
-import type { Fingerprint } from '../provider.ts';
+import type { Fingerprint, KekIdentity } from '../provider.ts';
 import type { HeldKeks } from './held.ts';
 import { LocalToken } from './local.ts';
 import { type Answer, buffersOf, failure, packed, type Request, unpacked } from './messages.ts';
@@ -59,8 +59,8 @@ export class ThreadWork {
     return this.#at(place).unseal(key, body, aad);
   }
 
-  fingerprint(place: Place, key: Handle): Promise<Fingerprint> {
-    return this.#at(place).fingerprint(key);
+  identify(place: Place, key: Handle): Promise<KekIdentity> {
+    return this.#at(place).identify(key);
   }
 
   isFast(place: Place, key: Handle): Promise<boolean> {

@@ -2,10 +2,11 @@
 // for its transport key. All is checked in memory before anything persists.
 // Never reached from `serve`.
 import { KleidiError } from '../../errors.ts';
+import { isSameKek } from '../kekidentity.ts';
 import type { ArrivingKek, Fingerprint, ImportSteps, KekTransfer, Recipient } from '../provider.ts';
 import { toWriteError } from './creation.ts';
-import { cmacOf } from './fingerprint.ts';
-import { type Findings, findKeks } from './kek.ts';
+import { cmacOf } from './identity.ts';
+import { type Findings, type FoundKek, findKeks } from './kek.ts';
 import type { Handle } from './module.ts';
 import { destroyHalfMade } from './remains.ts';
 import type { Token } from './token.ts';
@@ -77,17 +78,23 @@ export class Pkcs11KekTransfer implements KekTransfer {
     transport: TransportKey | undefined,
     label: string,
   ): WrappedPart[] {
-    const held = new Map(findings.keks.map(({ fp, handle }) => [fp, handle]));
+    const held = new Map(findings.keks.map((kek) => [kek.fp, kek]));
     return keks.flatMap((kek) => {
-      const handle = held.get(kek.fp);
-      if (handle !== undefined) {
-        this.#requireMac(session, kek, handle);
+      const mine = held.get(kek.fp);
+      if (mine !== undefined) {
+        this.#requireSame(session, kek, mine);
         return [];
       }
       const part = partFor(kek, transport, label);
       this.#requireMac(session, kek, unwrapIntoMemory(this.#token, session, part));
       return [part];
     });
+  }
+
+  #requireSame(session: Handle, kek: ArrivingKek, mine: FoundKek): void {
+    if (!isSameKek(mine, kek))
+      throw refused(kek.fp, 'this token holds another key of that fingerprint');
+    this.#requireMac(session, kek, mine.handle);
   }
 
   #requireMac(session: Handle, kek: ArrivingKek, handle: Handle): void {

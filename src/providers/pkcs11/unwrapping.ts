@@ -1,10 +1,11 @@
 // The one way a KEK gets into a token, for the host that makes it and for every
 // other: unwrapped, not extractable, with the same attributes, and only when
-// the key inside is the one that its fingerprint says, and has 32 bytes.
+// the key inside is the one that fingerprint and check say, and has 32 bytes.
 import { KleidiError } from '../../errors.ts';
-import type { Fingerprint, OaepHash } from '../provider.ts';
+import { isSameKek } from '../kekidentity.ts';
+import type { Fingerprint, KekIdentity, OaepHash } from '../provider.ts';
 import { ckrOf, ckrText } from './ckr.ts';
-import { fingerprintOf } from './fingerprint.ts';
+import { identityOf } from './identity.ts';
 import { isWholeKek, kekBytes } from './keklength.ts';
 import { isTokenLost } from './ladder.ts';
 import type { Handle } from './module.ts';
@@ -12,8 +13,7 @@ import { unwrapKey } from './oaep.ts';
 import { kekTemplate } from './template.ts';
 import type { Token } from './token.ts';
 
-export interface WrappedPart {
-  readonly fp: Fingerprint;
+export interface WrappedPart extends KekIdentity {
   readonly oaepHash: OaepHash;
   readonly privateKey: Handle;
   readonly wrapped: Buffer;
@@ -44,7 +44,7 @@ function unwrapChecked(
 ): Handle {
   const { api } = token.module;
   const kek = unwrap(token, session, part, place);
-  if (fingerprintOf(api, session, kek) === part.fp) return kek;
+  if (isSameKek(identityOf(api, session, kek), part)) return kek;
   api.C_DestroyObject(session, kek);
   throw refused(part.fp, 'the key inside is another one');
 }

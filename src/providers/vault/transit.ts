@@ -2,7 +2,8 @@
 // encrypt and decrypt by an explicit version. All paths that the policy must
 // allow are here.
 import { KleidiError } from '../../errors.ts';
-import type { Fingerprint } from '../provider.ts';
+import { fingerprintText } from '../mactexts.ts';
+import type { KekIdentity } from '../provider.ts';
 import {
   type Answer,
   bodyOf,
@@ -24,8 +25,8 @@ export interface KeyVersions {
   readonly settings: KeySettings;
 }
 
-/** What a fingerprint is made over; the same text as in a PKCS#11 token. */
-const fingerprintText = Buffer.from('kleidi/v1 key-fingerprint').toString('base64');
+/** The same text as in a PKCS#11 token. */
+const identityText = Buffer.from(fingerprintText, 'ascii').toString('base64');
 const fingerprintBytes = 16;
 /** Some thousand versions; one has about 20 bytes. */
 const metadataBytes = 2 ** 20;
@@ -53,14 +54,15 @@ export class Transit {
   }
 
   /**
-   * First 16 bytes of Transit's HMAC-SHA-256 under this version's own HMAC key:
-   * bound to the key, so a remount or a fail-over keeps it.
+   * The halves of Transit's HMAC-SHA-256 under this version's own HMAC key: bound to
+   * the key, so a remount or a fail-over keeps them.
    */
-  async fingerprint(version: number, timeoutMs: number): Promise<Fingerprint> {
+  async identity(version: number, timeoutMs: number): Promise<KekIdentity> {
     const path = `${this.#path('hmac')}/sha2-256`;
-    const body = { input: fingerprintText, key_version: version };
+    const body = { input: identityText, key_version: version };
     const mac = macIn(await this.#ask({ method: 'POST', path, body, timeoutMs }), version);
-    return mac.subarray(0, fingerprintBytes).toString('hex');
+    const [fp, check] = [mac.subarray(0, fingerprintBytes), mac.subarray(fingerprintBytes)];
+    return { fp: fp.toString('hex'), check: check.toString('hex') };
   }
 
   async encrypt(

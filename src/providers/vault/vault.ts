@@ -2,7 +2,7 @@
 // fingerprint. The ring says which version is written with: a rotation inside
 // Vault changes nothing here before it is promoted.
 import { KleidiError } from '../../errors.ts';
-import type { Fingerprint, Provider } from '../provider.ts';
+import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
 import { malformed } from './answers.ts';
 import { proveBinding } from './binding.ts';
 import { Breaker, isOutage } from './breaker.ts';
@@ -12,7 +12,7 @@ import { Proofs } from './proofs.ts';
 import { VaultSession } from './session.ts';
 import type { VaultSettings } from './settings.ts';
 import { Transit } from './transit.ts';
-import { KeyVersions } from './versions.ts';
+import { type KekVersion, KeyVersions } from './versions.ts';
 
 const alg = 0x02;
 const backgroundTimeoutMs = 2_000;
@@ -77,7 +77,7 @@ export class VaultProvider implements Provider {
   }
 
   /** Every version that can be used, by its fingerprint. */
-  keks(): readonly { readonly fp: Fingerprint; readonly version: number }[] {
+  keks(): readonly KekVersion[] {
     return this.#versions.list();
   }
 
@@ -108,7 +108,7 @@ export class VaultProvider implements Provider {
    * why: of an outage not before the breaker opens.
    * @throws KleidiError vault-unbound
    */
-  async load(wanted: readonly Fingerprint[]): Promise<ReadonlySet<Fingerprint>> {
+  async load(wanted: readonly Fingerprint[]): Promise<UsableKeks> {
     this.#versions.want(wanted);
     await this.#look().catch((thrown: unknown) => {
       const error = KleidiError.from(thrown);
@@ -116,7 +116,7 @@ export class VaultProvider implements Provider {
       if (!isOutage(error)) this.#failure = error;
     });
     if (this.#unbound !== undefined) throw this.#unbound;
-    return new Set(this.#versions.loaded);
+    return new Map(this.#versions.loaded);
   }
 
   async #look(): Promise<void> {
@@ -145,13 +145,13 @@ export class VaultProvider implements Provider {
    * What it finds is in `failure`; an outage is not thrown, because every call meets it anyway.
    * @throws KleidiError vault-unbound
    */
-  async selfTest(writeFp?: Fingerprint): Promise<ReadonlySet<Fingerprint>> {
+  async selfTest(writeFp?: Fingerprint): Promise<UsableKeks> {
     const isDue =
       performance.now() >= this.#testDueMs ||
       writeFp !== this.#testedFp ||
       this.refusals.size > 0 ||
       this.failure !== undefined;
-    if (!isDue) return new Set(this.#versions.loaded);
+    if (!isDue) return new Map(this.#versions.loaded);
     this.#testDueMs = performance.now() + this.#settings.testEveryMs;
     this.#testedFp = writeFp;
     this.#failure = await this.#test(writeFp).then(
@@ -159,7 +159,7 @@ export class VaultProvider implements Provider {
       (thrown: unknown) => KleidiError.from(thrown),
     );
     if (this.#unbound !== undefined) throw this.#unbound;
-    return new Set(this.#versions.loaded);
+    return new Map(this.#versions.loaded);
   }
 
   /**

@@ -3,19 +3,37 @@
 // is there again: by every look at the key, without a restart. Only what
 // is proven to be the key that it was counts as loaded.
 import { KleidiError } from '../../errors.ts';
-import type { Fingerprint } from '../provider.ts';
+import type { Fingerprint, KekIdentity, KeyCheck, UsableKeks } from '../provider.ts';
 import { malformed } from './answers.ts';
 import type { KeySettings } from './keysettings.ts';
 import type { Proofs } from './proofs.ts';
 import type { Transit } from './transit.ts';
+
+export interface KekVersion extends KekIdentity {
+  /** Of the Transit key. */
+  readonly version: number;
+}
+
+/** As commands show it. */
+export interface VaultKek extends KekVersion {
+  /** Why it is not used, although it is there. */
+  readonly refusal: KleidiError | undefined;
+  /** Whether this host would notice another key in its place. */
+  readonly hasKnownText: boolean;
+}
+
+interface KnownVersion {
+  readonly version: number;
+  readonly check: KeyCheck;
+}
 
 export class KeyVersions {
   readonly #transit: Transit;
   readonly #key: string;
   readonly #proofs: Proofs;
   /** Of versions whose fingerprint has been computed by Vault itself. */
-  #known = new Map<Fingerprint, number>();
-  readonly #loaded = new Set<Fingerprint>();
+  #known = new Map<Fingerprint, KnownVersion>();
+  readonly #loaded = new Map<Fingerprint, KeyCheck>();
   #wanted: readonly Fingerprint[] = [];
   #nameless: readonly number[] = [];
   #minEncryption = 0;
@@ -28,7 +46,7 @@ export class KeyVersions {
   }
 
   /** Those wanted last that could be used at the last look. */
-  get loaded(): ReadonlySet<Fingerprint> {
+  get loaded(): UsableKeks {
     return this.#loaded;
   }
 
@@ -37,8 +55,8 @@ export class KeyVersions {
     return this.#settings;
   }
 
-  list(): readonly { readonly fp: Fingerprint; readonly version: number }[] {
-    return [...this.#known].map(([fp, version]) => ({ fp, version }));
+  list(): readonly KekVersion[] {
+    return [...this.#known].map(([fp, { check, version }]) => ({ fp, check, version }));
   }
 
   want(fps: readonly Fingerprint[]): void {
@@ -52,7 +70,7 @@ export class KeyVersions {
    */
   async prove(who: 'all' | Fingerprint | undefined, timeoutMs: number): Promise<void> {
     const due = this.#wanted.filter((fp) => who === 'all' || who === fp || !this.#loaded.has(fp));
-    const keks = due.map((fp) => ({ fp, version: this.#known.get(fp) ?? 0 }));
+    const keks = due.map((fp) => ({ fp, version: this.#known.get(fp)?.version ?? 0 }));
     await this.#proofs.prove(
       keks.filter(({ version }) => version > 0),
       timeoutMs,
@@ -63,8 +81,8 @@ export class KeyVersions {
   /** What could not be proven at all is not used, for this reason. */
   doubt(error: KleidiError): void {
     for (const fp of this.#wanted) {
-      const version = this.#known.get(fp);
-      if (version !== undefined) this.#proofs.doubt({ fp, version }, error);
+      const known = this.#known.get(fp);
+      if (known !== undefined) this.#proofs.doubt({ fp, version: known.version }, error);
     }
   }
 
@@ -78,13 +96,12 @@ export class KeyVersions {
    * same versions with other keys: then their fingerprints are asked for again.
    */
   async confirm(fp: Fingerprint, timeoutMs: number): Promise<void> {
-    const version = this.#known.get(fp);
-    if (version === undefined) {
-      await this.#look(timeoutMs, (each) => each < this.#minEncryption);
-    } else if ((await this.#transit.fingerprint(version, timeoutMs)) !== fp) {
-      this.#known.clear();
-      await this.learn(timeoutMs);
-    }
+    const known = this.#known.get(fp);
+    if (known === undefined) return this.#look(timeoutMs, (each) => each < this.#minEncryption);
+    const now = await this.#transit.identity(known.version, timeoutMs);
+    if (now.fp === fp && now.check === known.check) return;
+    this.#known.clear();
+    await this.learn(timeoutMs);
   }
 
   /** @param trusts versions of which the known fingerprint is taken as it is */
@@ -92,20 +109,20 @@ export class KeyVersions {
     const { usable, minEncryption, settings } = await this.#transit.versions(timeoutMs);
     this.#minEncryption = minEncryption;
     this.#settings = settings;
-    for (const [fp, version] of this.#known) {
+    for (const [fp, { version }] of this.#known) {
       if (!usable.includes(version)) this.#known.delete(fp);
     }
     this.#refresh();
     // What is in use stays until the new list is whole.
-    const next = new Map([...this.#known].filter(([, version]) => trusts(version)));
-    const trusted = new Set(next.values());
+    const next = new Map([...this.#known].filter(([, { version }]) => trusts(version)));
+    const trusted = new Set([...next.values()].map(({ version }) => version));
     const fresh = usable.filter((version) => !trusted.has(version));
     // Transit's HMAC, unlike its decrypt, obeys min_encryption_version.
     this.#nameless = fresh.filter((version) => version < minEncryption);
     for (const version of fresh.filter((each) => each >= minEncryption)) {
-      const fp = await this.#transit.fingerprint(version, timeoutMs);
+      const { fp, check } = await this.#transit.identity(version, timeoutMs);
       if (next.has(fp)) throw malformed('hmac');
-      next.set(fp, version);
+      next.set(fp, { version, check });
     }
     this.#known = next;
     this.#refresh();
@@ -113,13 +130,14 @@ export class KeyVersions {
 
   /** The newest of those loaded that Transit still encrypts with. */
   newestWritable(): Fingerprint | undefined {
-    const writable = [...this.#loaded].filter((fp) => this.of(fp) >= this.#minEncryption);
+    const writable = [...this.#loaded.keys()].filter((fp) => this.of(fp) >= this.#minEncryption);
     return writable.sort((a, b) => this.of(b) - this.of(a))[0];
   }
 
   /** Wanted or not, the newest version that Transit encrypts with. */
   newestToEncrypt(): number | undefined {
-    const writable = [...this.#known.values()].filter((each) => each >= this.#minEncryption);
+    const versions = [...this.#known.values()].map(({ version }) => version);
+    const writable = versions.filter((each) => each >= this.#minEncryption);
     return writable.sort((a, b) => b - a)[0];
   }
 
@@ -132,8 +150,8 @@ export class KeyVersions {
 
   /** Whether it is used or not. @throws KleidiError kek-missing */
   heldAs(fp: Fingerprint): number {
-    const version = this.#known.get(fp);
-    if (version !== undefined) return version;
+    const known = this.#known.get(fp);
+    if (known !== undefined) return known.version;
     throw new KleidiError(
       'kek-missing',
       `Transit key '${this.#key}' has no usable version for KEK ${fp}`,
@@ -145,8 +163,9 @@ export class KeyVersions {
 
   /** Rotated in Vault, not staged here yet: hosts never switch at moments of their own. */
   notices(): readonly string[] {
-    const newest = Math.max(0, ...this.#wanted.map((fp) => this.#known.get(fp) ?? 0));
-    const unlisted = [...this.#known.values()].filter((version) => version > newest);
+    const newest = Math.max(0, ...this.#wanted.map((fp) => this.#known.get(fp)?.version ?? 0));
+    const versions = [...this.#known.values()].map(({ version }) => version);
+    const unlisted = versions.filter((version) => version > newest);
     return [
       ...[...this.#proofs.refused.values()].map((error) => error.message),
       ...unlisted.map(
@@ -164,8 +183,10 @@ export class KeyVersions {
     this.#proofs.keepOnly(new Set(this.#known.keys()));
     this.#loaded.clear();
     for (const fp of this.#wanted) {
-      const version = this.#known.get(fp);
-      if (version !== undefined && this.#proofs.isAccepted({ fp, version })) this.#loaded.add(fp);
+      const known = this.#known.get(fp);
+      if (known === undefined) continue;
+      const { version, check } = known;
+      if (this.#proofs.isAccepted({ fp, version })) this.#loaded.set(fp, check);
     }
   }
 }
