@@ -26,7 +26,7 @@ export const scriptlets: readonly Scriptlet[] = [
     name: 'after-install',
     deb: 'postinst',
     rpm: '%post',
-    shared: ['prelude', 'selinux', 'provision'],
+    shared: ['prelude', 'selinux', 'provision', 'finish'],
   },
   { name: 'before-remove', deb: 'prerm', rpm: '%preun', shared: ['prelude', ...guard, 'known'] },
   {
@@ -35,7 +35,12 @@ export const scriptlets: readonly Scriptlet[] = [
     rpm: '%postun',
     shared: ['prelude', ...guard, 'selinux'],
   },
-  { name: 'after-transaction', deb: undefined, rpm: '%posttrans', shared: ['prelude'] },
+  {
+    name: 'after-transaction',
+    deb: undefined,
+    rpm: '%posttrans',
+    shared: ['prelude', 'provision', 'finish'],
+  },
 ];
 
 /** Installed as /usr/lib/kleidi/first-boot. */

@@ -1,9 +1,10 @@
 # After the files are there: deb postinst, rpm %post. The first installation
 # makes users, folders, token, first KEK and the API server's configuration file,
-# and starts kleidi; an upgrade restarts the service once (under rpm in after-transaction),
-# never the socket. What was killed before its end (rpm never runs a %post again) is done
-# anew from its beginning, also by a reinstallation and, where a removal was killed, by
-# dpkg's abort-remove. In an image, it leaves the keys to the first boot.
+# and starts kleidi; an upgrade restarts the service once, never the socket. Where rpm has
+# a package before, start and restart are in after-transaction. What was killed before its
+# end (rpm never runs a %post again) is done anew from its beginning, also by a
+# reinstallation and, where a removal was killed, by dpkg's abort-remove. In an image, it
+# leaves the keys to the first boot.
 case "${1:-}:${2:-}" in
   configure: | 1:*) event=install ;;
   configure:* | [2-9]:*) if is_unfinished; then event=install; else event=upgrade; fi ;;
@@ -23,14 +24,6 @@ prepare_host() {
   load_selinux_module
   make_folders
   update_catalog
-}
-
-# A restart: after a kill, a daemon of the package before may be running.
-start() {
-  try systemctl start kleidi.socket
-  if systemctl restart kleidi.service; then return; fi
-  say "error: kleidi is installed, but does not run yet"
-  say "hint: journalctl -u kleidi -b; kleidi doctor"
 }
 
 prepare_host
@@ -53,6 +46,8 @@ try systemctl daemon-reload
 # A host that fails here keeps the package: kleidi runs and says the same, and serves
 # as soon as the operator has mended it. A failed dpkg would help nobody.
 provision || :
-if may_start; then start; else say "policy-rc.d forbids to start: systemctl start kleidi.socket kleidi.service"; fi
-rm -f "$first_boot" "$unfinished"
-say_cost
+# Another package's files are still there: rpm goes on in after-transaction.
+case "$1" in
+  [2-9]) : >"$upgraded" ;;
+  *) finish_installation ;;
+esac

@@ -135,5 +135,6 @@ test('an image that is upgraded still provisions at its first boot; one installe
   const booted = cloneHost();
   booted.run('before-install', ['1']);
   booted.run('after-install', ['2']);
+  booted.run('after-transaction', []);
   assert.ok(!booted.has(note));
 });

@@ -123,6 +123,7 @@ const rpmReinstall: readonly Call[] = [
   [postinst, '2'],
   [prerm, '1'],
   [postrm, '1'],
+  ['after-transaction'],
 ];
 
 const cases: readonly Case[] = [
@@ -250,6 +251,13 @@ const cases: readonly Case[] = [
     killed: rpmReinstall.slice(0, 2),
     next: rpmReinstall,
     end: [token, 'configured'],
+  },
+  {
+    name: 'rpm: a reinstallation after an erase that was killed, to its %posttrans, again',
+    before: [...rpmFirst, [prerm, '0']],
+    killed: rpmReinstall,
+    next: rpmReinstall,
+    end: setUp,
   },
   {
     name: 'rpm: %preun of an erase, which rpm takes back, reinstalled',

@@ -62,6 +62,17 @@ test('rpm: the restart of an upgrade comes when the files of the package before 
   assert.ok(!inPost.some((call) => /restart|daemon-reload/.test(call)), inPost.join('; '));
 });
 
+test('rpm: what was not set up to its end is started then, too', () => {
+  const host = new ScriptHost();
+  host.write('var/lib/kleidi.unfinished');
+  const [inPost, after] = ['after-install', 'after-transaction'].map((name) =>
+    host.run(name, ['2']),
+  );
+  assert.deepEqual(inPost?.calls, firstInstall.slice(0, -2));
+  assert.deepEqual(after?.calls, ['systemctl daemon-reload', ...firstInstall.slice(-2)]);
+  assert.ok(!host.has('var/lib/kleidi.unfinished'));
+});
+
 test('dpkg: an installation after a removal is a first one again, though dpkg names the old version', () => {
   const host = new ScriptHost();
   assert.equal(host.run('before-install', ['install', '0.1.0']).exitCode, 0);
