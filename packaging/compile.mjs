@@ -38,4 +38,5 @@ const socket = join(folder, 'socket');
 setInterval(() => {
   if (existsSync(socket)) process.kill(process.pid, 'SIGTERM');
 }, 50);
-await program.main(['serve', '--config', config, '--socket', socket]);
+// It ends the process itself; where it returns, it has failed.
+process.exit(await program.main(['serve', '--config', config, '--socket', socket]));

@@ -1,7 +1,7 @@
 // kleidi serve: the daemon.
 import { loadConfig } from '../config.ts';
-import { runDaemon } from '../host/daemon.ts';
 import { openLog } from '../log.ts';
+import { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const serve: Verb = {
@@ -21,7 +21,11 @@ example: kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml`,
     const { text, configPath } = parse(args, { socket: 'text' });
     const config = loadConfig(configPath);
     const log = openLog(config.log);
-    await runDaemon(config, log, process.env, text('socket'));
+    const threads = new ModuleThreads();
+    if (config.vault.address.length === 0) threads.prepare();
+    // Loaded while that thread begins: gRPC takes as long.
+    const { runDaemon } = await import('../host/daemon.ts');
+    await runDaemon({ config, log, env: process.env, threads }, text('socket'));
     // All is drained; a verifier child or a timer must not keep us.
     process.exit(0);
   },

@@ -7,6 +7,7 @@ import { KmsServer } from '../kms/server.ts';
 import { KmsService } from '../kms/service.ts';
 import { stateOf } from '../kms/state.ts';
 import type { Log } from '../log.ts';
+import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import { version } from '../version.ts';
 import { inheritedFd } from './activation.ts';
 import { requireCredential } from './credentials.ts';
@@ -20,11 +21,17 @@ import { StartMarks } from './startmarks.ts';
 
 const graceMs = 5_000;
 
+export interface DaemonParts {
+  readonly config: Config;
+  readonly log: Log;
+  readonly env: NodeJS.ProcessEnv;
+  /** Where a PKCS#11 module is called. */
+  readonly threads: ModuleThreads;
+}
+
 /** Resolves with what ended the daemon, once all is drained. */
 export async function runDaemon(
-  config: Config,
-  log: Log,
-  env: NodeJS.ProcessEnv,
+  { config, log, env, threads }: DaemonParts,
   socketPath: string | undefined,
 ): Promise<string> {
   // With Vault, a host may have no token at all.
@@ -37,6 +44,7 @@ export async function runDaemon(
   const keeper = new Keeper({
     config,
     env,
+    threads,
     live,
     marks: new StartMarks(config.runtimeDir),
     report: new Report(live, log),
@@ -47,8 +55,12 @@ export async function runDaemon(
   onSignals(stop.resolve, () => keeper.ringChanged());
   const watch = watchRing(config.ring, () => keeper.ringChanged());
   try {
-    await keeper.start();
-    const reason = await serveUntil(stop.promise, { config, live, log, notify, where });
+    const started = keeper.start();
+    // Made while the token is opened: gRPC takes a while.
+    const service = new KmsService(live, config.limits.queue);
+    const server = new KmsServer(service, () => stateOf(live), log, boundsOf(config.limits));
+    await started;
+    const reason = await serveUntil(stop.promise, { log, notify, where, server });
     await keeper.endIfStuck();
     return reason;
   } finally {
@@ -58,17 +70,14 @@ export async function runDaemon(
 }
 
 interface Serving {
-  readonly config: Config;
-  readonly live: Live;
   readonly log: Log;
   readonly notify: Notify;
   readonly where: ListenOn;
+  readonly server: KmsServer;
 }
 
 async function serveUntil(stopped: Promise<string>, parts: Serving): Promise<string> {
-  const { config, live, log, notify, where } = parts;
-  const service = new KmsService(live, config.limits.queue);
-  const server = new KmsServer(service, () => stateOf(live), log, boundsOf(config.limits));
+  const { log, notify, where, server } = parts;
   const listener = await Listener.open(where, (connection) => server.serve(connection));
   notify.ready();
   log.event('listening', { version, socket: where.kind === 'fd' ? `fd ${where.fd}` : where.path });

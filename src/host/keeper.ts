@@ -7,6 +7,7 @@ import { KleidiError } from '../errors.ts';
 import { Keyring } from '../keyring/keyring.ts';
 import type { Ring } from '../keyring/ring.ts';
 import type { Live } from '../kms/live.ts';
+import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
 import { Opening } from './opening.ts';
@@ -20,6 +21,8 @@ export interface KeeperParts {
   readonly env: NodeJS.ProcessEnv;
   readonly live: Live;
   readonly marks: StartMarks;
+  /** Where a PKCS#11 module is called. */
+  readonly threads: ModuleThreads;
   readonly report: Report;
   /** Somebody starts this program again and holds its socket meanwhile. */
   readonly supervised: boolean;
@@ -44,7 +47,7 @@ export class Keeper {
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
-    this.#opening = new Opening(parts.config, parts.env, parts.marks);
+    this.#opening = new Opening(parts.config, parts.env, parts.marks, parts.threads);
   }
 
   /** Resolves after the first attempt, whether it has succeeded or not. */

@@ -5,7 +5,7 @@ import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { openProvider, openVault } from '../providers/open.ts';
-import { ModuleThreads } from '../providers/pkcs11/thread.ts';
+import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { KekIdentity, Provider, ProviderKind } from '../providers/provider.ts';
 import { readSecret } from './credentials.ts';
 import type { StartMarks } from './startmarks.ts';
@@ -15,11 +15,12 @@ export class Opening {
   readonly #config: Config;
   readonly #env: NodeJS.ProcessEnv;
   readonly #marks: StartMarks;
-  readonly #threads = new ModuleThreads();
+  readonly #threads: ModuleThreads;
   #pin = '';
   #hasAnswered = false;
 
-  constructor(config: Config, env: NodeJS.ProcessEnv, marks: StartMarks) {
+  constructor(config: Config, env: NodeJS.ProcessEnv, marks: StartMarks, threads: ModuleThreads) {
+    this.#threads = threads;
     this.#config = config;
     this.#env = env;
     this.#marks = marks;

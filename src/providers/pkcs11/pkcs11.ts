@@ -174,7 +174,8 @@ export class Pkcs11Provider implements Provider {
     if (!(await calls.isFast(key))) return;
     // Slot, sessions, keys and login are those of the process: nothing is opened twice.
     this.#climber.calls = this.#here(calls.place);
-    await calls.leave();
+    // Nobody waits for the thread's end: whether it comes is watched there.
+    void calls.leave();
   }
 
   #here(place: Place): LocalToken {

@@ -30,17 +30,16 @@ export class TokenThread {
 
   readonly #onCall: (call: Promise<unknown>) => void;
 
-  /** @param softhsmConf where SoftHSM shall read its settings */
-  constructor(softhsmConf: string, onCall: (call: Promise<unknown>) => void) {
+  constructor(onCall: (call: Promise<unknown>) => void) {
     this.#onCall = onCall;
-    // A module sees the environment of the process, which only the main thread can set.
-    process.env['SOFTHSM2_CONF'] = softhsmConf;
     const isBuilt = typeof KLEIDI_TOKEN_THREAD === 'string';
     const source = isBuilt ? KLEIDI_TOKEN_THREAD : new URL('threadentry.ts', import.meta.url);
     this.#worker = new Worker(source, {
       eval: isBuilt,
       workerData: { program: import.meta.url },
       env: {},
+      // Node would compile the text several times, to see whether it is TypeScript.
+      ...(isBuilt ? { execArgv: ['--no-strip-types'] } : {}),
       resourceLimits: { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 4 },
     });
     this.#worker.on('message', (answer: Answer) => this.#answered(answer));
@@ -87,14 +86,32 @@ export class ModuleThreads {
   readonly #out = new Set<Promise<unknown>>();
   readonly #stuck = new Set<Promise<unknown>>();
   #why: KleidiError | undefined;
+  #prepared: TokenThread | undefined;
+
+  /**
+   * Starts a thread that calls nothing yet, for the next `start`: a thread takes about as
+   * long to begin as the rest of the program to load, and both can go on at once.
+   */
+  prepare(): void {
+    this.#prepared ??= this.#begin();
+  }
 
   /** @throws KleidiError why a call was given up that is still out: nothing can be opened anew then */
   requireNoneStuck(): void {
     if (this.#stuck.size > 0 && this.#why !== undefined) throw this.#why;
   }
 
+  /** @param softhsmConf where SoftHSM shall read its settings */
   start(softhsmConf: string): TokenThread {
-    return new TokenThread(softhsmConf, (call) => remember(this.#out, call));
+    // A module sees the environment of the process, which only the main thread can set.
+    process.env['SOFTHSM2_CONF'] = softhsmConf;
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    return prepared === undefined || prepared.hasEnded ? this.#begin() : prepared;
+  }
+
+  #begin(): TokenThread {
+    return new TokenThread((call) => remember(this.#out, call));
   }
 
   giveUp(call: Promise<unknown>, why: KleidiError): void {
