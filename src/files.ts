@@ -26,6 +26,21 @@ export async function readTextFile(path: string, subject: string, hint: string):
 }
 
 /**
+ * A text file of kleidi's own, which may be behind a link of the operator's. A pipe or a
+ * device in its place is refused, not waited for.
+ * @throws the error of node:fs; Error where it is no file
+ */
+export async function readOwnFile(path: string): Promise<string> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NONBLOCK);
+  try {
+    if (!(await handle.stat()).isFile()) throw new Error(`${path} is not a regular file`);
+    return await handle.readFile('utf8');
+  } finally {
+    await handle.close();
+  }
+}
+
+/**
  * Replaces `path`, or makes it, with these contents and this mode.
  * @throws KleidiError file-failed; the old file is unchanged then
  */

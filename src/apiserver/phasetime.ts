@@ -1,10 +1,10 @@
 // Since when kube-apiserver of this host has been told of a phase: beside the record of
 // changes. Taken away before the phase changes and written after it, so that a run that
 // was killed leaves a time that is not known instead of one that is too early.
-import { readFile, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, syncFolder, writeFileAtomically } from '../files.ts';
+import { isErrno, readOwnFile, syncFolder, writeFileAtomically } from '../files.ts';
 import type { Phase } from './encryptionconfig.ts';
 
 function pathOf(recordPath: string): string {
@@ -17,7 +17,7 @@ export async function phaseSinceUnixMs(
   phase: Phase,
 ): Promise<number | undefined> {
   try {
-    const found = JSON.parse(await readFile(pathOf(recordPath), 'utf8')) as {
+    const found = JSON.parse(await readOwnFile(pathOf(recordPath))) as {
       phase?: unknown;
       since?: unknown;
     };

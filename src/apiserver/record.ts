@@ -2,10 +2,10 @@
 // them: beside the ring, for root alone, outside of any folder that a kubelet
 // reads. With it a change is undone byte for byte, also one that was cut short.
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, writeFileAtomically } from '../files.ts';
+import { isErrno, readOwnFile, writeFileAtomically } from '../files.ts';
 import type { FileChange } from './plan.ts';
 
 interface RecordedFile {
@@ -34,7 +34,7 @@ export class ChangeRecord {
   /** @throws KleidiError file-failed */
   static async read(path: string): Promise<ChangeRecord | undefined> {
     try {
-      const { files } = JSON.parse(await readFile(path, 'utf8')) as RecordText;
+      const { files } = JSON.parse(await readOwnFile(path)) as RecordText;
       return new ChangeRecord(files);
     } catch (cause) {
       if (isErrno(cause, 'ENOENT')) return undefined;

@@ -1,10 +1,10 @@
 // kleidi backup: ring, recovery bundles and configuration of this host in one
 // file. With the recovery key it is enough to build the host anew.
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { isErrno, writeNewFile } from '../files.ts';
+import { isErrno, readOwnFile, writeNewFile } from '../files.ts';
 import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import { readRing } from '../keyring/ringfile.ts';
@@ -67,7 +67,7 @@ async function readAll(paths: readonly string[]): Promise<BackupFile[]> {
   const files: BackupFile[] = [];
   for (const name of paths) {
     try {
-      files.push({ name, text: await readFile(name, 'utf8') });
+      files.push({ name, text: await readOwnFile(name) });
     } catch (cause) {
       if (!isErrno(cause, 'ENOENT')) throw unreadable(name, cause);
     }

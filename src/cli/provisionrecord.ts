@@ -2,10 +2,9 @@
 // machine, and whether it came to its end. With it, a killed run can go on; and
 // a lost part is told from one that never was.
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { isErrno, writeFileAtomically } from '../files.ts';
+import { isErrno, readOwnFile, writeFileAtomically } from '../files.ts';
 import { provisionRecordPath } from '../host/machine.ts';
 import { firstOwner } from '../keyring/ringfile.ts';
 import { isSoftHsm } from '../modules.ts';
@@ -33,7 +32,7 @@ export interface Existing {
 export async function readRecord(config: Config): Promise<ProvisionRecord | undefined> {
   const path = provisionRecordPath(config.ring);
   try {
-    return JSON.parse(await readFile(path, 'utf8')) as ProvisionRecord;
+    return JSON.parse(await readOwnFile(path)) as ProvisionRecord;
   } catch (cause) {
     if (isErrno(cause, 'ENOENT')) return undefined;
     throw new KleidiError(

@@ -1,10 +1,9 @@
 // When a KEK was retired here, and when it was last the write KEK: beside the ring and
 // outside its digest, because each host changes at its own time. Snapshots are compared
 // with it (kleidi key destroy --scan). A time that is not known is never guessed.
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, writeFileAtomically } from '../files.ts';
+import { isErrno, readOwnFile, writeFileAtomically } from '../files.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { isUnretired, type Ring } from './ring.ts';
 
@@ -66,7 +65,7 @@ function unreadable(path: string, cause: unknown): KleidiError {
 /** A damaged file knows nothing. */
 async function readAll(path: string): Promise<Times> {
   try {
-    const { keks } = JSON.parse(await readFile(path, 'utf8')) as { keks?: unknown };
+    const { keks } = JSON.parse(await readOwnFile(path)) as { keks?: unknown };
     return typeof keks === 'object' && keks !== null ? (keks as Times) : {};
   } catch (error) {
     if (error instanceof Error && 'code' in error && !isErrno(error, 'ENOENT'))

@@ -1,17 +1,17 @@
 // The ring on disk: reading, and changing it under a lock that the kernel
 // holds, so that a killed command leaves neither half a ring nor a stale lock.
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { withFileLock } from '../filelock.ts';
-import { isErrno, type Owner, writeFileAtomically } from '../files.ts';
+import { isErrno, type Owner, readOwnFile, writeFileAtomically } from '../files.ts';
 import { recordChangeTimes } from './changetimes.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
 
 /** @throws KleidiError ring-missing, ring-invalid, file-failed */
 export async function readRing(path: string): Promise<Ring> {
   try {
-    return parseRing(await readFile(path, 'utf8'), path);
+    return parseRing(await readOwnFile(path), path);
   } catch (error) {
     if (error instanceof KleidiError) throw error;
     if (isErrno(error, 'ENOENT')) throw missing(path, error);

@@ -137,6 +137,27 @@ await onHosts(async () => {
     });
   }
 
+  for (const [file, refusing] of [
+    ['ring.json', ['doctor', 'key list', 'backup']],
+    ['provision.json', []],
+    [`bundles/${'0'.repeat(32)}.json`, ['backup']],
+  ] as const) {
+    test(`a pipe in place of ${file} is not waited for: what needs the file says so`, async () => {
+      const path = `/var/lib/kleidi/${file}`;
+      host.sh(`rm -f ${aside}/kept; mv ${path} ${aside}/kept 2>/dev/null || :
+        mkfifo -m 640 ${path}; chown root:kleidi ${path}`);
+      const told = commands.map((command) => untouched(host, `kleidi ${command}`));
+      host.sh(`rm ${path}; mv ${aside}/kept ${path} 2>/dev/null || :; rm -f ${aside}/backup.json`);
+      const says = `${path} cannot be read: ${path} is not a regular file`;
+      const found = commands.filter((_, i) => told[i]?.includes(says) === true);
+      assert.deepEqual(
+        found.map((command) => command.replace(/ --out.*/, '')),
+        refusing,
+      );
+      await host.until('kleidi status && kleidi doctor');
+    });
+  }
+
   const cases = [
     'a flag with underscores',
     'pods elsewhere, by a drop-in of kubelet',

@@ -18,6 +18,7 @@ import {
   foreignEntries,
   isErrno,
   readForeignFile,
+  readOwnFile,
   writeFileAtomically,
   writeNewFile,
 } from '../../src/files.ts';
@@ -164,6 +165,19 @@ test('a file of another user is read only where it is a regular one, and never w
     await assert.rejects(readForeignFile(at(name), 100), name);
   }
   await assert.rejects(readForeignFile(at('regular'), 3), /the limit is 3/);
+});
+
+test('a file of our own may be a link, but no pipe, device or folder is waited for', async () => {
+  const folder = temporaryFolder();
+  const at = (name: string): string => join(folder, name);
+  writeFileSync(at('regular'), 'text');
+  symlinkSync(at('regular'), at('link'));
+  execFileSync('mkfifo', [at('pipe')]);
+  assert.equal(await readOwnFile(at('link')), 'text');
+  for (const path of [at('pipe'), '/dev/zero', folder]) {
+    await assert.rejects(readOwnFile(path), /is not a regular file/, path);
+  }
+  await assert.rejects(readOwnFile(at('none')), { code: 'ENOENT' });
 });
 
 test('a folder of another user is listed as it is: no link leads out of it, or round in it', () => {
