@@ -149,7 +149,8 @@ await onHosts(async () => {
       const told = commands.map((command) => untouched(host, `kleidi ${command}`));
       host.sh(`rm ${path}; mv ${aside}/kept ${path} 2>/dev/null || :; rm -f ${aside}/backup.json`);
       const says = `${path} cannot be read: ${path} is not a regular file`;
-      const found = commands.filter((_, i) => told[i]?.includes(says) === true);
+      // The daemon's own status says it too, once it has looked: within half a second.
+      const found = commands.filter((each, i) => each !== 'status' && told[i]?.includes(says));
       assert.deepEqual(
         found.map((command) => command.replace(/ --out.*/, '')),
         refusing,
