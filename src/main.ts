@@ -15,6 +15,7 @@ const verbs: Actions = {
   ring: async () => (await import('./cli/ring.ts')).ring,
   backup: async () => (await import('./cli/backup.ts')).backup,
   restore: async () => (await import('./cli/restore.ts')).restore,
+  join: async () => (await import('./cli/join.ts')).join,
   apiserver: async () => (await import('./cli/apiserver.ts')).apiserver,
   snapshot: async () => (await import('./cli/snapshot.ts')).snapshot,
   vault: async () => (await import('./cli/vault.ts')).vault,
@@ -37,6 +38,7 @@ Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
   ring ACTION          show, digest to compare hosts by, export, adopt
   backup               ring, bundles and configuration in one file
   restore              ring, bundles and configuration from a backup
+  join                 KEKs and ring of a bundle, on a host that follows
   apiserver …          make kube-apiserver use kleidi, phase by phase, and undo it
   snapshot scan        what an etcd snapshot is sealed with, and can this ring open it
   vault policy|record  the least policy for Vault; texts to know its KEKs again by

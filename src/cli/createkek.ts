@@ -6,12 +6,12 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { writeFileAtomically } from '../files.ts';
-import { type BundleKek, formatRecoveryBundle, recoveryPart } from '../keyring/bundle.ts';
+import { type BundleKek, formatRecoveryBundle, vouchedOf } from '../keyring/bundle.ts';
 import type { HybridPublicKey } from '../keyring/hybrid.ts';
 import type { PublicKey } from '../keyring/publickey.ts';
 import type { RingKek } from '../keyring/ring.ts';
 import type { RingName } from '../keyring/ringid.ts';
-import type { Fingerprint } from '../providers/provider.ts';
+import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
 import { TokenCommand } from './tokencommand.ts';
 import type { NewKekRecipient } from './tokencreate.ts';
 
@@ -33,6 +33,7 @@ export async function createKek(
   config: Config,
   ring: RingName,
   { recovery, hosts }: KekRecipients,
+  vouchedBy: KekIdentity | null,
   record: (kek: BundleKek) => Promise<void>,
 ): Promise<BundleKek> {
   const recipients: NewKekRecipient[] = [
@@ -40,7 +41,8 @@ export async function createKek(
     ...hosts.map(namedHost),
   ];
   const { ring: name, ringId } = ring;
-  const wish = { ring: name, ringId, created: new Date().toISOString(), recipients };
+  const created = new Date().toISOString();
+  const wish = { ring: name, ringId, created, recipients, vouchedBy };
   return new TokenCommand(config).create(wish, async (kek) => {
     await record(kek);
     await storeRecoveryBundle(config, ring, kek);
@@ -62,9 +64,7 @@ export async function storeRecoveryBundle(
 
 /** What belongs in the ring. */
 export function ringEntry(kek: BundleKek): Omit<RingKek, 'state'> {
-  const { fp, check, created } = kek;
-  const recovery = recoveryPart(kek)?.recipient ?? null;
-  return { fp, check, provider: 'pkcs11', recovery, created };
+  return { ...vouchedOf(kek), provider: 'pkcs11' };
 }
 
 function namedRecovery({ rsa, kem }: HybridPublicKey): NewKekRecipient {

@@ -12,6 +12,7 @@ import type { Ring } from '../keyring/ring.ts';
 import { writeRing } from '../keyring/ringfile.ts';
 import { newRingId, type RingName, requireSameRing } from '../keyring/ringid.ts';
 import { stage } from '../keyring/transitions.ts';
+import { vouchingKek } from '../keyring/voucher.ts';
 import {
   createKek,
   type KekRecipients,
@@ -44,7 +45,7 @@ export async function createStagedKek(
 ): Promise<MadeKek> {
   const name = { ring: ring.ring, ringId: ring.ringId ?? newRingId() };
   const record = (kek: BundleKek): Promise<void> => writeCreateRecord(config, name, kek);
-  const kek = await createKek(config, name, wish, record);
+  const kek = await createKek(config, name, wish, vouchingKek(ring) ?? null, record);
   await writeRing(config.ring, stage(ring, ringEntry(kek), name.ringId));
   return { kek, name };
 }
@@ -54,10 +55,14 @@ export async function removeCreateRecord(config: Config): Promise<void> {
   await rm(createRecordPath(config), { force: true });
 }
 
-/** The bundle for others, as the last step before the record goes. */
-export async function handOut(out: string | undefined, { kek, name }: MadeKek): Promise<void> {
+/** The bundle for others, with the ring that names the KEK: the last step before the record goes. */
+export async function handOut(
+  out: string | undefined,
+  { kek, name }: MadeKek,
+  ring: Ring,
+): Promise<void> {
   if (out === undefined) return;
-  const text = formatBundle(name, [kek]);
+  const text = formatBundle(name, [kek], ring);
   if (existsSync(out) && (await readFile(out, 'utf8')) === text) return;
   await writeNewFile(out, text, 0o600);
 }

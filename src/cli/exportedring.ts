@@ -2,7 +2,8 @@
 // its digest.
 import { readTextFile } from '../files.ts';
 import { parseRing, type Ring } from '../keyring/ring.ts';
-import { requireExpected } from './expecteddigest.ts';
+import { parseExpected, requireExpected } from './expecteddigest.ts';
+import { usage } from './verb.ts';
 
 /** @throws KleidiError file-failed, ring-invalid, refused (another ring than expected) */
 export async function readExported(path: string, expected: string): Promise<Ring> {
@@ -11,4 +12,14 @@ export async function readExported(path: string, expected: string): Promise<Ring
   const ring = parseRing(text, path);
   requireExpected(path, ring, expected);
   return ring;
+}
+
+/** Of the options `--ring FILE --expect DIGEST`: both or none. @throws KleidiError usage, as above */
+export async function expectedRing(
+  file: string | undefined,
+  digest: string | undefined,
+): Promise<Ring | undefined> {
+  if (file !== undefined) return readExported(file, parseExpected(digest));
+  if (digest === undefined) return undefined;
+  throw usage('--expect without --ring');
 }

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { BundleKek } from '../keyring/bundle.ts';
+import { ringDigest } from '../keyring/digest.ts';
 import {
   pinnedRecovery,
   type RecoveryKey,
@@ -11,6 +12,7 @@ import {
   requirePinned,
 } from '../keyring/recipient.ts';
 import { type RequestFile, readRequest } from '../keyring/request.ts';
+import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock } from '../keyring/ringfile.ts';
 import { confirmKeys, recoveryClaims, requestClaims } from './confirm.ts';
 import {
@@ -34,12 +36,13 @@ A new KEK, kept in the token of this host as staged: it decrypts, and is not
 written with before it is promoted. Killed, it goes on when run again.
 
   --for REQUEST    also wrap it for the host that made this request, which then
-                   runs key import; once for each host. With =SHA256 a request
+                   runs kleidi join; once for each host. With =SHA256 a request
                    with another fingerprint is refused; without it the fingerprint
                    is asked about, and refused where there is no terminal.
   --recovery PUB   also wrap it for this offline recovery key. The first one is
                    pinned: every later KEK needs the same, and asks no more.
-  --out BUNDLE     write the wrapped KEK there, for the other hosts
+  --out BUNDLE     write the wrapped KEK there, for the other hosts, with the ring
+                   that names it; the digest that is printed goes by another way
 
 example: kleidi key create --for cp2.request=SHA256 --recovery recovery.pub=SHA256 --out kek.bundle`,
   run: create,
@@ -67,9 +70,9 @@ async function create(args: readonly string[]): Promise<number> {
   const pinned = pinnedRecovery(ring);
   await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
   const before = await stateIfAny(config);
-  const { kek } = await withRingLock(config.ring, () => createStaged(config, wish));
-  report(kek, wish, options.json);
-  await awaitDaemon(config, await readRing(config.ring), before, [kek.fp]);
+  const { kek, after } = await withRingLock(config.ring, () => createStaged(config, wish));
+  report(kek, after, wish, options.json);
+  await awaitDaemon(config, after, before, [kek.fp]);
   return 0;
 }
 
@@ -82,14 +85,20 @@ function requireOut({ recovery, hosts, out }: Wish): void {
   }
 }
 
-async function createStaged(config: Config, wish: Wish): Promise<MadeKek> {
+interface Staged {
+  readonly kek: BundleKek;
+  readonly after: Ring;
+}
+
+async function createStaged(config: Config, wish: Wish): Promise<Staged> {
   const ring = await readRing(config.ring);
   requirePinned(ring, wish.recovery?.fingerprint ?? null);
   const made = (await resumeCreate(config, ring, wish)) ?? (await createNew(config, wish));
-  await handOut(wish.out, made);
+  const after = await readRing(config.ring);
+  await handOut(wish.out, made, after);
   if (wish.recovery !== undefined) await keepPinFor(config, wish.recovery);
   await removeCreateRecord(config);
-  return made;
+  return { kek: made.kek, after };
 }
 
 /** Each step is on disk before the next: record, recovery part, token, ring; then the bundle. */
@@ -102,8 +111,13 @@ async function createNew(config: Config, wish: Wish): Promise<MadeKek> {
   return createStagedKek(config, await readRing(config.ring), wish);
 }
 
-function report(kek: BundleKek, { recovery, hosts, out }: Wish, json: boolean): void {
-  const { fp } = kek;
+function report(
+  { fp }: BundleKek,
+  ring: Ring,
+  { recovery, hosts, out }: Wish,
+  json: boolean,
+): void {
+  const digest = ringDigest(ring);
   if (json) {
     printJson({
       fp,
@@ -111,11 +125,12 @@ function report(kek: BundleKek, { recovery, hosts, out }: Wish, json: boolean): 
       recovery: recovery?.fingerprint ?? null,
       hosts: hosts.map(({ host, fingerprint }) => ({ host, sha256: fingerprint })),
       bundle: out ?? null,
+      digest,
     });
   } else {
     print(`KEK ${fp} is staged`);
     if (hosts.length > 0)
-      print(`on each of the other hosts: kleidi key import ${out} --expect ${fp}`);
+      print(`on each of the other hosts: kleidi join ${out} --expect ${digest}`);
   }
   if (recovery === undefined) {
     warn('this KEK has no recovery: if the token is lost, so is everything sealed under it');

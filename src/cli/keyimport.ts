@@ -1,20 +1,20 @@
 // kleidi key import: KEKs out of a bundle into the token, then into the ring as
 // staged; then the transport key dies. Run again it goes on, or changes nothing.
-import { type Config, loadConfig } from '../config.ts';
+import { loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Bundle } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
 import { requirePinned } from '../keyring/recipient.ts';
 import { isUnretired, type Ring, type RingKek } from '../keyring/ring.ts';
-import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { readRing, withRingLock } from '../keyring/ringfile.ts';
 import { requireSameRing } from '../keyring/ringid.ts';
 import { requireNotDestroyed, stage } from '../keyring/transitions.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { ringEntry, storeRecoveryBundle } from './createkek.ts';
+import { ringEntry } from './createkek.ts';
 import { parseFingerprint } from './fingerprint.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
+import { takeIn } from './takein.ts';
 import { print, printJson, warn } from './terminal.ts';
-import { TokenCommand } from './tokencommand.ts';
 import { importVaultVersion } from './vaultimport.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
@@ -25,7 +25,8 @@ export const keyImport: Verb = {
 Takes the KEKs of a bundle that was made for the open request of this host.
 Nothing is kept unless every KEK is what it should be. Then the request is
 closed: another import needs another request. With a running daemon it waits up to
-10 s until that has the KEKs in use.
+10 s until that has the KEKs in use. The ring stays that of this host: kleidi join takes
+both, KEKs and ring, from one bundle.
 
   --expect FP   the fingerprint of each KEK in the bundle, from the host that
                 made it (key create, ring show), by a way that nobody can change
@@ -51,7 +52,10 @@ async function importBundle(args: readonly string[]): Promise<number> {
   const bundle = await readBundle(file ?? '');
   requireExpected(bundle, expected);
   const before = await stateIfAny(config);
-  const imported = await withRingLock(config.ring, () => takeIn(config, bundle));
+  const imported = await withRingLock(config.ring, async () => {
+    const from = await readRing(config.ring);
+    return takeIn(config, bundle, { from, to: withKeks(from, bundle) });
+  });
   const ring = await readRing(config.ring);
   report(ring, bundle, imported, options.json);
   const fps = bundle.keks.map(({ fp }) => fp);
@@ -77,22 +81,6 @@ function requireExpected({ keks }: Bundle, expected: ReadonlySet<string>): void 
       : `the bundle holds KEK ${strange.fp}, which is not expected; nothing was changed`,
     { hint: 'compare with key create or ring show of the host that made the bundle' },
   );
-}
-
-/** @returns the fingerprints that the token did not hold before */
-async function takeIn(config: Config, bundle: Bundle): Promise<readonly string[]> {
-  const ring = await readRing(config.ring);
-  const next = withKeks(ring, bundle);
-  let imported: readonly string[] = [];
-  await new TokenCommand(config).importKeks(bundle, {
-    beforeKeeping: async (missing) => {
-      imported = missing;
-      for (const kek of bundle.keks) await storeRecoveryBundle(config, bundle, kek);
-    },
-    // Also where it says the same: a daemon that has refused it looks again at once.
-    beforeClosing: () => writeRing(config.ring, next),
-  });
-  return imported;
 }
 
 function withKeks(ring: Ring, bundle: Bundle): Ring {

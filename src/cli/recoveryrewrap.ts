@@ -3,13 +3,17 @@
 import { existsSync } from 'node:fs';
 import { KleidiError } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
-import { type Bundle, type BundleKek, formatBundle } from '../keyring/bundle.ts';
+import { type Bundle, type BundleKek, formatBundle, type KeksOfRing } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
+import { coverageFaults } from '../keyring/coverage.ts';
+import { ringDigest } from '../keyring/digest.ts';
 import { rewrapKek } from '../keyring/recovery.ts';
 import { openRecoveryKey } from '../keyring/recoverykey.ts';
 import { type RequestFile, readRequest } from '../keyring/request.ts';
-import { isSameRing, type RingName, shown } from '../keyring/ringid.ts';
+import { isUnretired, type Ring } from '../keyring/ring.ts';
+import { isSameRing, shown } from '../keyring/ringid.ts';
 import { confirmKeys, requestClaims } from './confirm.ts';
+import { expectedRing } from './exportedring.ts';
 import { readPassphrase } from './passphrase.ts';
 import { requireRequests } from './requests.ts';
 import { print, printJson } from './terminal.ts';
@@ -17,28 +21,36 @@ import { parse, usage, type Verb } from './verb.ts';
 
 export const recoveryRewrap: Verb = {
   help: `usage: kleidi recovery rewrap BUNDLE... --key FILE --for REQUEST[=SHA256]...
-                              --out FILE [--passphrase-fd N] [--json]
+                              [--ring FILE --expect DIGEST] --out FILE
+                              [--passphrase-fd N] [--json]
 
 Opens every KEK of the bundles with the recovery key and wraps it for the host
-of the request. The new bundle goes there: kleidi key import. Bundles are in the
-folder bundles/ beside the ring of every host.
+of the request. The new bundle goes there. With --ring it carries that ring, and the
+KEKs that it needs: kleidi join. Without: kleidi key import. Bundles are in the folder
+bundles/ beside the ring of every host.
 
   --key FILE          the private file of the recovery key
   --for REQUEST       from kleidi key request on the new host. With =SHA256 a
                       request with another fingerprint is refused; without it
                       the fingerprint is asked about, and refused where there is
                       no terminal.
+  --ring FILE         from kleidi ring export: every KEK of it that is not retired must
+                      be in a bundle; others are left out
+  --expect DIGEST     what kleidi ring digest prints on a member
   --out FILE          the new bundle
   --passphrase-fd N   read the passphrase from file descriptor N
 
-example: kleidi recovery rewrap bundles/*.json --key recovery.key --for cp4.request=SHA256 --out cp4.bundle`,
+example: kleidi recovery rewrap bundles/*.json --key recovery.key --for cp4.request=SHA256 --ring ring.json --expect sha256:0a1b… --out cp4.bundle`,
   run: rewrap,
 };
 
 async function rewrap(args: readonly string[]): Promise<number> {
   const options = parse(
     args,
-    { key: 'text', for: 'texts', out: 'text', 'passphrase-fd': 'text' },
+    {
+      ...{ key: 'text', for: 'texts', out: 'text', 'passphrase-fd': 'text' },
+      ...{ ring: 'text', expect: 'text' },
+    },
     { least: 1, most: 1e6 },
   );
   const [file, out] = [options.text('key'), options.text('out')];
@@ -46,14 +58,16 @@ async function rewrap(args: readonly string[]): Promise<number> {
   if (options.texts('for').length === 0) throw usage('--for is missing');
   requireFree(out);
   const hosts = await Promise.all(options.texts('for').map(readRequest));
-  const { name, keks } = merge(await Promise.all(options.positionals.map(readBundle)));
-  requireRequests(name.ring, hosts);
+  const carried = await expectedRing(options.text('ring'), options.text('expect'));
+  const bundles = await Promise.all(options.positionals.map(readBundle));
+  const old = needed(merge(bundles), carried);
+  requireRequests(old.ring, hosts);
   await confirmKeys(requestClaims(hosts));
   const passphrase = await readPassphrase(options.text('passphrase-fd'));
   const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
-  const rewrapped = keks.map((kek) => rewrapKek(name, kek, key, hosts));
-  await writeNewFile(out, formatBundle(name, rewrapped), 0o600);
-  report(rewrapped, hosts, out, options.json);
+  const rewrapped = old.keks.map((kek) => rewrapKek(old, kek, key, hosts));
+  await writeNewFile(out, formatBundle(old, rewrapped, carried ?? null), 0o600);
+  report(rewrapped, hosts, { out, carried }, options.json);
   return 0;
 }
 
@@ -64,7 +78,20 @@ function requireFree(out: string): void {
   });
 }
 
-function merge(bundles: readonly Bundle[]): { name: RingName; keks: readonly BundleKek[] } {
+/** What a host needs to join this ring: no KEK less, and none that is retired. */
+function needed(all: KeksOfRing, ring: Ring | undefined): KeksOfRing {
+  if (ring === undefined) return all;
+  const keks = all.keks.filter(({ fp }) =>
+    ring.keks.some((kek) => kek.fp === fp && isUnretired(kek)),
+  );
+  const [fault] = coverageFaults(ring, [{ ...all, keks }]);
+  if (fault === undefined) return { ...all, keks };
+  throw new KleidiError('refused', `KEK ${fault.fp}: ${fault.fault}`, {
+    hint: 'take the files of bundles/ beside the ring of a member that has them all, or of its backup: kleidi recovery test --ring tells what is missing',
+  });
+}
+
+function merge(bundles: readonly Bundle[]): KeksOfRing {
   const [first, ...others] = bundles;
   if (first === undefined) throw usage('which bundles?');
   const stranger = others.find((bundle) => !isSameRing(bundle, first));
@@ -75,19 +102,21 @@ function merge(bundles: readonly Bundle[]): { name: RingName; keks: readonly Bun
     });
   }
   const byFp = new Map(bundles.flatMap(({ keks }) => keks).map((kek) => [kek.fp, kek]));
-  return { name: first, keks: [...byFp.values()] };
+  return { ring: first.ring, ringId: first.ringId, keks: [...byFp.values()] };
 }
 
 function report(
   keks: readonly BundleKek[],
   hosts: readonly RequestFile[],
-  out: string,
+  { out, carried }: { out: string; carried: Ring | undefined },
   json: boolean,
 ): void {
   const fps = keks.map(({ fp }) => fp);
-  if (json) printJson({ fps, hosts: hosts.map(({ host }) => host), bundle: out });
+  const digest = carried === undefined ? null : ringDigest(carried);
+  if (json) printJson({ fps, hosts: hosts.map(({ host }) => host), bundle: out, digest });
   else {
     print(`${out}: ${fps.length} KEKs for ${hosts.map(({ host }) => host).join(', ')}`);
-    print(`there: kleidi key import ${out} --expect ${fps.join(',')}`);
+    const command = carried === undefined ? 'key import' : 'join';
+    print(`there: kleidi ${command} ${out} --expect ${digest ?? fps.join(',')}`);
   }
 }

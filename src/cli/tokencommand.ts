@@ -7,7 +7,12 @@ import type { Bundle, BundleKek } from '../keyring/bundle.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
 import { softHsmFolder, tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
-import type { Fingerprint, KekDescription, KekIdentity } from '../providers/provider.ts';
+import type {
+  Fingerprint,
+  KekDescription,
+  KekIdentity,
+  VerifiedVoucher,
+} from '../providers/provider.ts';
 import type { SealedSeed, SeedAnswer } from './openseeds.ts';
 import type { CreateJob } from './tokencreate.ts';
 import type { TokenJob, TokenRequest } from './tokenwork.ts';
@@ -17,10 +22,18 @@ const timeoutMs = 120_000;
 /** A snapshot may hold a sealed seed for each object. */
 const openTimeoutMs = 1_800_000;
 
+interface Checked {
+  readonly missing: readonly Fingerprint[];
+  readonly vouchers: readonly VerifiedVoucher[];
+}
+
 /** What the parent does while the child waits. */
 export interface ImportHooks {
   /** All is checked, nothing is in the token yet. */
-  beforeKeeping(missing: readonly Fingerprint[]): Promise<void>;
+  beforeKeeping(
+    missing: readonly Fingerprint[],
+    vouchers: readonly VerifiedVoucher[],
+  ): Promise<void>;
   /** All is in the token; the transport key still lives. */
   beforeClosing(): Promise<void>;
 }
@@ -65,8 +78,8 @@ export class TokenCommand {
   /** @throws KleidiError refused; nothing is changed then */
   async importKeks({ ring, ringId, keks }: Bundle, hooks: ImportHooks): Promise<void> {
     await this.#run({ kind: 'import', ring, ringId, keks }, async (child) => {
-      const { missing } = await child.receive();
-      await hooks.beforeKeeping(missing as readonly Fingerprint[]);
+      const { missing, vouchers } = (await child.receive()) as unknown as Checked;
+      await hooks.beforeKeeping(missing, vouchers);
       child.send({ keep: true });
       await this.#kept(child);
       await hooks.beforeClosing();

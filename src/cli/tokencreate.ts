@@ -7,12 +7,14 @@ import {
   partAlgs,
   recoveryContext,
   type UnsignedKek,
+  vouchedOf,
   type WrappedKek,
 } from '../keyring/bundle.ts';
 import { hybridOf, sealOuter } from '../keyring/hybrid.ts';
 import { recipientOf } from '../keyring/publickey.ts';
 import type { RingName } from '../keyring/ringid.ts';
-import type { Fingerprint, KekCreator, WrappedNewKek } from '../providers/provider.ts';
+import { type Voucher, vouchText } from '../keyring/voucher.ts';
+import type { Fingerprint, KekCreator, KekIdentity, WrappedNewKek } from '../providers/provider.ts';
 import type { Agree } from './tokenwork.ts';
 
 /** SPKIs in base64; of the recovery key both. */
@@ -24,6 +26,7 @@ export interface CreateJob extends RingName {
   readonly kind: 'create';
   readonly created: string;
   readonly recipients: readonly NewKekRecipient[];
+  readonly vouchedBy: KekIdentity | null;
 }
 
 /** Reports the wrapped KEK, and keeps it only once the parent has stored that. */
@@ -42,12 +45,19 @@ export async function createInToken(
     label: `kleidi ${job.ring}`,
     recipients: job.recipients.map(({ spki }) => ({ spki: Buffer.from(spki, 'base64') })),
     macText: (kek: WrappedNewKek) => macText(job, unsigned(kek)),
+    vouchedBy: job.vouchedBy,
+    vouchText: (kek: WrappedNewKek) => vouchText(job.ringId, vouchedOf(unsigned(kek))),
   };
   const { fp } = await creator.createKek(wish, async (kek) => {
-    const made: BundleKek = { ...unsigned(kek), mac: kek.mac };
+    const vouchers = vouchersOf(job.vouchedBy, kek.voucherMac);
+    const made: BundleKek = { ...unsigned(kek), mac: kek.mac, vouchers };
     await agree(made);
   });
   return { kept: fp };
+}
+
+function vouchersOf(by: KekIdentity | null, mac: string | null): Voucher[] {
+  return by === null || mac === null ? [] : [{ by: by.fp, mac }];
 }
 
 function describe({ fp, check, oaepHash, wrapped }: WrappedNewKek, job: CreateJob): UnsignedKek {

@@ -1,7 +1,8 @@
 // The child's side of taking KEKs in: from the bundle's form to what the token
 // is asked for. The parent writes bundles and ring at the two points in between.
-import { type BundleKek, macText } from '../keyring/bundle.ts';
+import { type BundleKek, macText, vouchedOf } from '../keyring/bundle.ts';
 import type { RingName } from '../keyring/ringid.ts';
+import { vouchText } from '../keyring/voucher.ts';
 import type { ArrivingKek, KekTransfer } from '../providers/provider.ts';
 import type { Agree } from './tokenwork.ts';
 
@@ -15,7 +16,7 @@ export async function importIntoToken(
     keks.map((kek) => arriving(ring, kek)),
     {
       label: `kleidi ${ring.ring}`,
-      beforeKeeping: (missing) => agree({ missing }),
+      beforeKeeping: (missing, vouchers) => agree({ missing, vouchers }),
       beforeClosing: () => agree({ kept: true }),
     },
   );
@@ -26,6 +27,10 @@ function arriving(ring: RingName, kek: BundleKek): ArrivingKek {
   const wrapped = kek.recipients
     .filter(({ role }) => role === 'host')
     .map((part) => [part.recipient, Buffer.from(part.wrapped, 'base64')] as const);
-  const { fp, check, oaepHash, mac } = kek;
-  return { fp, check, oaepHash, mac, macText: macText(ring, kek), wrapped: new Map(wrapped) };
+  const { fp, check, oaepHash, mac, vouchers } = kek;
+  return {
+    ...{ fp, check, oaepHash, wrapped: new Map(wrapped) },
+    ...{ mac, macText: macText(ring, kek) },
+    ...{ vouchers, vouchText: vouchText(ring.ringId, vouchedOf(kek)) },
+  };
 }

@@ -7,7 +7,9 @@ import { createHash } from 'node:crypto';
 import { bundleKekPrefix } from '../providers/mactexts.ts';
 import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
 import { hybridAlg } from './hybrid.ts';
+import type { Ring, RingKek } from './ring.ts';
 import type { RingName } from './ringid.ts';
+import type { Vouched, Voucher } from './voucher.ts';
 
 export type PartRole = 'recovery' | 'host';
 
@@ -33,16 +35,26 @@ export interface UnsignedKek extends KekIdentity {
 export interface BundleKek extends UnsignedKek {
   /** AES-CMAC under the KEK over `macText`, 32 hex digits. */
   readonly mac: string;
+  readonly vouchers: readonly Voucher[];
 }
 
-export interface Bundle extends RingName {
-  readonly format: 2;
-  readonly kind: 'kleidi-bundle';
+export interface KeksOfRing extends RingName {
   readonly keks: readonly BundleKek[];
 }
 
-export function formatBundle({ ring, ringId }: RingName, keks: readonly BundleKek[]): string {
-  const bundle = ordered({ format: 2, kind: 'kleidi-bundle', ring, ringId, keks });
+export interface Bundle extends KeksOfRing {
+  readonly format: 2;
+  readonly kind: 'kleidi-bundle';
+  /** What a member has after `kleidi join`; null in what is kept for the recovery key. */
+  readonly carried: Ring | null;
+}
+
+export function formatBundle(
+  { ring, ringId }: RingName,
+  keks: readonly BundleKek[],
+  carried: Ring | null = null,
+): string {
+  const bundle = ordered({ format: 2, kind: 'kleidi-bundle', ring, ringId, keks, carried });
   return `${JSON.stringify({ ...bundle, sha256: bundleSha256(bundle) }, null, 2)}\n`;
 }
 
@@ -50,6 +62,12 @@ export function bundleSha256(bundle: Bundle): string {
   return createHash('sha256')
     .update(JSON.stringify(ordered(bundle)))
     .digest('hex');
+}
+
+/** What is said of the KEK in a ring. */
+export function vouchedOf(kek: UnsignedKek): Vouched {
+  const { fp, check, created } = kek;
+  return { fp, check, created, recovery: recoveryPart(kek)?.recipient ?? null };
 }
 
 export function recoveryPart(kek: UnsignedKek): WrappedKek | undefined {
@@ -80,13 +98,24 @@ export function formatRecoveryBundle(ring: RingName, kek: BundleKek): string | u
 }
 
 /** Fields in one order, so that the same bundle has the same text. */
-function ordered({ format, kind, ring, ringId, keks }: Bundle): Bundle {
-  return { format, kind, ring, ringId, keks: keks.map(orderedKek) };
+function ordered({ format, kind, ring, ringId, keks, carried }: Bundle): Bundle {
+  const inOrder = { format, kind, ring, ringId, keks: keks.map(orderedKek) };
+  return { ...inOrder, carried: carried && orderedRing(carried) };
 }
 
-function orderedKek({ fp, check, created, oaepHash, recipients, mac }: BundleKek): BundleKek {
+function orderedRing({ format, ring, ringId, generation, keks }: Ring): Ring {
+  return { format, ring, ringId, generation, keks: keks.map(orderedEntry) };
+}
+
+function orderedEntry({ fp, check, state, provider, recovery, created }: RingKek): RingKek {
+  return { fp, check, state, provider, recovery, created };
+}
+
+function orderedKek(kek: BundleKek): BundleKek {
+  const { fp, check, created, oaepHash, recipients, mac, vouchers } = kek;
   const parts = recipients.map(({ recipient, role, alg, wrapped }) => ({
     ...{ recipient, role, alg, wrapped },
   }));
-  return { fp, check, created, oaepHash, recipients: parts, mac };
+  const by = vouchers.map((voucher) => ({ by: voucher.by, mac: voucher.mac }));
+  return { fp, check, created, oaepHash, recipients: parts, mac, vouchers: by };
 }

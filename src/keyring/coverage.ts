@@ -3,7 +3,7 @@
 
 import { lackingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { type Bundle, recoveryPart, type UnsignedKek } from './bundle.ts';
+import { type BundleKek, type KeksOfRing, recoveryPart, type UnsignedKek } from './bundle.ts';
 import { isUnretired, type Ring, type RingKek } from './ring.ts';
 import { isSameRing, shown } from './ringid.ts';
 
@@ -14,7 +14,7 @@ export interface CoverageFault {
 }
 
 /** KEKs in Vault have their way back there. A bundle of a KEK that the ring lacks counts for nothing. */
-export function coverageFaults(ring: Ring, bundles: readonly Bundle[]): CoverageFault[] {
+export function coverageFaults(ring: Ring, bundles: readonly KeksOfRing[]): CoverageFault[] {
   const strangers = bundles
     .filter((bundle) => !isSameRing(bundle, ring))
     .flatMap((bundle) =>
@@ -30,6 +30,21 @@ export function coverageFaults(ring: Ring, bundles: readonly Bundle[]): Coverage
     fault: `its part is for ${named(recipient)}, the ring has ${named(pin)}`,
   }));
   return [...missing, ...unpinned, ...strangers];
+}
+
+/**
+ * Each KEK that key create makes is vouched for by the write KEK of its time: all go back
+ * to one. A ring that had KEKs in Vault may have others: those vouch for none.
+ */
+export function rootFaults(ring: Ring, keks: readonly BundleKek[]): CoverageFault[] {
+  if (ring.keks.some(({ provider }) => provider === 'vault')) return [];
+  const live = ring.keks.filter(isUnretired).map(({ fp }) => fp);
+  const roots = keks.filter(
+    ({ fp, vouchers }) => live.includes(fp) && !vouchers.some(({ by }) => live.includes(by)),
+  );
+  if (roots.length < 2) return [];
+  const fault = `no KEK here vouches for it, as for ${roots.length - 1} more; only the first of a ring has none`;
+  return roots.map(({ fp }) => ({ fp, fault }));
 }
 
 /** A recovery part, null where there is none, and what the ring has pinned instead. */

@@ -9,12 +9,14 @@ import {
   partAlgs,
   recoveryContext,
   recoveryPart,
+  vouchedOf,
   type WrappedKek,
 } from './bundle.ts';
 import { aesCmac, identityOfKek } from './cmac.ts';
 import { type HybridPrivateKey, open } from './hybrid.ts';
 import type { PublicKey } from './publickey.ts';
 import type { RingName } from './ringid.ts';
+import { vouchText } from './voucher.ts';
 
 const padding = constants.RSA_PKCS1_OAEP_PADDING;
 const kekBytes = 32;
@@ -22,10 +24,18 @@ const kekBytes = 32;
 /**
  * Proves that the recovery key opens this KEK, that it is the one with this
  * fingerprint, and that the bundle tells the truth of it.
+ * @param others whose vouchers by this KEK must be right too
  * @throws KleidiError refused
  */
-export function testKek(ring: RingName, kek: BundleKek, key: HybridPrivateKey): void {
-  withKek(ring, kek, key, () => undefined);
+export function testKek(
+  ring: RingName,
+  kek: BundleKek,
+  key: HybridPrivateKey,
+  others: readonly BundleKek[] = [],
+): void {
+  withKek(ring, kek, key, (material) => {
+    for (const other of others) requireVoucher(ring, kek, material, other);
+  });
 }
 
 /** The same KEK for these hosts, and still for the recovery key. @throws KleidiError refused */
@@ -77,6 +87,21 @@ function requireSame(ring: RingName, kek: BundleKek, material: Buffer): void {
   if (aesCmac(material, Buffer.from(macText(ring, kek))).toString('hex') !== kek.mac) {
     throw refused(kek, 'what the bundle says of it was changed');
   }
+}
+
+function requireVoucher(
+  { ringId }: RingName,
+  by: BundleKek,
+  material: Buffer,
+  other: BundleKek,
+): void {
+  const voucher = other.vouchers.find((each) => each.by === by.fp);
+  if (voucher === undefined) return;
+  const text = Buffer.from(vouchText(ringId, vouchedOf(other)));
+  if (aesCmac(material, text).toString('hex') === voucher.mac) return;
+  throw new KleidiError('refused', `the voucher of KEK ${by.fp} for KEK ${other.fp} is false`, {
+    hint: `do not use KEK ${other.fp} before you know who has made its bundle`,
+  });
 }
 
 function wrapFor(host: PublicKey, material: Buffer, oaepHash: 'sha1' | 'sha256'): WrappedKek {

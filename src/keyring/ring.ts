@@ -69,7 +69,8 @@ function parseJson(text: string, path: string): unknown {
   }
 }
 
-function ringFaults(value: unknown): string[] {
+/** Each a clause. */
+export function ringFaults(value: unknown): string[] {
   if (!isRecord(value)) return ['it is not a JSON object'];
   const { format, ring, ringId, generation, keks, ...rest } = value;
   if (format !== 2) return [`format is ${show(format)}, this kleidi reads format 2`];

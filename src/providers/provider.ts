@@ -86,6 +86,8 @@ export interface WrappedNewKek extends KekIdentity {
 export interface CreatedKek extends WrappedNewKek {
   /** AES-CMAC under the KEK over what the wish says of it, in hex. */
   readonly mac: string;
+  /** The same under the KEK that vouches for it; null where none does. */
+  readonly voucherMac: string | null;
 }
 
 export interface KekWish {
@@ -93,6 +95,9 @@ export interface KekWish {
   readonly recipients: readonly Recipient[];
   /** What to vouch for with the KEK itself. */
   macText(kek: WrappedNewKek): string;
+  /** A KEK of this token that vouches for the new one. */
+  readonly vouchedBy: KekIdentity | null;
+  vouchText(kek: WrappedNewKek): string;
 }
 
 /** Makes KEKs. Only the command line uses this. */
@@ -116,12 +121,23 @@ export interface ArrivingKek extends KekIdentity {
   readonly wrapped: ReadonlyMap<string, Buffer>;
   readonly macText: string;
   readonly mac: string;
+  readonly vouchText: string;
+  readonly vouchers: readonly { readonly by: Fingerprint; readonly mac: string }[];
+}
+
+/** A KEK of the token, or one that arrives, vouches for one that arrives. */
+export interface VerifiedVoucher {
+  readonly kek: KekIdentity;
+  readonly by: KekIdentity;
 }
 
 export interface ImportSteps {
   readonly label: string;
   /** All is checked, nothing is kept yet: what this throws leaves the token unchanged. */
-  beforeKeeping(missing: readonly Fingerprint[]): Promise<void>;
+  beforeKeeping(
+    missing: readonly Fingerprint[],
+    vouchers: readonly VerifiedVoucher[],
+  ): Promise<void>;
   /** All is kept; the transport key still lives, so that a killed command can go on. */
   beforeClosing(): Promise<void>;
 }
@@ -137,7 +153,7 @@ export interface KekTransfer {
 
   /**
    * Unwraps the KEKs that the token lacks. Every fingerprint, check and CMAC is
-   * checked before anything persists. Last the transport key that the KEKs came
+   * checked before anything persists, and every voucher of a KEK that is here. Last the transport key that the KEKs came
    * for is destroyed. KEKs that are held already are checked, and left alone.
    */
   importKeks(keks: readonly ArrivingKek[], steps: ImportSteps): Promise<void>;

@@ -59,22 +59,32 @@ export interface MadeKek {
   readonly bundle: string;
 }
 
+export interface MadeBundle extends MadeKek {
+  /** Of the ring that the bundle carries. */
+  readonly digest: string;
+}
+
 /** A KEK of `host` for these requests, in a bundle in its folder. */
 export async function createFor(
   host: TestHost,
   requests: readonly RequestFileOf[],
   recovery?: RecoveryFiles,
-): Promise<MadeKek> {
+): Promise<MadeBundle> {
   const bundle = join(host.folder, `bundle-${made++}`);
   const named = requests.flatMap((request) => ['--for', request.named]);
   const offline =
     recovery === undefined ? [] : ['--recovery', `${recovery.pub}=${recovery.sha256}`];
   const output = await good(host, 'key', 'create', ...named, ...offline, '--out', bundle, '--json');
-  return { fp: (JSON.parse(output) as { fp: string }).fp, bundle };
+  const { fp, digest } = JSON.parse(output) as { fp: string; digest: string };
+  return { fp, bundle, digest };
 }
 
 export async function importInto(host: TestHost, { fp, bundle }: MadeKek): Promise<void> {
   await good(host, 'key', 'import', bundle, '--expect', fp);
+}
+
+export async function joinTo(host: TestHost, { bundle, digest }: MadeBundle): Promise<void> {
+  await good(host, 'join', bundle, '--expect', digest);
 }
 
 export async function promoteOn(host: TestHost, fp: string, generation: number): Promise<void> {

@@ -13,6 +13,7 @@ import {
   partAlgs,
   recoveryContext,
   type UnsignedKek,
+  vouchedOf,
   type WrappedKek,
 } from '../../src/keyring/bundle.ts';
 import { aesCmac, identityOfKek } from '../../src/keyring/cmac.ts';
@@ -25,6 +26,7 @@ import {
 import type { PublicKey } from '../../src/keyring/publickey.ts';
 import { formatRecoveryKey } from '../../src/keyring/recipient.ts';
 import type { RingName } from '../../src/keyring/ringid.ts';
+import { vouchText } from '../../src/keyring/voucher.ts';
 
 export const passphrase = 'six random words to test with';
 
@@ -54,6 +56,13 @@ export function wrapFor({ spki }: PublicKey, material: Buffer): string {
   return publicEncrypt({ key, padding, oaepHash: 'sha1' }, material).toString('base64');
 }
 
+/** As key create makes it: `by` vouches for the other. */
+export function vouched(ring: RingName, by: KnownKek, kek: KnownKek): KnownKek {
+  const text = Buffer.from(vouchText(ring.ringId, vouchedOf(kek)));
+  const mac = aesCmac(by.material, text).toString('hex');
+  return { ...kek, vouchers: [...kek.vouchers, { by: by.fp, mac }] };
+}
+
 /** A KEK whose bytes the caller knows: what an attacker could make. */
 export function knownKek(
   ring: RingName,
@@ -74,7 +83,7 @@ export function knownKek(
     ...claimed,
   };
   const mac = aesCmac(material, Buffer.from(macText(ring, unsigned))).toString('hex');
-  return { ...unsigned, mac, material };
+  return { ...unsigned, mac, vouchers: claimed.vouchers ?? [], material };
 }
 
 export function recoveryPartFor(key: HybridPublicKey, fp: string, material: Buffer): WrappedKek {

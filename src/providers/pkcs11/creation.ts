@@ -4,11 +4,13 @@
 // host. Never reached from `serve`.
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
+import { isSameKek } from '../kekidentity.ts';
 import type {
   CreatedKek,
   Fingerprint,
   KekCreator,
   KekDescription,
+  KekIdentity,
   KekWish,
   OaepHash,
   WrappedNewKek,
@@ -97,10 +99,19 @@ export class Pkcs11KekCreator implements KekCreator {
     const identity = identityOf(api, session, kek);
     const made: WrappedNewKek = { ...identity, wrapped, oaepHash };
     const mac = cmacOf(api, session, kek, Buffer.from(wish.macText(made)));
+    const voucherMac = this.#vouch(session, wish, made);
     const own = wrapKey(api, session, oaepHash, publicKey, kek);
     api.C_DestroyObject(session, kek);
     const part = { ...identity, oaepHash, privateKey, wrapped: own, label: wish.label };
-    return { created: { ...made, mac }, own: part };
+    return { created: { ...made, mac, voucherMac }, own: part };
+  }
+
+  #vouch(session: Handle, wish: KekWish, made: WrappedNewKek): string | null {
+    const { vouchedBy } = wish;
+    if (vouchedBy === null) return null;
+    const by = findKeks(this.#token).keks.find((kek) => isSameKek(kek, vouchedBy));
+    if (by === undefined) throw cannotVouch(vouchedBy);
+    return cmacOf(this.#token.module.api, session, by.handle, Buffer.from(wish.vouchText(made)));
   }
 
   #makeTransportKey(session: Handle): { publicKey: Handle; privateKey: Handle } {
@@ -128,6 +139,16 @@ export class Pkcs11KekCreator implements KekCreator {
       extractable: extractable?.[0] !== 0,
     };
   }
+}
+
+function cannotVouch({ fp }: KekIdentity): KleidiError {
+  return new KleidiError(
+    'kek-missing',
+    `the token of this host does not hold KEK ${fp}, which would vouch for the new one; nothing was changed`,
+    {
+      hint: 'make the KEK on a member that holds the write KEK, or bring that one here first: kleidi join',
+    },
+  );
 }
 
 /** For whatever writes to the token. */

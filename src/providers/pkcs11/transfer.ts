@@ -3,10 +3,17 @@
 // Never reached from `serve`.
 import { KleidiError } from '../../errors.ts';
 import { isSameKek } from '../kekidentity.ts';
-import type { ArrivingKek, Fingerprint, ImportSteps, KekTransfer, Recipient } from '../provider.ts';
+import type {
+  ArrivingKek,
+  Fingerprint,
+  ImportSteps,
+  KekTransfer,
+  Recipient,
+  VerifiedVoucher,
+} from '../provider.ts';
 import { toWriteError } from './creation.ts';
 import { cmacOf } from './identity.ts';
-import { type Findings, type FoundKek, findKeks } from './kek.ts';
+import { type FoundKek, findKeks } from './kek.ts';
 import type { Handle } from './module.ts';
 import { destroyHalfMade } from './remains.ts';
 import type { Token } from './token.ts';
@@ -41,9 +48,10 @@ export class Pkcs11KekTransfer implements KekTransfer {
     try {
       const transport = this.#transportFor(keks);
       const findings = findKeks(this.#token);
-      const parts = this.#check(session, keks, findings, transport, steps.label);
+      const held = new Map(findings.keks.map((kek) => [kek.fp, kek]));
+      const parts = this.#check(session, keks, held, transport, steps.label);
       const missing = parts.map(({ fp }) => fp);
-      await steps.beforeKeeping(missing);
+      await steps.beforeKeeping(missing, this.#verifyVouchers(session, keks, held));
       destroyHalfMade(this.#token, findings, new Set(missing));
       for (const part of parts) unwrapIntoToken(this.#token, session, part);
       await steps.beforeClosing();
@@ -70,25 +78,48 @@ export class Pkcs11KekTransfer implements KekTransfer {
     );
   }
 
-  /** @returns what the token lacks, unwrapped once and found to be what it says */
+  /**
+   * What the token lacks, unwrapped once and found to be what it says.
+   * @param here grows by what was unwrapped
+   */
   #check(
     session: Handle,
     keks: readonly ArrivingKek[],
-    findings: Findings,
+    here: Map<Fingerprint, FoundKek>,
     transport: TransportKey | undefined,
     label: string,
   ): WrappedPart[] {
-    const held = new Map(findings.keks.map((kek) => [kek.fp, kek]));
     return keks.flatMap((kek) => {
-      const mine = held.get(kek.fp);
+      const mine = here.get(kek.fp);
       if (mine !== undefined) {
         this.#requireSame(session, kek, mine);
         return [];
       }
       const part = partFor(kek, transport, label);
-      this.#requireMac(session, kek, unwrapIntoMemory(this.#token, session, part));
+      const handle = unwrapIntoMemory(this.#token, session, part);
+      this.#requireMac(session, kek, handle);
+      here.set(kek.fp, { fp: kek.fp, check: kek.check, handle });
       return [part];
     });
+  }
+
+  /** A voucher of a KEK that is not here says nothing; one that is false, that somebody lies. */
+  #verifyVouchers(
+    session: Handle,
+    keks: readonly ArrivingKek[],
+    here: ReadonlyMap<Fingerprint, FoundKek>,
+  ): VerifiedVoucher[] {
+    const { api } = this.#token.module;
+    return keks.flatMap((kek) =>
+      kek.vouchers.flatMap(({ by, mac }) => {
+        const voucher = here.get(by);
+        if (voucher === undefined) return [];
+        const right = cmacOf(api, session, voucher.handle, Buffer.from(kek.vouchText));
+        if (right !== mac) throw refused(kek.fp, `the voucher of KEK ${by} for it is false`);
+        const { fp, check } = voucher;
+        return [{ kek: { fp: kek.fp, check: kek.check }, by: { fp, check } }];
+      }),
+    );
   }
 
   #requireSame(session: Handle, kek: ArrivingKek, mine: FoundKek): void {

@@ -1,0 +1,95 @@
+// kleidi join: KEKs and ring of a bundle in one step, by one string that the operator
+// compares. The digest covers the KEKs, so that nobody can give this host one of theirs.
+import { type Config, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { adopt } from '../keyring/adoption.ts';
+import type { Bundle } from '../keyring/bundle.ts';
+import { readBundle } from '../keyring/bundlefile.ts';
+import { ringDigest } from '../keyring/digest.ts';
+import { isUnretired, type Ring } from '../keyring/ring.ts';
+import { readRingIfWhole, withRingLock } from '../keyring/ringfile.ts';
+import { requireSucceeds, type Undone } from '../keyring/succession.ts';
+import { lackingKeks } from '../providers/kekidentity.ts';
+import type { Fingerprint } from '../providers/provider.ts';
+import { parseExpected, requireExpected } from './expecteddigest.ts';
+import { parseFingerprint, requireHeld } from './fingerprint.ts';
+import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
+import { takeIn } from './takein.ts';
+import { note, print, printJson, warn } from './terminal.ts';
+import { parse, type Verb } from './verb.ts';
+
+export const join: Verb = {
+  help: `usage: kleidi join BUNDLE --expect DIGEST [--undo FP]... [--json]
+
+All that a member needs: takes the KEKs of the bundle into the token of this host, and
+the ring that comes with them. Nothing is kept unless every KEK that the ring needs is
+in the bundle or here already, and is what it should be. Never lowers the generation,
+drops no KEK that is not retired here, and brings no retired or destroyed one back
+unasked. Then the request of this host is closed. Safe to repeat.
+
+  --expect DIGEST   what key create or recovery rewrap has printed with the bundle, by a
+                    way that nobody can change
+  --undo FP         this KEK comes back, though it is retired or destroyed here
+
+example: kleidi join kek.bundle --expect sha256:0a1b…`,
+
+  async run(args) {
+    const options = parse(args, { expect: 'text', undo: 'texts' }, { least: 1, most: 1 });
+    const undone = new Set(options.texts('undo').map(parseFingerprint));
+    const expected = parseExpected(options.text('expect'));
+    const [path = ''] = options.positionals;
+    const config = loadConfig(options.configPath);
+    const bundle = await readBundle(path);
+    const carried = carriedRing(path, bundle, expected);
+    const before = await stateIfAny(config);
+    requireWholeToken(before);
+    // The file of this host may be lost: what its daemon has announced counts even so.
+    requireSucceeds('the ring of this bundle is not taken', carried, before, undone);
+    const joined = await withRingLock(config.ring, () => change(config, bundle, carried, undone));
+    const ready = joined.ring.keks.filter(isUnretired).map(({ fp }) => fp);
+    const followed = await awaitDaemon(config, joined.ring, before, ready);
+    report(joined, options.json);
+    if (!followed) note('no daemon answers: it reads the ring once it starts');
+    return 0;
+  },
+};
+
+function carriedRing(path: string, { carried }: Bundle, expected: string): Ring {
+  if (carried === null) {
+    throw new KleidiError('refused', `${path} carries no ring; nothing was changed`, {
+      hint: 'it is a part for the recovery key alone: kleidi recovery rewrap --ring makes a bundle of it that a host can join with',
+    });
+  }
+  requireExpected(path, carried, expected);
+  return carried;
+}
+
+interface Joined {
+  readonly ring: Ring;
+  readonly imported: readonly Fingerprint[];
+}
+
+async function change(
+  config: Config,
+  bundle: Bundle,
+  carried: Ring,
+  undone: Undone,
+): Promise<Joined> {
+  const from = await readRingIfWhole(config.ring);
+  const ring = adopt(from, carried, undone);
+  await requireHeld(config, lackingKeks(ring.keks.filter(isUnretired), bundle.keks));
+  return { ring, imported: await takeIn(config, bundle, { from, to: ring }) };
+}
+
+function report({ ring, imported }: Joined, json: boolean): void {
+  const { ring: name, generation, keks } = ring;
+  const digest = ringDigest(ring);
+  if (json) printJson({ ring: name, generation, digest, imported });
+  else {
+    for (const fp of imported) print(`KEK ${fp} is in the token of this host`);
+    print(`ring '${name}', generation ${generation}\n${digest}`);
+  }
+  const without = keks.some((kek) => kek.provider === 'pkcs11' && kek.recovery === null);
+  if (without)
+    warn('a KEK of this ring has no recovery: if all tokens are lost, so is what it seals');
+}
