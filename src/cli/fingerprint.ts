@@ -35,6 +35,6 @@ async function requireInToken(token: TokenCommand, keks: readonly RingKek[]): Pr
   if (lacking.length === 0) return;
   const text = `the token of this host does not hold KEK ${lacking.join(', ')}`;
   throw new KleidiError('kek-missing', `${text}; nothing was changed`, {
-    hint: 'bring it here with kleidi key import; kleidi key list shows what the token holds',
+    hint: 'bring it here with kleidi join; kleidi key list shows what the token holds',
   });
 }

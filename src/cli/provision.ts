@@ -39,7 +39,7 @@ of an earlier one was lost it refuses and names the way back, because a new key
 could not open the old data.
 
   --ring NAME       name of the ring, the same on every host (default: kleidi)
-  --token-only      no KEK: it comes from another member with key import
+  --token-only      no KEK: it comes from another member with kleidi join
   --recovery PUB    also wrap the KEK and the PIN for this offline recovery key;
                     on a host that is provisioned: the PIN. Its fingerprint is
                     named with it, or asked about on a terminal.

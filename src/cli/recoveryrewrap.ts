@@ -48,8 +48,12 @@ async function rewrap(args: readonly string[]): Promise<number> {
   const options = parse(
     args,
     {
-      ...{ key: 'text', for: 'texts', out: 'text', 'passphrase-fd': 'text' },
-      ...{ ring: 'text', expect: 'text' },
+      key: 'text',
+      for: 'texts',
+      ring: 'text',
+      expect: 'text',
+      out: 'text',
+      'passphrase-fd': 'text',
     },
     { least: 1, most: 1e6 },
   );

@@ -18,7 +18,7 @@ export const ringAdopt: Verb = {
   help: `usage: kleidi ring adopt FILE --expect DIGEST [--undo FP]... [--json]
 
 Takes the ring that another member has exported. Every KEK in it that is not
-retired must be in the token of this host already (key import). Never lowers the
+retired must be in the token of this host already: kleidi join brings both. Never lowers the
 generation, drops no KEK that is not retired here, and brings no retired or destroyed
 one back unasked. Safe to repeat.
 

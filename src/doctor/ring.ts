@@ -53,7 +53,7 @@ function writeFindings(found: Ring): Finding[] {
   return [
     fail(
       'the ring has no write KEK: nothing can be sealed',
-      'kleidi key create or key import, then key promote',
+      'kleidi key create or join, then key promote',
     ),
   ];
 }
@@ -72,7 +72,7 @@ async function tokenFindings(subject: Subject, found: Ring): Promise<Finding[]> 
     ...lacking.map(({ fp, state }) =>
       fail(
         `the token lacks KEK ${fp} (${state})`,
-        'kleidi key request here, then kleidi key import; or restore the token',
+        'kleidi key request here, kleidi recovery rewrap --ring offline, kleidi join here; or restore the token',
       ),
     ),
     ...foreign.map(({ fp }) =>

@@ -56,7 +56,6 @@ function daemonFindings(state: StateResponse): Finding[] {
 
 function health({ failure: why, healthz, keyId }: StateResponse): Finding {
   if (why !== '') return fail(`the daemon does not serve: ${why}`, 'systemctl status kleidi');
-  if (healthz !== 'ok')
-    return fail(healthz, 'kleidi key list; kleidi key import brings a KEK here');
+  if (healthz !== 'ok') return fail(healthz, 'kleidi key list; kleidi join brings a KEK here');
   return ok(`the daemon serves ${keyId}`);
 }

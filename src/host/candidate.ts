@@ -37,7 +37,7 @@ function viewOf(keyring: Keyring): RingView {
 /** A successor that this host could not write with, while it can with the ring in use. */
 export function refusedForWriting(path: string, ring: Ring): RefusedRing {
   const error = new KleidiError('kek-missing', `${path} names a write KEK that this host lacks`, {
-    hint: 'kleidi key import brings it here; kleidi key list shows what this host holds',
+    hint: 'kleidi join brings it here; kleidi key list shows what this host holds',
   });
   return { kind: 'refused', ring, error };
 }

@@ -1,13 +1,16 @@
-// kill -9 before every step of key create and key import that changes a file, of
+// kill -9 before every step of key create, key import and join that changes a file, of
 // the command and of its token child at once: the next run finishes or undoes it.
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { ringEntry } from '../../src/cli/createkek.ts';
 import { formatBundle } from '../../src/keyring/bundle.ts';
 import { readBundle } from '../../src/keyring/bundlefile.ts';
+import { ringDigest } from '../../src/keyring/digest.ts';
 import { readRecoveryKey } from '../../src/keyring/recipient.ts';
 import { readRequest } from '../../src/keyring/request.ts';
+import { stage } from '../../src/keyring/transitions.ts';
 import { makeRecovery, requestOf, tokenOnlyHost } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import type { TestHost } from '../support/host.ts';
@@ -91,36 +94,40 @@ for (const [who, options] of walks) {
     assert.ok(steps >= 20, String(steps));
   });
 
-  test(`key import: ${who}`, async (t) => {
-    const host = await tokenOnlyHost();
-    const bundle = join(folder, `bundle-${runs++}`);
-    let fp = '';
-    const prepare = async (): Promise<void> => {
-      const request = await readRequest((await requestOf(host)).path);
-      const { material: _, ...kek } = knownKek(named('test'), recoveryKey, [request]);
-      fp = kek.fp;
-      writeFileSync(bundle, formatBundle(named('test'), [kek]));
-    };
-    const args = (): string[] => ['key', 'import', bundle, '--expect', fp];
-    const requireTaken = async ({ exitCode, stderr }: Result, step: number): Promise<void> => {
-      assert.equal(exitCode, 0, `killed before step ${step}: ${stderr}`);
-      assert.equal(host.ring.keks.at(-1)?.fp, fp);
-      await requireClean(host, step);
-    };
-    await prepare();
-    const { steps, last } = await kill.walk(
-      'import',
-      (env) => killable(host, env, args()),
-      async (step) => {
-        await requireTaken(await host.run(...args()), step);
-        await prepare();
-      },
-      options,
-    );
-    await requireTaken(last, steps + 1);
-    t.diagnostic(`${steps} steps`);
-    assert.ok(steps >= 10, String(steps));
-  });
+  for (const verb of [['key', 'import'], ['join']])
+    test(`${verb.join(' ')}: ${who}`, async (t) => {
+      const host = await tokenOnlyHost();
+      const bundle = join(folder, `bundle-${runs++}`);
+      let fp = '';
+      let expected = '';
+      const prepare = async (): Promise<void> => {
+        const request = await readRequest((await requestOf(host)).path);
+        const { material: _, ...kek } = knownKek(named('test'), recoveryKey, [request]);
+        fp = kek.fp;
+        const ring = stage(host.ring, ringEntry(kek), named('test').ringId);
+        writeFileSync(bundle, formatBundle(named('test'), [kek], ring));
+        expected = verb[0] === 'join' ? ringDigest(ring) : fp;
+      };
+      const args = (): string[] => [...verb, bundle, '--expect', expected];
+      const requireTaken = async ({ exitCode, stderr }: Result, step: number): Promise<void> => {
+        assert.equal(exitCode, 0, `killed before step ${step}: ${stderr}`);
+        assert.equal(host.ring.keks.at(-1)?.fp, fp);
+        await requireClean(host, step);
+      };
+      await prepare();
+      const { steps, last } = await kill.walk(
+        verb.join('-'),
+        (env) => killable(host, env, args()),
+        async (step) => {
+          await requireTaken(await host.run(...args()), step);
+          await prepare();
+        },
+        options,
+      );
+      await requireTaken(last, steps + 1);
+      t.diagnostic(`${steps} steps`);
+      assert.ok(steps >= 10, String(steps));
+    });
 }
 
 test('key request: command and token child are killed', async (t) => {
