@@ -116,7 +116,7 @@ for (const [who, options] of walks) {
       };
       await prepare();
       const { steps, last } = await kill.walk(
-        verb.join('-'),
+        verb.at(-1) ?? '',
         (env) => killable(host, env, args()),
         async (step) => {
           await requireTaken(await host.run(...args()), step);
