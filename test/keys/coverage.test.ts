@@ -11,6 +11,7 @@ import {
   createFor,
   good,
   makeRecovery,
+  promoteOn,
   recoveryBundles,
   tokenOnlyHost,
 } from '../support/ceremony.ts';
@@ -22,6 +23,7 @@ const folder = temporaryFolder();
 const recovery = await makeRecovery(folder);
 const host = await tokenOnlyHost();
 const first = await createFor(host, [], recovery);
+await promoteOn(host, first.fp, 1);
 const second = await createFor(host, [], recovery);
 const ringFile = join(folder, 'ring.json');
 await good(host, 'ring', 'export', '--out', ringFile);
