@@ -14,7 +14,7 @@ import {
 } from './bundle.ts';
 import { outerBytes } from './hybrid.ts';
 import { isRingName } from './keyid.ts';
-import { isUnretired, type Ring, type RingKek, ringFaults } from './ring.ts';
+import { isTime, isUnretired, type Ring, type RingKek, ringFaults } from './ring.ts';
 import type { Voucher } from './voucher.ts';
 
 /** @throws KleidiError file-failed, refused */
@@ -59,7 +59,7 @@ function isKek(value: unknown): boolean {
   const { fp, check, created, oaepHash, recipients, mac, vouchers, ...rest } = value;
   if (!isHex(fp, 32) || !isHex(check, 32) || !isHex(mac, 32) || Object.keys(rest).length > 0)
     return false;
-  if (typeof created !== 'string' || Number.isNaN(Date.parse(created))) return false;
+  if (!isTime(created)) return false;
   if (oaepHash !== 'sha1' && oaepHash !== 'sha256') return false;
   if (!Array.isArray(recipients) || !recipients.every(isPart)) return false;
   if (!Array.isArray(vouchers) || !vouchers.every(isVoucher)) return false;

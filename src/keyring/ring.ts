@@ -105,10 +105,7 @@ function kekFaults(kek: unknown, at: string): string[] {
       `${at}.provider is ${show(provider)}, not one of ${providerKinds}`,
     ],
     [recovery === null || isHex(recovery, 64), `${at}.recovery is neither null nor a SHA-256`],
-    [
-      typeof created === 'string' && !Number.isNaN(Date.parse(created)),
-      `${at}.created is not a time`,
-    ],
+    [isTime(created), `${at}.created is not a time in UTC as 2026-01-31T00:00:00Z`],
     [Object.keys(rest).length === 0, `${at} has unknown fields ${Object.keys(rest)}`],
   ];
   return checks.filter(([good]) => !good).map(([, fault]) => fault);
@@ -131,6 +128,15 @@ function wholeFaults(ring: Ring): string[] {
 
 function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+const timeForm = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z$/;
+
+/** In UTC, of a day that exists. Date.parse alone takes any text in brackets too. */
+export function isTime(value: unknown): boolean {
+  if (typeof value !== 'string' || !timeForm.test(value)) return false;
+  const time = new Date(value);
+  return !Number.isNaN(time.getTime()) && time.toISOString().startsWith(value.slice(0, 19));
 }
 
 /** Only text: String(['retired']) would read as a state. */

@@ -58,6 +58,30 @@ test('a ring is read back as it was written', () => {
   assert.deepEqual(parseRing(formatRing(ring), 'ring.json'), ring);
 });
 
+test('a time has one form: what only Date.parse takes is refused', () => {
+  const withTime = (created: unknown): string =>
+    JSON.stringify({ ...ring, keks: ring.keks.map((kek) => ({ ...kek, created })) });
+  for (const good of ['2026-01-01T00:00:00Z', '2024-02-29T23:59:59.999Z'])
+    parseRing(withTime(good), 'f');
+  const bad = [
+    ...['2026', '1', '2026-01-01', '2026-01-01T00:00:00', '2026-01-01T00:00:00+00:00'],
+    ...[
+      '2026-02-29T00:00:00Z',
+      '2026-01-01T24:00:00Z',
+      '2026-01-01T00:00:60Z',
+      '2026-13-01T00:00:00Z',
+    ],
+    ...['2026-01-01T00:00:00.1Z', 'Jan 1 2026 (\u00e9 ")', '+002026-01-01T00:00:00Z', '', 5, null],
+  ];
+  for (const created of bad) {
+    assert.throws(
+      () => parseRing(withTime(created), 'f'),
+      /created is not a time/,
+      String(created),
+    );
+  }
+});
+
 test('every fault of a ring file is named, all at once', () => {
   const kek = ring.keks[1];
   const bad: readonly (readonly [unknown, RegExp])[] = [
