@@ -43,8 +43,9 @@ before any goes to the next:
 Shows what it changes. Safe to repeat. What the files were is kept beside the ring.
 
   --phase PHASE         one of the above
-  --ring-digest DIGEST  for write and only: kleidi ring digest --live of another
-                        member; refused where this host's differs
+  --ring-digest DIGEST@MEMBER
+                        for write and only: kleidi ring digest --live --named of
+                        another member; refused where this host's differs
   --single-master       instead: there is no other
   --accept-no-recovery  write with a KEK that has no recovery
   --scan FILE           for only: an etcd snapshot, to prove that no Secret is

@@ -10,6 +10,7 @@ import { cannotTell, type ProvenSnapshot } from '../snapshot/proof.ts';
 import { foreignResource } from '../snapshot/snapshot.ts';
 import type { SealCount } from '../snapshot/tally.ts';
 import { askState } from './askstate.ts';
+import { digestOfAnother } from './membername.ts';
 import { usage } from './verb.ts';
 
 export function parsePhase(text: string | undefined): Phase {
@@ -60,13 +61,10 @@ function parseDigest({ ringDigest, singleMaster }: Assurances): string | undefin
   if (singleMaster && ringDigest === undefined) return undefined;
   if (singleMaster || ringDigest === undefined) {
     throw usage(
-      '--ring-digest DIGEST of another member (there: kleidi ring digest --live), or --single-master?',
+      '--ring-digest DIGEST@MEMBER of another member (there: kleidi ring digest --live --named), or --single-master?',
     );
   }
-  const [, hex] = /^(?:sha256:)?([0-9a-f]{64})$/.exec(ringDigest) ?? [];
-  if (hex === undefined)
-    throw usage(`'${ringDigest}' is no digest: 64 hex digits, as kleidi ring digest prints them`);
-  return `sha256:${hex}`;
+  return digestOfAnother(ringDigest);
 }
 
 async function requireRecovery(config: Config, { acceptNoRecovery }: Assurances): Promise<void> {

@@ -6,11 +6,11 @@ import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { isErrno, readOwnFile, writeNewFile } from '../files.ts';
 import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
-import { ringDigest } from '../keyring/digest.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { bundleFolder } from './createkek.ts';
 import { print, printJson, warn } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
+import { verifiedDigest } from './verifieddigest.ts';
 
 export const backup: Verb = {
   help: `usage: kleidi backup --out FILE [--json]
@@ -35,17 +35,17 @@ example: kleidi backup --out /var/backups/kleidi.json`,
     const configuration = await readAll([resolve(options.configPath), config.pkcs11.softhsmConf]);
     const created = new Date().toISOString();
     const text = formatBackup({
-      ...{ format: 1, kind: 'kleidi-backup' },
+      ...{ format: 2, kind: 'kleidi-backup' },
       ...{ created, ring, bundles, configuration },
     });
     await writeNewFile(file, text, 0o600);
     const { generation, keks } = ring;
     const counts = { generation, keks: keks.length, bundles: bundles.length };
-    const digest = ringDigest(ring);
+    const digest = await verifiedDigest(config, ring);
     if (options.json) printJson({ file, ring: ring.ring, ...counts, digest });
     else {
       print(`${file}: ring '${ring.ring}', generation ${generation}, ${bundles.length} bundles`);
-      print(digest);
+      if (digest !== null) print(digest);
     }
     warnOfMissing(keks, bundles);
     return 0;

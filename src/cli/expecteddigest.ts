@@ -13,9 +13,8 @@ export function parseExpected(text: string | undefined): string {
 
 /** @throws KleidiError refused */
 export function requireExpected(path: string, ring: Ring, expected: string): void {
-  const digest = ringDigest(ring);
-  if (digest === expected) return;
-  throw new KleidiError('refused', `${path} is not the expected ring: its digest is ${digest}`, {
+  if (ringDigest(ring) === expected) return;
+  throw new KleidiError('refused', `${path} is not the expected ring: its digest is another one`, {
     hint: 'the ring has changed since, or somebody has swapped the file: make it again, and ask for the digest again',
   });
 }
@@ -27,9 +26,12 @@ export function requireExpected(path: string, ring: Ring, expected: string): voi
  */
 export function requireResult(next: Ring, text: string | undefined): void {
   if (text === undefined) return;
-  const [digest, expected] = [ringDigest(next), parseExpected(text)];
-  if (digest === expected) return;
-  throw new KleidiError('refused', `that would lead to the ring ${digest}; nothing was changed`, {
-    hint: 'the ring of this host is another one than that of the first member: compare kleidi ring show, then kleidi ring adopt here',
-  });
+  if (ringDigest(next) === parseExpected(text)) return;
+  throw new KleidiError(
+    'refused',
+    'that would lead to another ring than the expected one; nothing was changed',
+    {
+      hint: 'the ring of this host is another one than that of the first member: compare kleidi ring show, then kleidi ring adopt here',
+    },
+  );
 }

@@ -4,7 +4,6 @@ import { existsSync } from 'node:fs';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { BundleKek } from '../keyring/bundle.ts';
-import { ringDigest } from '../keyring/digest.ts';
 import {
   pinnedRecovery,
   type RecoveryKey,
@@ -27,6 +26,7 @@ import { keepPinFor } from './pins.ts';
 import { requireRequests } from './requests.ts';
 import { print, printJson, warn } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
+import { verifiedDigest } from './verifieddigest.ts';
 
 export const keyCreate: Verb = {
   help: `usage: kleidi key create [--for REQUEST[=SHA256]]... [--recovery PUB[=SHA256]]
@@ -71,7 +71,7 @@ async function create(args: readonly string[]): Promise<number> {
   await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
   const before = await stateIfAny(config);
   const { kek, after } = await withRingLock(config.ring, () => createStaged(config, wish));
-  report(kek, after, wish, options.json);
+  report(kek, await verifiedDigest(config, after), wish, options.json);
   await awaitDaemon(config, after, before, [kek.fp]);
   return 0;
 }
@@ -113,11 +113,10 @@ async function createNew(config: Config, wish: Wish): Promise<MadeKek> {
 
 function report(
   { fp }: BundleKek,
-  ring: Ring,
+  digest: string | null,
   { recovery, hosts, out }: Wish,
   json: boolean,
 ): void {
-  const digest = ringDigest(ring);
   if (json) {
     printJson({
       fp,
@@ -130,9 +129,14 @@ function report(
   } else {
     print(`KEK ${fp} is staged`);
     if (hosts.length > 0)
-      print(`on each of the other hosts: kleidi join ${out} --expect ${digest}`);
+      print(`on each of the other hosts: kleidi ${commandFor(fp, digest, out ?? '')}`);
   }
   if (recovery === undefined) {
     warn('this KEK has no recovery: if the token is lost, so is everything sealed under it');
   }
+}
+
+/** Nobody joins the ring of a host that lacks a KEK of it; the new KEK alone can go on. */
+function commandFor(fp: string, digest: string | null, out: string): string {
+  return digest === null ? `key import ${out} --expect ${fp}` : `join ${out} --expect ${digest}`;
 }

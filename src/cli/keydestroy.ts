@@ -5,7 +5,6 @@ import { findInstallations } from '../apiserver/installation.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { readChangeTimes } from '../keyring/changetimes.ts';
-import { ringDigest } from '../keyring/digest.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { destroy } from '../keyring/transitions.ts';
@@ -27,6 +26,7 @@ import {
 import { note, print, printJson, warn } from './terminal.ts';
 import { TokenCommand } from './tokencommand.ts';
 import { parse, type Verb } from './verb.ts';
+import { ringLine, verifiedDigest } from './verifieddigest.ts';
 
 export const keyDestroy: Verb = {
   help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [OPTIONS] [--json]
@@ -69,7 +69,8 @@ example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
     if (!options.flag('yes')) await requireTyped(fp, `KEK ${fp} will be destroyed on this host`);
     const wish = { fp, expect: options.text('expect') };
     const done = await withRingLock(config.ring, () => destroyHere(config, wish, before));
-    report(fp, done, before !== undefined, options.json);
+    const digest = await verifiedDigest(config, done.ring);
+    report({ fp, digest, wasHeld: done.wasHeld }, before !== undefined, options.json);
     return 0;
   },
 };
@@ -156,10 +157,15 @@ function requireAbsent(proof: ProvenSnapshot, fp: Fingerprint): void {
   });
 }
 
-function report(fp: Fingerprint, { ring, wasHeld }: Done, isServed: boolean, json: boolean): void {
-  const digest = ringDigest(ring);
+interface Destroyed {
+  readonly fp: Fingerprint;
+  readonly digest: string | null;
+  readonly wasHeld: boolean;
+}
+
+function report({ fp, digest, wasHeld }: Destroyed, isServed: boolean, json: boolean): void {
   if (json) printJson({ fp, destroyed: true, wasInToken: wasHeld, digest });
-  else print(`KEK ${fp} is destroyed on this host\nring ${digest}`);
+  else print(`KEK ${fp} is destroyed on this host${ringLine(digest)}`);
   if (!wasHeld) warn('it was not in the token of this host');
   if (isServed) note('the daemon may hold a copy in memory until: systemctl restart kleidi');
 }

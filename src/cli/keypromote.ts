@@ -2,7 +2,6 @@
 // generation that was never announced before. Safe to repeat: a run that was
 // killed is finished by the next.
 import { type Config, loadConfig } from '../config.ts';
-import { ringDigest } from '../keyring/digest.ts';
 import { formatKeyId, keyIdHash } from '../keyring/keyid.ts';
 import { type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
@@ -14,6 +13,7 @@ import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
+import { verifiedDigest } from './verifieddigest.ts';
 
 export const keyPromote: Verb = {
   help: `usage: kleidi key promote FP [--generation N] [--expect DIGEST] [--json]
@@ -42,7 +42,8 @@ example: kleidi key promote 00112233445566778899aabbccddeeff --generation 4`,
     const wish = { fp, generation, expect: options.text('expect') };
     const ring = await withRingLock(config.ring, () => change(config, wish, before));
     const announced = await awaitDaemon(config, ring, before);
-    report(ring, fp, announced, options.json);
+    const digest = await verifiedDigest(config, ring);
+    report(ring, { fp, announced, digest }, options.json);
     return 0;
   },
 };
@@ -79,15 +80,21 @@ async function change(
   return next;
 }
 
-function report(ring: Ring, fp: Fingerprint, announced: boolean, json: boolean): void {
+interface Promoted {
+  readonly fp: Fingerprint;
+  readonly announced: boolean;
+  readonly digest: string | null;
+}
+
+function report(ring: Ring, { fp, announced, digest }: Promoted, json: boolean): void {
   const { ring: name, generation } = ring;
   const keyId = formatKeyId({ ring: name, generation, fp });
   const hash = keyIdHash(keyId);
-  const digest = ringDigest(ring);
   if (json) printJson({ fp, generation, keyId, keyIdHash: hash, announced, digest });
   else {
     print(`KEK ${fp} is the write KEK, generation ${generation}`);
-    print(`key id ${keyId}\n       ${hash}\nring   ${digest}`);
+    print(`key id ${keyId}\n       ${hash}`);
+    if (digest !== null) print(`ring   ${digest}`);
   }
   if (!announced) note('no daemon answers: it announces the key id once it starts');
 }

@@ -3,7 +3,6 @@
 // needs it any more.
 import { type Config, loadConfig } from '../config.ts';
 import { recordChangeTimes } from '../keyring/changetimes.ts';
-import { ringDigest } from '../keyring/digest.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRing, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { retire, unretire } from '../keyring/transitions.ts';
@@ -14,6 +13,7 @@ import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
+import { ringLine, verifiedDigest } from './verifieddigest.ts';
 
 export const keyRetire: Verb = {
   help: `usage: kleidi key retire FP [--undo] [--expect DIGEST] [--json]
@@ -39,7 +39,7 @@ example: kleidi key retire 00112233445566778899aabbccddeeff`,
     const wish = { fp, undo, expect: options.text('expect') };
     const ring = await withRingLock(config.ring, () => change(config, wish));
     const followed = await awaitDaemon(config, ring, before);
-    report(ring, wish, options.json);
+    report(wish, await verifiedDigest(config, ring), options.json);
     if (!undo) warnOfUse(fp, before);
     if (!followed) note('no daemon answers: it reads the ring once it starts');
     return 0;
@@ -67,11 +67,10 @@ async function change(config: Config, { fp, undo, expect }: Wish): Promise<Ring>
   return next;
 }
 
-function report(ring: Ring, { fp, undo }: Wish, json: boolean): void {
+function report({ fp, undo }: Wish, digest: string | null, json: boolean): void {
   const state = undo ? 'read' : 'retired';
-  const digest = ringDigest(ring);
   if (json) printJson({ fp, state, digest });
-  else print(`KEK ${fp} is ${state}\nring ${digest}`);
+  else print(`KEK ${fp} is ${state}${ringLine(digest)}`);
 }
 
 function warnOfUse(fp: Fingerprint, before: StateResponse | undefined): void {

@@ -15,7 +15,6 @@ import {
   requirePinnedParts,
   ringAfterRestore,
 } from '../keyring/backup.ts';
-import { ringDigest } from '../keyring/digest.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { bundleFolder } from './createkek.ts';
@@ -138,8 +137,9 @@ function report(ring: Ring | undefined, json: boolean): void {
     else print('configuration restored');
     return;
   }
-  const digest = ringDigest(ring);
-  if (json) printJson({ ring: ring.ring, generation: ring.generation, digest });
-  else print(`ring '${ring.ring}', generation ${ring.generation}\n${digest}`);
-  note('kleidi key list shows which KEKs the token of this host lacks');
+  if (json) printJson({ ring: ring.ring, generation: ring.generation });
+  else print(`ring '${ring.ring}', generation ${ring.generation}`);
+  note(
+    'kleidi key list shows which KEKs the token of this host lacks; once it has them all, kleidi ring digest prints its digest',
+  );
 }

@@ -1,21 +1,26 @@
 // kleidi ring digest: one line that is equal on two hosts exactly when their
 // rings are.
-import { loadConfig } from '../config.ts';
+import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { openableDigest, ringDigest } from '../keyring/digest.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { askState } from './askstate.ts';
 import { parseExpected } from './expecteddigest.ts';
+import { memberName } from './membername.ts';
 import { print, printJson } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
+import { requireVerified } from './verifieddigest.ts';
 
 export const ringDigestOf: Verb = {
-  help: `usage: kleidi ring digest [--openable] [--live] [--expect DIGEST] [--json]
+  help: `usage: kleidi ring digest [--openable] [--live] [--named] [--expect DIGEST] [--json]
 
-SHA-256 over the ring: equal on two hosts exactly when their rings are.
+SHA-256 over the ring: equal on two hosts exactly when their rings are. None is printed
+where token or Vault lacks a KEK that is not retired: then it is not this host's to say.
 
   --openable        only what can be opened: ring name and KEKs that are not retired
   --live            from the running daemon, counting only KEKs that it has verified
+  --named           with the name of this host behind it: another one takes it as
+                    apiserver enable --ring-digest, and this one does not
   --expect DIGEST   exit code 1 where it is another one: a gate for scripts
 
 example: kleidi ring digest --live`,
@@ -23,21 +28,28 @@ example: kleidi ring digest --live`,
 };
 
 async function digest(args: readonly string[]): Promise<number> {
-  const options = parse(args, { openable: 'flag', live: 'flag', expect: 'text' });
+  const options = parse(args, { openable: 'flag', live: 'flag', named: 'flag', expect: 'text' });
   const { configPath, json, flag } = options;
   const wanted = options.text('expect');
   const expected = wanted === undefined ? undefined : parseExpected(wanted);
   const config = loadConfig(configPath);
   const value = flag('live')
     ? await liveDigest(config.socket, flag('openable'))
-    : (flag('openable') ? openableDigest : ringDigest)(await readRing(config.ring));
+    : await digestHere(config, flag('openable'));
   const isExpected = expected === undefined || expected === value;
-  if (json) printJson({ digest: value, ...(expected === undefined ? {} : { isExpected }) });
-  else print(value);
+  const shown = flag('named') ? `${value}@${memberName()}` : value;
+  if (json) printJson({ digest: shown, ...(expected === undefined ? {} : { isExpected }) });
+  else if (isExpected) print(shown);
   if (isExpected) return 0;
-  throw new KleidiError('refused', `the digest of this host is ${value}, not the expected one`, {
+  throw new KleidiError('refused', 'the digest of this host is not the expected one', {
     hint: 'compare kleidi ring show on both hosts; a host that lags: kleidi ring adopt',
   });
+}
+
+async function digestHere(config: Config, openable: boolean): Promise<string> {
+  const ring = await readRing(config.ring);
+  await requireVerified(config, ring);
+  return openable ? openableDigest(ring) : ringDigest(ring);
 }
 
 async function liveDigest(socket: string, openable: boolean): Promise<string> {

@@ -2,11 +2,11 @@
 // error the digest to name there.
 import { loadConfig } from '../config.ts';
 import { writeNewFile } from '../files.ts';
-import { ringDigest } from '../keyring/digest.ts';
 import { formatRing } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { note, print, printJson } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
+import { verifiedDigest } from './verifieddigest.ts';
 
 export const ringExport: Verb = {
   help: `usage: kleidi ring export [--out FILE] [--json]
@@ -20,12 +20,15 @@ example: kleidi ring export --out ring-prod.json`,
 
   async run(args) {
     const options = parse(args, { out: 'text' });
-    const ring = await readRing(loadConfig(options.configPath).ring);
-    const [file, digest] = [options.text('out'), ringDigest(ring)];
+    const config = loadConfig(options.configPath);
+    const ring = await readRing(config.ring);
+    const [file, digest] = [options.text('out'), await verifiedDigest(config, ring)];
     if (file !== undefined) await writeNewFile(file, formatRing(ring), 0o644);
     if (options.json) printJson(file === undefined ? ring : { file, digest });
     else if (file === undefined) print(formatRing(ring).trimEnd());
-    note(`to be adopted with: kleidi ring adopt ${file ?? 'FILE'} --expect ${digest}`);
+    if (digest !== null) {
+      note(`to be adopted with: kleidi ring adopt ${file ?? 'FILE'} --expect ${digest}`);
+    }
     return 0;
   },
 };

@@ -14,7 +14,7 @@ export interface BackupFile {
 }
 
 export interface Backup {
-  readonly format: 1;
+  readonly format: 2;
   readonly kind: 'kleidi-backup';
   readonly created: string;
   readonly ring: Ring;
@@ -39,13 +39,13 @@ export function formatBackup(backup: Backup): string {
 export function parseBackup(text: string, path: string): Backup {
   const { sha256, ...content } = parseObject(text, path);
   if (content['kind'] !== 'kleidi-backup') throw unfit(path, 'it is no backup of kleidi');
-  if (content['format'] !== 1) throw unfit(path, `its format is ${content['format']}, not 1`);
+  if (content['format'] !== 2) throw unfit(path, `its format is ${content['format']}, not 2`);
   if (sha256 !== checksum(content)) throw unfit(path, 'it is damaged: its checksum is wrong');
   const { created, bundles, configuration } = content;
   const areFiles = isFileList(bundles, isBundleName) && isFileList(configuration, isAbsolute);
   if (!areFiles || typeof created !== 'string') throw unfit(path, 'a field of it is not right');
   const ring = parseRing(formatRing(content['ring'] as Ring), path);
-  return { format: 1, kind: 'kleidi-backup', created, ring, bundles, configuration };
+  return { format: 2, kind: 'kleidi-backup', created, ring, bundles, configuration };
 }
 
 export interface RestoreWish {

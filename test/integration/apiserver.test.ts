@@ -56,7 +56,7 @@ test('write and only are refused before their turn', async () => {
     '--phase',
     'write',
     '--ring-digest',
-    '0'.repeat(64),
+    `sha256:${'0'.repeat(64)}@cp2.00000000`,
   );
   await refuses(1, /phase only comes after write/, 'enable', '--phase', 'only', '--single-master');
   await refuses(2, /'all' is no phase/, 'enable', '--phase', 'all');
@@ -73,8 +73,9 @@ test('read is given at once, for root alone, and twice changes nothing', async (
 });
 
 test('write wants the digest of another member, or that there is none', async () => {
-  await refuses(2, /--ring-digest DIGEST of another member/, 'enable', '--phase', 'write');
-  await refuses(2, /is no digest/, 'enable', '--phase', 'write', '--ring-digest', 'abc');
+  await refuses(2, /--ring-digest DIGEST@MEMBER of another member/, 'enable', '--phase', 'write');
+  const write = ['enable', '--phase', 'write', '--accept-no-recovery', '--ring-digest'];
+  await refuses(2, /is not what kleidi ring digest --live --named prints/, ...write, 'abc');
   await refuses(
     1,
     /the ring of this host is another/,
@@ -82,9 +83,11 @@ test('write wants the digest of another member, or that there is none', async ()
     '--phase',
     'write',
     '--ring-digest',
-    '0'.repeat(64),
+    `sha256:${'0'.repeat(64)}@cp2.00000000`,
   );
   await refuses(1, /has no recovery/, 'enable', '--phase', 'write', '--single-master');
+  const own = (await host.run('ring', 'digest', '--live', '--named')).stdout.trim();
+  await refuses(1, /is the word of this host, not of another member/, ...write, own);
   const { stdout } = await host.run('ring', 'digest', '--live');
   const given = await apiserver(
     'enable',
@@ -92,7 +95,7 @@ test('write wants the digest of another member, or that there is none', async ()
     'write',
     '--accept-no-recovery',
     '--ring-digest',
-    stdout.trim(),
+    `${stdout.trim()}@cp2.00000000`,
   );
   assert.equal(given.exitCode, 0, given.stderr);
   assert.equal(await phase(), 'write');

@@ -140,7 +140,7 @@ test('a swapped file, another ring, a missing KEK, a split and another recovery 
   const file = join(a.folder, 'swapped.json');
   writeFileSync(file, formatRing(ring));
   const other = await a.run('ring', 'adopt', file, '--expect', `sha256:${'0'.repeat(64)}`);
-  assert.match(other.stderr, /not the expected ring: its digest is sha256:/);
+  assert.match(other.stderr, /not the expected ring: its digest is another one/);
   assert.equal((await a.run('ring', 'adopt', file)).exitCode, 2);
 });
 

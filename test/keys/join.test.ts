@@ -29,7 +29,7 @@ import { temporaryFolder } from '../support/folder.ts';
 import type { TestHost } from '../support/host.ts';
 import { kleidi } from '../support/kleidi.ts';
 import { knownKek, newHybridKey, passphrase, vouched } from '../support/recoveryset.ts';
-import { tokenObjects } from '../support/tokenobjects.ts';
+import { destroyObjects, tokenObjects } from '../support/tokenobjects.ts';
 
 const folder = temporaryFolder();
 const recovery = await makeRecovery(folder);
@@ -264,4 +264,30 @@ test('the drill finds a KEK in the bundles that no other vouches for, and a fals
   const lied = await drill(...others, path);
   assert.equal(lied.exitCode, 1);
   assert.match(lied.text, new RegExp(`for KEK ${second.fp} is false`));
+});
+
+test('a host that lacks a KEK of its ring says no digest, whatever it is asked, and goes on with its work', async () => {
+  const { leader, first } = await pair();
+  const { fp } = await createFor(leader, [], recovery);
+  await promoteOn(leader, fp, 2);
+  await destroyObjects(leader, first);
+  for (const args of [[], ['--openable'], ['--named'], ['--expect', `sha256:${'0'.repeat(64)}`]]) {
+    const { exitCode, stdout, stderr } = await leader.run('ring', 'digest', ...args);
+    assert.deepEqual([exitCode, stdout], [1, ''], args.join(' '));
+    assert.match(stderr, new RegExp(`lacks KEK ${first}: its ring has no digest`));
+  }
+  const [file, backup] = [join(folder, `lacking-${files}`), join(folder, `backup-${files++}`)];
+  const third = join(folder, `bundle-${files++}`);
+  const offline = ['--recovery', `${recovery.pub}=${recovery.sha256}`];
+  for (const args of [
+    ['ring', 'export', '--out', file],
+    ['backup', '--out', backup],
+    ['key', 'create', ...offline, '--out', third],
+    ['key', 'promote', fp, '--generation', '2'],
+  ]) {
+    const { exitCode, stdout, stderr } = await leader.run(...args);
+    assert.equal(exitCode, 0, stderr);
+    assert.match(stderr, /no digest: this host lacks KEK/, args.join(' '));
+    assert.doesNotMatch(stdout + stderr.replace(/key id.*/g, ''), /--expect sha256:|^sha256:/m);
+  }
 });

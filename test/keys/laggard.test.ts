@@ -127,10 +127,17 @@ test('promote, retire and destroy lead to the ring of the first member, or chang
     assert.equal(told.digest, (await good(a, 'ring', 'digest')).trim());
     const expect = ['--expect', told.digest];
     const other = ['--expect', `sha256:${'0'.repeat(64)}`];
-    await refused(c, /that would lead to the ring sha256:/, 'key', ...step, ...other);
+    await refused(
+      c,
+      /that would lead to another ring than the expected one/,
+      'key',
+      ...step,
+      ...other,
+    );
     await good(c, 'key', ...step, ...expect);
     assert.equal(await good(c, 'ring', 'digest'), await good(a, 'ring', 'digest'));
     // This member was not there when the KEK was made: its ring is another one.
-    if (step[0] === 'retire') await refused(b, /would lead to the ring/, 'key', ...step, ...expect);
+    if (step[0] === 'retire')
+      await refused(b, /would lead to another ring/, 'key', ...step, ...expect);
   }
 });

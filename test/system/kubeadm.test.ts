@@ -40,13 +40,13 @@ await onHosts(async () => {
     assert.match(host.sh('kleidi doctor --only apiserver'), /kube-apiserver reads it, by kubeadm/);
   });
 
-  test("write wants a digest that is this host's; the package cannot be removed meanwhile", () => {
+  test("write wants the digest of another member, equal to this host's; the package cannot be removed meanwhile", () => {
     const wrong = host.try(
-      `kleidi apiserver enable --phase write --accept-no-recovery --ring-digest ${'0'.repeat(64)}`,
+      `kleidi apiserver enable --phase write --accept-no-recovery --ring-digest sha256:${'0'.repeat(64)}@cp2.00000000`,
     );
     assert.match(wrong.stderr, /the ring of this host is another/);
     host.sh(
-      'kleidi apiserver enable --phase write --accept-no-recovery --ring-digest $(kleidi ring digest --live)',
+      'kleidi apiserver enable --phase write --accept-no-recovery --ring-digest $(kleidi ring digest --live)@cp2.00000000',
     );
     assert.match(host.sh('kleidi apiserver status'), /phase +write/);
     const refused = host.try('dpkg -r kleidi');
