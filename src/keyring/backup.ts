@@ -2,9 +2,10 @@
 // PIN and no token, so it is no secret; its checksum tells damage, not tampering.
 import { createHash } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
+import { orderedRing } from './bundle.ts';
 import { parseBundle } from './bundlefile.ts';
 import { unpinnedParts } from './coverage.ts';
-import { formatRing, parseRing, type Ring } from './ring.ts';
+import { formatRing, isTime, parseRing, type Ring } from './ring.ts';
 import { type RingView, requireSucceeds } from './succession.ts';
 
 export interface BackupFile {
@@ -30,22 +31,32 @@ export function isBundleName(name: string): boolean {
 }
 
 export function formatBackup(backup: Backup): string {
-  const { format, kind, created, ring, bundles, configuration } = backup;
-  const content = { format, kind, created, ring, bundles, configuration };
+  const content = ordered(backup);
   return `${JSON.stringify({ ...content, sha256: checksum(content) }, null, 2)}\n`;
 }
 
 /** @throws KleidiError refused: damaged, of another format, or no backup */
 export function parseBackup(text: string, path: string): Backup {
-  const { sha256, ...content } = parseObject(text, path);
-  if (content['kind'] !== 'kleidi-backup') throw unfit(path, 'it is no backup of kleidi');
-  if (content['format'] !== 2) throw unfit(path, `its format is ${content['format']}, not 2`);
-  if (sha256 !== checksum(content)) throw unfit(path, 'it is damaged: its checksum is wrong');
-  const { created, bundles, configuration } = content;
+  const { format, kind, created, ring, bundles, configuration, sha256, ...rest } = parseObject(
+    text,
+    path,
+  );
+  if (kind !== 'kleidi-backup') throw unfit(path, 'it is no backup of kleidi');
+  if (format !== 2) throw unfit(path, `its format is ${format}, not 2`);
+  if (Object.keys(rest).length > 0) throw unfit(path, 'it has fields that are unknown');
   const areFiles = isFileList(bundles, isBundleName) && isFileList(configuration, isAbsolute);
-  if (!areFiles || typeof created !== 'string') throw unfit(path, 'a field of it is not right');
-  const ring = parseRing(formatRing(content['ring'] as Ring), path);
-  return { format: 2, kind: 'kleidi-backup', created, ring, bundles, configuration };
+  if (!areFiles || !isTime(created)) throw unfit(path, 'a field of it is not right');
+  const whole = parseRing(formatRing(ring as Ring), path);
+  const backup = ordered({ format, kind, created, ring: whole, bundles, configuration });
+  if (sha256 !== checksum(backup)) throw unfit(path, 'it is damaged: its checksum is wrong');
+  return backup;
+}
+
+/** Fields in one order, so that the same backup has the same checksum. */
+function ordered({ format, kind, created, ring, bundles, configuration }: Backup): Backup {
+  const files = (list: readonly BackupFile[]) => list.map(({ name, text }) => ({ name, text }));
+  const inOrder = { format, kind, created, ring: orderedRing(ring) };
+  return { ...inOrder, bundles: files(bundles), configuration: files(configuration) };
 }
 
 export interface RestoreWish {
@@ -152,8 +163,9 @@ function isFileList(value: unknown, isName: (name: string) => boolean): value is
 
 function isFile(file: unknown, isName: (name: string) => boolean): boolean {
   if (typeof file !== 'object' || file === null) return false;
-  const { name, text } = file as Record<string, unknown>;
-  return typeof text === 'string' && typeof name === 'string' && isName(name);
+  const { name, text, ...rest } = file as Record<string, unknown>;
+  const isKnown = Object.keys(rest).length === 0;
+  return isKnown && typeof text === 'string' && typeof name === 'string' && isName(name);
 }
 
 function isAbsolute(name: string): boolean {

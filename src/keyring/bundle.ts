@@ -103,7 +103,7 @@ function ordered({ format, kind, ring, ringId, keks, carried }: Bundle): Bundle 
   return { ...inOrder, carried: carried && orderedRing(carried) };
 }
 
-function orderedRing({ format, ring, ringId, generation, keks }: Ring): Ring {
+export function orderedRing({ format, ring, ringId, generation, keks }: Ring): Ring {
   return { format, ring, ringId, generation, keks: keks.map(orderedEntry) };
 }
 

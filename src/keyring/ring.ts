@@ -133,7 +133,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
 const timeForm = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z$/;
 
 /** In UTC, of a day that exists. Date.parse alone takes any text in brackets too. */
-export function isTime(value: unknown): boolean {
+export function isTime(value: unknown): value is string {
   if (typeof value !== 'string' || !timeForm.test(value)) return false;
   const time = new Date(value);
   return !Number.isNaN(time.getTime()) && time.toISOString().startsWith(value.slice(0, 19));

@@ -123,3 +123,21 @@ test('a backup is read, and written as the same text', () => {
   requirePinnedParts(backup.ring, backup.bundles);
   assert.deepEqual(backup.ring, bundle.carried);
 });
+
+test('a backup says the same in any order of its fields, and nothing unknown', () => {
+  const backup = JSON.parse(vectors.backup.text) as Record<string, unknown>;
+  const reversed = (value: object) => Object.fromEntries(Object.entries(value).reverse());
+  const other = { ...reversed(backup), ring: reversed(backup['ring'] as object) };
+  const read = parseBackup(JSON.stringify(other), 'backup');
+  assert.equal(formatBackup(read), vectors.backup.text);
+  const [file] = backup['configuration'] as object[];
+  for (const change of [
+    { note: '' },
+    { created: '2026' },
+    { configuration: [{ ...file, mode: 0 }] },
+  ]) {
+    assert.throws(() => parseBackup(JSON.stringify({ ...backup, ...change }), 'backup'), {
+      message: /fields that are unknown|a field of it is not right/,
+    });
+  }
+});
