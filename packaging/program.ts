@@ -43,6 +43,8 @@ export async function bundleProgram(
     minifySyntax: true,
     // A stack trace names a line.
     lineLimit: 120,
+    // Without the parser.
+    alias: { protobufjs: 'protobufjs/light.js' },
     define: {
       KLEIDI_DESCRIPTORS: JSON.stringify(parsedProtos()),
       KLEIDI_TOKEN_THREAD: JSON.stringify(await tokenThread()),
@@ -50,7 +52,7 @@ export async function bundleProgram(
     },
     banner: { js: '(function (exports, require, kleidiUrl) { const module = { exports };' },
     footer: { js: 'Object.assign(exports, module.exports); })' },
-    plugins: version === undefined ? [] : [versionPlugin(version)],
+    plugins: [protoLoaderLeftOut, ...(version === undefined ? [] : [versionPlugin(version)])],
     legalComments: 'linked',
   });
   writeFileSync(program, inAscii(readFileSync(program, 'utf8')));
@@ -110,6 +112,15 @@ async function tokenThread(): Promise<string> {
   if (output === undefined) throw new Error('esbuild gave no token thread');
   return output.text;
 }
+
+/** grpc-js loads it for two services that kleidi does not have: channelz, ORCA. */
+const protoLoaderLeftOut: Plugin = {
+  name: 'proto-loader',
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^@grpc\/proto-loader$/ }, ({ path }) => ({ path, namespace: 'left-out' }));
+    onLoad({ filter: /.*/, namespace: 'left-out' }, () => ({ contents: '' }));
+  },
+};
 
 /** For a package of another version than the tree says: a release candidate, a test. */
 function versionPlugin(version: string): Plugin {

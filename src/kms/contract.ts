@@ -1,8 +1,8 @@
 // The two .proto files as gRPC service definitions, and their messages as
 // types. In the bundle the parsed files are built in; from source they are read.
 import { fileURLToPath } from 'node:url';
-import type { ServiceDefinition } from '@grpc/grpc-js';
-import * as protoLoader from '@grpc/proto-loader';
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
+import protobuf from 'protobufjs';
 
 export interface StatusResponse {
   version: string;
@@ -65,10 +65,10 @@ export interface StateResponse {
 }
 
 /** Put in by the bundler: the .proto files, parsed. */
-declare const KLEIDI_DESCRIPTORS: Parameters<typeof protoLoader.fromJSON>[0] | undefined;
+declare const KLEIDI_DESCRIPTORS: protobuf.INamespace | undefined;
 
 // `defaults` matters: without it an empty map or string arrives as undefined.
-const options: protoLoader.Options = { defaults: true, longs: Number };
+const options: protobuf.IConversionOptions = { defaults: true, longs: Number };
 
 export interface Contract {
   readonly kms: ServiceDefinition;
@@ -76,14 +76,44 @@ export interface Contract {
 }
 
 export function loadContract(): Contract {
-  const definition =
+  const root =
     typeof KLEIDI_DESCRIPTORS === 'undefined'
-      ? protoLoader.loadSync(protoFiles(), options)
-      : protoLoader.fromJSON(KLEIDI_DESCRIPTORS, options);
+      ? new protobuf.Root().loadSync(protoFiles())
+      : protobuf.Root.fromJSON(KLEIDI_DESCRIPTORS);
   return {
-    kms: definition['v2.KeyManagementService'] as ServiceDefinition,
-    state: definition['kleidi.v1.StateService'] as ServiceDefinition,
+    kms: definitionOf(root.lookupService('v2.KeyManagementService')),
+    state: definitionOf(root.lookupService('kleidi.v1.StateService')),
   };
+}
+
+/** As @grpc/proto-loader does it, which also makes descriptors that nobody asks for. */
+function definitionOf(service: protobuf.Service): ServiceDefinition {
+  const name = service.fullName.replace(/^\./, '');
+  return Object.fromEntries(
+    service.methodsArray.map((method) => {
+      const request = service.lookupType(method.requestType);
+      const response = service.lookupType(method.responseType);
+      const definition: MethodDefinition<object, object> = {
+        path: `/${name}/${method.name}`,
+        requestStream: false,
+        responseStream: false,
+        requestSerialize: serializer(request),
+        requestDeserialize: deserializer(request),
+        responseSerialize: serializer(response),
+        responseDeserialize: deserializer(response),
+      };
+      return [method.name, definition];
+    }),
+  );
+}
+
+function serializer(type: protobuf.Type): (message: object) => Buffer {
+  // Under Node the bytes are a Buffer.
+  return (message) => type.encode(type.fromObject(message)).finish() as Buffer;
+}
+
+function deserializer(type: protobuf.Type): (bytes: Buffer) => object {
+  return (bytes) => type.toObject(type.decode(bytes), options);
 }
 
 function protoFiles(): string[] {

@@ -46,13 +46,14 @@ test('what V8 made of the program before is used', () => {
 test('not for another source, though it is as long', () => {
   const folder = copied();
   const source = readFileSync(join(folder, 'program.js'), 'latin1');
-  writeFileSync(
-    join(folder, 'program.js'),
-    source.replaceAll('usage: kleidi VERB', 'USAGE: kleidi VERB'),
-  );
+  // The bundler may break a long line within a text.
+  const usage = new RegExp([...'usage: kleidi VERB'].join('(?:\\\\\n)?'));
+  assert.match(source, usage);
+  const other = source.replace(usage, (text) => text.replace('u', 'U'));
+  writeFileSync(join(folder, 'program.js'), other);
   const { compiled, text } = load(folder);
   assert.equal(compiled, 'anew');
-  assert.match(text, /USAGE: kleidi VERB/);
+  assert.match(text, /Usage: kleidi VERB/);
 });
 
 test('not under flags that V8 compiles otherwise with, and not where it is missing or cut', () => {

@@ -53,7 +53,7 @@ test('errors.ts and provider.ts import nothing, and only main.ts imports cli', (
 const owners: Readonly<Record<string, RegExp>> = {
   pkcs11js: /^src\/providers\/pkcs11\//,
   '@grpc/grpc-js': /^src\/(kms\/|cli\/askstate\.ts)/,
-  '@grpc/proto-loader': /^src\/kms\//,
+  protobufjs: /^src\/kms\/contract\.ts/,
   undici: /^src\/providers\/vault\/http\.ts/,
   pino: /^src\/log\.ts/,
   convict: /^src\/config\.ts/,
