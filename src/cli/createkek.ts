@@ -6,7 +6,13 @@ import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
 import { writeFileAtomically } from '../files.ts';
-import { type BundleKek, formatRecoveryBundle, vouchedOf } from '../keyring/bundle.ts';
+import {
+  type BundleKek,
+  formatRecoveryBundle,
+  recoveryPart,
+  vouchedOf,
+} from '../keyring/bundle.ts';
+import { readBundle } from '../keyring/bundlefile.ts';
 import type { HybridPublicKey } from '../keyring/hybrid.ts';
 import type { PublicKey } from '../keyring/publickey.ts';
 import type { RingKek } from '../keyring/ring.ts';
@@ -49,7 +55,10 @@ export async function createKek(
   });
 }
 
-/** Where the KEK has a recovery part, and none is stored yet. */
+/**
+ * Where the KEK has a recovery part, and none for this recovery key is stored yet. The
+ * caller has made sure that it is the key of the ring.
+ */
 export async function storeRecoveryBundle(
   config: Config,
   ring: RingName,
@@ -57,9 +66,17 @@ export async function storeRecoveryBundle(
 ): Promise<void> {
   const text = formatRecoveryBundle(ring, kek);
   const path = recoveryBundlePath(config, kek.fp);
-  if (text === undefined || existsSync(path)) return;
+  const recipient = recoveryPart(kek)?.recipient;
+  if (text === undefined || (await storedFor(path)) === recipient) return;
   await mkdir(bundleFolder(config), { recursive: true, mode: 0o700 });
   await writeFileAtomically(path, text, 0o600);
+}
+
+/** Undefined where there is no whole bundle. */
+async function storedFor(path: string): Promise<string | undefined> {
+  if (!existsSync(path)) return undefined;
+  const bundle = await readBundle(path).catch(() => undefined);
+  return bundle?.keks.map((kek) => recoveryPart(kek)?.recipient)[0];
 }
 
 /** What belongs in the ring. */

@@ -6,20 +6,24 @@ import { adopt } from '../keyring/adoption.ts';
 import type { Bundle } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
 import { ringDigest } from '../keyring/digest.ts';
+import { pinnedRecovery, type RecoveryKey, readRecoveryKey } from '../keyring/recipient.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock } from '../keyring/ringfile.ts';
 import { requireSucceeds, type Undone } from '../keyring/succession.ts';
 import { lackingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
+import { confirmKeys, recoveryClaims } from './confirm.ts';
 import { parseExpected, requireExpected } from './expecteddigest.ts';
 import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
+import { keepPinFor } from './pins.ts';
 import { takeIn } from './takein.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const join: Verb = {
-  help: `usage: kleidi join BUNDLE --expect DIGEST [--undo FP]... [--json]
+  help: `usage: kleidi join BUNDLE --expect DIGEST [--recovery PUB[=SHA256]] [--undo FP]...
+                   [--json]
 
 All that a member needs: takes the KEKs of the bundle into the token of this host, and
 the ring that comes with them. Nothing is kept unless every KEK that the ring needs is
@@ -29,23 +33,33 @@ unasked. Then the request of this host is closed. Safe to repeat.
 
   --expect DIGEST   what key create or recovery rewrap has printed with the bundle, by a
                     way that nobody can change
+  --recovery PUB    the ring has this new recovery key (from recovery replace, or
+                    key create with a new one). With =SHA256 a key with another fingerprint is
+                    refused; without it the fingerprint is asked about. The PIN of this
+                    host is wrapped for it too
   --undo FP         this KEK comes back, though it is retired or destroyed here
 
 example: kleidi join kek.bundle --expect sha256:0a1b…`,
 
   async run(args) {
-    const options = parse(args, { expect: 'text', undo: 'texts' }, { least: 1, most: 1 });
+    const options = parse(
+      args,
+      { expect: 'text', recovery: 'text', undo: 'texts' },
+      { least: 1, most: 1 },
+    );
     const undone = new Set(options.texts('undo').map(parseFingerprint));
     const expected = parseExpected(options.text('expect'));
     const [path = ''] = options.positionals;
     const config = loadConfig(options.configPath);
     const bundle = await readBundle(path);
     const carried = carriedRing(path, bundle, expected);
+    const recovery = await newRecovery(config, options.text('recovery'), carried);
     const before = await stateIfAny(config);
     requireWholeToken(before);
     // The file of this host may be lost: what its daemon has announced counts even so.
     requireSucceeds('the ring of this bundle is not taken', carried, before, undone);
-    const joined = await withRingLock(config.ring, () => change(config, bundle, carried, undone));
+    const wish = { bundle, carried, undone, recovery };
+    const joined = await withRingLock(config.ring, () => change(config, wish));
     const ready = joined.ring.keks.filter(isUnretired).map(({ fp }) => fp);
     const followed = await awaitDaemon(config, joined.ring, before, ready);
     report(joined, options.json);
@@ -69,16 +83,41 @@ interface Joined {
   readonly imported: readonly Fingerprint[];
 }
 
+interface Wish {
+  readonly bundle: Bundle;
+  readonly carried: Ring;
+  readonly undone: Undone;
+  readonly recovery: RecoveryKey | undefined;
+}
+
+/** Named on each member by the operator: the digest agrees on whatever all were given. */
+async function newRecovery(
+  config: Config,
+  argument: string | undefined,
+  carried: Ring,
+): Promise<RecoveryKey | undefined> {
+  if (argument === undefined) return undefined;
+  const recovery = await readRecoveryKey(argument);
+  const local = await readRingIfWhole(config.ring);
+  await confirmKeys(recoveryClaims(recovery, local && pinnedRecovery(local)));
+  if (carried.keks.some((kek) => kek.recovery === recovery.fingerprint)) return recovery;
+  throw new KleidiError(
+    'refused',
+    `no KEK of the ring in this bundle has the recovery key sha256:${recovery.fingerprint}; nothing was changed`,
+    { hint: 'name the recovery key that recovery replace or key create was given' },
+  );
+}
+
 async function change(
   config: Config,
-  bundle: Bundle,
-  carried: Ring,
-  undone: Undone,
+  { bundle, carried, undone, recovery }: Wish,
 ): Promise<Joined> {
   const from = await readRingIfWhole(config.ring);
-  const ring = adopt(from, carried, undone);
+  const ring = adopt(from, carried, undone, recovery?.fingerprint);
   await requireHeld(config, lackingKeks(ring.keks.filter(isUnretired), bundle.keks));
-  return { ring, imported: await takeIn(config, bundle, { from, to: ring }) };
+  const imported = await takeIn(config, bundle, { from, to: ring });
+  if (recovery !== undefined) await keepPinFor(config, recovery);
+  return { ring, imported };
 }
 
 function report({ ring, imported }: Joined, json: boolean): void {

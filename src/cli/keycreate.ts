@@ -30,7 +30,7 @@ import { verifiedDigest } from './verifieddigest.ts';
 
 export const keyCreate: Verb = {
   help: `usage: kleidi key create [--for REQUEST[=SHA256]]... [--recovery PUB[=SHA256]]
-                         [--out BUNDLE] [--json]
+                         [--new-recovery] [--out BUNDLE] [--json]
 
 A new KEK, kept in the token of this host as staged: it decrypts, and is not
 written with before it is promoted. Killed, it goes on when run again.
@@ -41,6 +41,8 @@ written with before it is promoted. Killed, it goes on when run again.
                    is asked about, and refused where there is no terminal.
   --recovery PUB   also wrap it for this offline recovery key. The first one is
                    pinned: every later KEK needs the same, and asks no more.
+  --new-recovery   PUB takes the place of the pinned one, which is lost or given up: so
+                   far as KEKs are made for it. On the others: kleidi join, with PUB
   --out BUNDLE     write the wrapped KEK there, for the other hosts, with the ring
                    that names it; the digest that is printed goes by another way
 
@@ -51,22 +53,30 @@ example: kleidi key create --for cp2.request=SHA256 --recovery recovery.pub=SHA2
 interface Wish {
   readonly recovery: RecoveryKey | undefined;
   readonly hosts: readonly RequestFile[];
+  /** The recovery key need not be the pinned one. */
+  readonly isRepinning: boolean;
   readonly out: string | undefined;
 }
 
 async function create(args: readonly string[]): Promise<number> {
-  const options = parse(args, { for: 'texts', recovery: 'text', out: 'text' });
+  const options = parse(args, {
+    for: 'texts',
+    recovery: 'text',
+    'new-recovery': 'flag',
+    out: 'text',
+  });
   const config = loadConfig(options.configPath);
   const file = options.text('recovery');
   const wish: Wish = {
     recovery: file === undefined ? undefined : await readRecoveryKey(file),
     hosts: await Promise.all(options.texts('for').map(readRequest)),
+    isRepinning: options.flag('new-recovery'),
     out: options.text('out'),
   };
   requireOut(wish);
   const ring = await readRing(config.ring);
   requireRequests(ring.ring, wish.hosts);
-  requirePinned(ring, wish.recovery?.fingerprint ?? null);
+  requireRecoveryOf(ring, wish);
   const pinned = pinnedRecovery(ring);
   await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
   const before = await stateIfAny(config);
@@ -76,7 +86,14 @@ async function create(args: readonly string[]): Promise<number> {
   return 0;
 }
 
-function requireOut({ recovery, hosts, out }: Wish): void {
+/** Another one than the pinned was confirmed by the operator before, as each new key is. */
+function requireRecoveryOf(ring: Ring, { recovery, isRepinning }: Wish): void {
+  if (isRepinning && recovery !== undefined) return;
+  requirePinned(ring, recovery?.fingerprint ?? null);
+}
+
+function requireOut({ recovery, hosts, out, isRepinning }: Wish): void {
+  if (isRepinning && recovery === undefined) throw usage('--new-recovery without --recovery PUB');
   if (hosts.length > 0 && out === undefined) {
     throw usage('--for without --out: the host could not get its KEK');
   }
@@ -92,7 +109,7 @@ interface Staged {
 
 async function createStaged(config: Config, wish: Wish): Promise<Staged> {
   const ring = await readRing(config.ring);
-  requirePinned(ring, wish.recovery?.fingerprint ?? null);
+  requireRecoveryOf(ring, wish);
   const made = (await resumeCreate(config, ring, wish)) ?? (await createNew(config, wish));
   const after = await readRing(config.ring);
   await handOut(wish.out, made, after);

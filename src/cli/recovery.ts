@@ -8,6 +8,7 @@ const actions: Actions = {
   test: async () => (await import('./recoverytest.ts')).recoveryTest,
   pin: async () => (await import('./recoverypin.ts')).recoveryPin,
   rewrap: async () => (await import('./recoveryrewrap.ts')).recoveryRewrap,
+  replace: async () => (await import('./recoveryreplace.ts')).recoveryReplace,
 };
 
 export const recovery: Verb = {
@@ -18,6 +19,7 @@ export const recovery: Verb = {
   test     proves that the recovery key opens the KEKs of a bundle
   pin      the PIN of a host that has lost its host key
   rewrap   wraps the KEKs of bundles for a new host
+  replace  wraps them for another recovery key
 
 Each has --help with an example. None needs a token or a configuration.
 

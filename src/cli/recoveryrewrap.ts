@@ -1,19 +1,15 @@
 // kleidi recovery rewrap: the KEKs of bundles for a host that was not there
 // when they were made. On the offline machine, with node:crypto alone.
-import { existsSync } from 'node:fs';
-import { KleidiError } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
-import { type Bundle, type BundleKek, formatBundle, type KeksOfRing } from '../keyring/bundle.ts';
-import { readBundle } from '../keyring/bundlefile.ts';
-import { coverageFaults } from '../keyring/coverage.ts';
+import { type BundleKek, formatBundle } from '../keyring/bundle.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import { rewrapKek } from '../keyring/recovery.ts';
 import { openRecoveryKey } from '../keyring/recoverykey.ts';
 import { type RequestFile, readRequest } from '../keyring/request.ts';
-import { isUnretired, type Ring } from '../keyring/ring.ts';
-import { isSameRing, shown } from '../keyring/ringid.ts';
+import type { Ring } from '../keyring/ring.ts';
 import { confirmKeys, requestClaims } from './confirm.ts';
 import { expectedRing } from './exportedring.ts';
+import { needed, readOldBundles, requireFree } from './oldbundles.ts';
 import { readPassphrase } from './passphrase.ts';
 import { requireRequests } from './requests.ts';
 import { print, printJson } from './terminal.ts';
@@ -63,8 +59,7 @@ async function rewrap(args: readonly string[]): Promise<number> {
   requireFree(out);
   const hosts = await Promise.all(options.texts('for').map(readRequest));
   const carried = await expectedRing(options.text('ring'), options.text('expect'));
-  const bundles = await Promise.all(options.positionals.map(readBundle));
-  const old = needed(merge(bundles), carried);
+  const old = needed(await readOldBundles(options.positionals), carried);
   requireRequests(old.ring, hosts);
   await confirmKeys(requestClaims(hosts));
   const passphrase = await readPassphrase(options.text('passphrase-fd'));
@@ -73,40 +68,6 @@ async function rewrap(args: readonly string[]): Promise<number> {
   await writeNewFile(out, formatBundle(old, rewrapped, carried ?? null), 0o600);
   report(rewrapped, hosts, { out, carried }, options.json);
   return 0;
-}
-
-function requireFree(out: string): void {
-  if (!existsSync(out)) return;
-  throw new KleidiError('already-exists', `${out} exists already`, {
-    hint: 'choose another name, or move the old file away',
-  });
-}
-
-/** What a host needs to join this ring: no KEK less, and none that is retired. */
-function needed(all: KeksOfRing, ring: Ring | undefined): KeksOfRing {
-  if (ring === undefined) return all;
-  const keks = all.keks.filter(({ fp }) =>
-    ring.keks.some((kek) => kek.fp === fp && isUnretired(kek)),
-  );
-  const [fault] = coverageFaults(ring, [{ ...all, keks }]);
-  if (fault === undefined) return { ...all, keks };
-  throw new KleidiError('refused', `KEK ${fault.fp}: ${fault.fault}`, {
-    hint: 'take the files of bundles/ beside the ring of a member that has them all, or of its backup: kleidi recovery test --ring tells what is missing',
-  });
-}
-
-function merge(bundles: readonly Bundle[]): KeksOfRing {
-  const [first, ...others] = bundles;
-  if (first === undefined) throw usage('which bundles?');
-  const stranger = others.find((bundle) => !isSameRing(bundle, first));
-  if (stranger !== undefined) {
-    const rings = `${shown(first)} and ${shown(stranger)}`;
-    throw new KleidiError('refused', `the bundles are of two rings, ${rings}`, {
-      hint: 'rewrap the KEKs of one ring at a time',
-    });
-  }
-  const byFp = new Map(bundles.flatMap(({ keks }) => keks).map((kek) => [kek.fp, kek]));
-  return { ring: first.ring, ringId: first.ringId, keks: [...byFp.values()] };
 }
 
 function report(

@@ -11,14 +11,20 @@ import { requireSucceeds, type Undone } from './succession.ts';
  * The ring that this host has afterwards: states and generation of the other.
  * @param local undefined where the ring file is lost or damaged
  * @param undone the KEKs that the operator takes back from retired or destroyed
+ * @param repinned the recovery key that the operator names as a new one of this ring
  * @throws KleidiError refused
  */
-export function adopt(local: Ring | undefined, other: Ring, undone: Undone): Ring {
+export function adopt(
+  local: Ring | undefined,
+  other: Ring,
+  undone: Undone,
+  repinned?: string,
+): Ring {
   if (local === undefined) return other;
   requireSucceeds('this ring is not adopted', other, local, undone);
-  const pinned = pinnedRecovery(local);
+  const pins = { pinned: pinnedRecovery(local), repinned };
   const known = new Map(local.keks.map((kek) => [kek.fp, kek]));
-  return { ...other, keks: other.keks.map((kek) => adopted(kek, known, pinned)) };
+  return { ...other, keks: other.keks.map((kek) => adopted(kek, known, pins)) };
 }
 
 /** What this host knew and the other does not. */
@@ -27,17 +33,23 @@ export function forgotten(local: Ring | undefined, other: Ring): readonly RingKe
   return local?.keks.filter((kek) => !kept.has(kek.fp)) ?? [];
 }
 
+interface Pins {
+  readonly pinned: string | undefined;
+  readonly repinned: string | undefined;
+}
+
 function adopted(
   kek: RingKek,
   known: ReadonlyMap<Fingerprint, RingKek>,
-  pinned: string | undefined,
+  { pinned, repinned }: Pins,
 ): RingKek {
   const mine = known.get(kek.fp);
   const expected = mine?.recovery ?? pinned ?? kek.recovery;
-  if (kek.recovery !== null && kek.recovery !== expected) {
+  const isNamed = kek.recovery === expected || kek.recovery === repinned;
+  if (kek.recovery !== null && !isNamed) {
     throw refused(
       `KEK ${kek.fp} names recovery key sha256:${kek.recovery} there, this host has sha256:${expected}`,
-      'the file may have been changed: export it again',
+      'where the ring has a new recovery key: kleidi join, with --recovery PUB=SHA256; else the file may have been changed',
     );
   }
   if (kek.recovery === null && mine !== undefined && mine.recovery !== null) {

@@ -34,13 +34,16 @@ export function coverageFaults(ring: Ring, bundles: readonly KeksOfRing[]): Cove
 
 /**
  * Each KEK that key create makes is vouched for by the write KEK of its time: all go back
- * to one. A ring that had KEKs in Vault may have others: those vouch for none.
+ * to one. The word of a KEK that is destroyed cannot be tested any more, and counts. A
+ * ring that had KEKs in Vault may have others: those vouch for none.
  */
 export function rootFaults(ring: Ring, keks: readonly BundleKek[]): CoverageFault[] {
   if (ring.keks.some(({ provider }) => provider === 'vault')) return [];
-  const live = ring.keks.filter(isUnretired).map(({ fp }) => fp);
+  const ended = ring.keks.filter(({ state }) => state === 'destroyed').map(({ fp }) => fp);
+  const known = new Set([...ended, ...keks.map(({ fp }) => fp)]);
+  const live = new Set(ring.keks.filter(isUnretired).map(({ fp }) => fp));
   const roots = keks.filter(
-    ({ fp, vouchers }) => live.includes(fp) && !vouchers.some(({ by }) => live.includes(by)),
+    ({ fp, vouchers }) => live.has(fp) && !vouchers.some(({ by }) => known.has(by)),
   );
   if (roots.length < 2) return [];
   const fault = `no KEK here vouches for it, as for ${roots.length - 1} more; only the first of a ring has none`;

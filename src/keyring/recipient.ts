@@ -1,11 +1,11 @@
 // The offline recovery key, as far as a host knows it: its two public halves, in a
 // file of format 2. The first one that a ring has is pinned: another one could be an
-// attacker's.
+// attacker's, and replaces it only where the operator names it on each member.
 import { createPublicKey } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
 import { type HybridPublicKey, hybridOf } from './hybrid.ts';
 import { type NamedKey, readNamedKey, spkiPem } from './publickey.ts';
-import type { Ring } from './ring.ts';
+import { isUnretired, type Ring } from './ring.ts';
 
 export type RecoveryKey = NamedKey<HybridPublicKey>;
 
@@ -49,9 +49,14 @@ function parseRecoveryKey(text: string): HybridPublicKey {
   throw new Error('it is damaged or was changed: its sha256 is not the one of its keys');
 }
 
-/** The fingerprint of the recovery key that this ring has from its first one on. */
+/**
+ * The fingerprint of the recovery key that new KEKs of this ring are wrapped for: that of
+ * the write KEK; before there is one, or where it has none, of another that is not retired.
+ */
 export function pinnedRecovery(ring: Ring): string | undefined {
-  return ring.keks.find((kek) => kek.recovery !== null)?.recovery ?? undefined;
+  const write = ring.keks.filter(({ state }) => state === 'write');
+  const inOrder = [...write, ...ring.keks.filter(isUnretired), ...ring.keks];
+  return inOrder.find((kek) => kek.recovery !== null)?.recovery ?? undefined;
 }
 
 /**
@@ -66,6 +71,8 @@ export function requirePinned(ring: Ring, recovery: string | null): void {
     recovery === null
       ? 'this ring has a recovery key, and the new KEK would have none'
       : `this is not the recovery key of the ring: it is sha256:${recovery}`,
-    { hint: `the recovery key of the ring has the fingerprint sha256:${pinned}` },
+    {
+      hint: `the recovery key of the ring has the fingerprint sha256:${pinned}; a new one takes its place by kleidi recovery replace, or, where it is lost, by kleidi key create --new-recovery`,
+    },
   );
 }

@@ -5,18 +5,20 @@ import { constants, createPublicKey, publicEncrypt } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
 import {
   type BundleKek,
+  type KeksOfRing,
   macText,
   partAlgs,
   recoveryContext,
   recoveryPart,
+  type UnsignedKek,
   vouchedOf,
   type WrappedKek,
 } from './bundle.ts';
 import { aesCmac, identityOfKek } from './cmac.ts';
-import { type HybridPrivateKey, open } from './hybrid.ts';
+import { type HybridPrivateKey, type HybridPublicKey, open, seal } from './hybrid.ts';
 import type { PublicKey } from './publickey.ts';
 import type { RingName } from './ringid.ts';
-import { vouchText } from './voucher.ts';
+import { type Voucher, vouchText } from './voucher.ts';
 
 const padding = constants.RSA_PKCS1_OAEP_PADDING;
 const kekBytes = 32;
@@ -49,6 +51,53 @@ export function rewrapKek(
     const parts = hosts.map((host) => wrapFor(host, material, kek.oaepHash));
     return { ...kek, recipients: [part, ...parts] };
   });
+}
+
+/**
+ * The same KEKs for another recovery key, and vouched for as before, as far as the KEKs
+ * that vouch are among them or among `others`.
+ * @param others opened only for their vouchers
+ * @throws KleidiError refused
+ */
+export function replaceRecovery(
+  { keks, ...ring }: KeksOfRing,
+  others: readonly BundleKek[],
+  from: HybridPrivateKey,
+  to: HybridPublicKey,
+): readonly BundleKek[] {
+  const vouchers = new Map(keks.map((kek) => [kek.fp, [] as Voucher[]]));
+  const renewed = keks.map((kek) =>
+    withKek(ring, kek, from, (material) => signed(ring, forRecovery(kek, to, material), material)),
+  );
+  for (const by of [...keks, ...others]) {
+    withKek(ring, by, from, (material) => {
+      keks.forEach((kek, i) => {
+        const now = renewed[i];
+        if (now === undefined || !kek.vouchers.some((each) => each.by === by.fp)) return;
+        requireVoucher(ring, by, material, kek);
+        const text = Buffer.from(vouchText(ring.ringId, vouchedOf(now)));
+        vouchers.get(kek.fp)?.push({ by: by.fp, mac: aesCmac(material, text).toString('hex') });
+      });
+    });
+  }
+  return renewed.map((kek) => ({ ...kek, vouchers: vouchers.get(kek.fp) ?? [] }));
+}
+
+function forRecovery(kek: BundleKek, to: HybridPublicKey, material: Buffer): UnsignedKek {
+  const { fp, check, created, oaepHash } = kek;
+  const wrapped = seal(material, to, recoveryContext(fp), { oaepHash }).toString('base64');
+  const part = {
+    recipient: to.fingerprint,
+    role: 'recovery',
+    alg: partAlgs.recovery,
+    wrapped,
+  } as const;
+  return { fp, check, created, oaepHash, recipients: [part] };
+}
+
+function signed(ring: RingName, kek: UnsignedKek, material: Buffer): BundleKek {
+  const mac = aesCmac(material, Buffer.from(macText(ring, kek))).toString('hex');
+  return { ...kek, mac, vouchers: [] };
 }
 
 function withKek<T>(
