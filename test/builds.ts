@@ -25,6 +25,7 @@ const builds: readonly Build[] = [
     name: `client of Kubernetes ${line}`,
     command: ['sh', 'test/kube/build', line],
   })),
+  { name: 'second implementation of the formats', command: ['sh', 'test/formats/build'] },
   { name: 'packages', command: ['npm', 'run', '--silent', 'package'] },
 ];
 

@@ -38,6 +38,7 @@ const stages: readonly Stage[] =
     ? [{ name: 'named', budgetMinutes: 90, files: named }]
     : [
         { name: 'unit', budgetMinutes: 1, files: globSync('test/unit/*.test.ts') },
+        { name: 'formats', budgetMinutes: 1, files: globSync('test/formats/*.test.ts') },
         { name: 'core', budgetMinutes: 4, files: globSync('test/integration/*.test.ts') },
         { name: 'keys', budgetMinutes: 4, files: globSync('test/keys/*.test.ts') },
         { name: 'packages', budgetMinutes: 4, files: globSync('test/packages/*.test.ts') },

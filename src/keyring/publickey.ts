@@ -33,6 +33,12 @@ export function publicKeyOf(key: string | JsonWebKey): PublicKey {
   return publicKeyOfObject(createPublicKey(typeof key === 'string' ? key : { key, format: 'jwk' }));
 }
 
+/** Throws an Error where the text is another one of this key, or has more in it. */
+export function requireOwnPem(text: string, spki: Buffer): void {
+  if (text !== spkiPem(spki))
+    throw new Error('its public key is in another form than PEM as kleidi writes it');
+}
+
 /** Also of a private key: its public half. Throws an Error that says why it is not fit. */
 export function publicKeyOfObject(key: KeyObject): PublicKey {
   requireRsaKey(key);

@@ -4,7 +4,7 @@
 import { createPublicKey } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
 import { type HybridPublicKey, hybridOf } from './hybrid.ts';
-import { type NamedKey, readNamedKey, spkiPem } from './publickey.ts';
+import { type NamedKey, readNamedKey, requireOwnPem, spkiPem } from './publickey.ts';
 import { isUnretired, type Ring } from './ring.ts';
 
 export type RecoveryKey = NamedKey<HybridPublicKey>;
@@ -45,6 +45,8 @@ function parseRecoveryKey(text: string): HybridPublicKey {
     throw new Error('it does not hold an RSA and an ML-KEM public key');
   }
   const key = hybridOf(createPublicKey(rsaPublicKey), createPublicKey(mlKemPublicKey));
+  requireOwnPem(rsaPublicKey, key.rsa);
+  requireOwnPem(mlKemPublicKey, key.kem);
   if (sha256 === key.fingerprint) return key;
   throw new Error('it is damaged or was changed: its sha256 is not the one of its keys');
 }

@@ -4,7 +4,14 @@
 // of the request, so that none can be given out for another host or ring.
 import { createHash } from 'node:crypto';
 import { isRingName } from './keyid.ts';
-import { type NamedKey, type PublicKey, publicKeyOf, readNamedKey, spkiPem } from './publickey.ts';
+import {
+  type NamedKey,
+  type PublicKey,
+  publicKeyOf,
+  readNamedKey,
+  requireOwnPem,
+  spkiPem,
+} from './publickey.ts';
 
 export interface Request extends PublicKey {
   readonly ring: string;
@@ -53,6 +60,7 @@ export function parseRequest(text: string): Request {
   if (typeof host !== 'string' || !hostForm.test(host)) throw new Error('its host is not a name');
   if (typeof publicKey !== 'string') throw new Error('it holds no public key');
   const request = makeRequest(publicKeyOf(publicKey), ring, host);
+  requireOwnPem(publicKey, request.spki);
   if (sha256 === request.fingerprint) return request;
   throw new Error('it is damaged or was changed: its sha256 is not the one of its contents');
 }

@@ -69,6 +69,8 @@ test('a changed field, an unknown one and an older format are refused', () => {
     [{ ring: 'No Ring' }, /its ring is not a name/],
     [{ host: 'a"b' }, /its host is not a name/],
     [{ publicKey: 7 }, /holds no public key/],
+    [{ publicKey: `${fields['publicKey']}\n` }, /in another form than PEM/],
+    [{ publicKey: `x\n${fields['publicKey']}` }, /in another form than PEM/],
     [{ note: 'for cp2' }, /fields that are unknown/],
     [{ format: 1, sha256: request.recipient }, /an older kleidi has made it: run key request/],
     [{ format: 3 }, /this kleidi reads format 2/],

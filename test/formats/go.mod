@@ -1,0 +1,3 @@
+module kleidi/test/formats
+
+go 1.24
