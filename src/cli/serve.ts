@@ -1,6 +1,5 @@
 // kleidi serve: the daemon.
 import { loadConfig } from '../config.ts';
-import { openLog } from '../log.ts';
 import { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import { parse, type Verb } from './verb.ts';
 
@@ -19,12 +18,16 @@ example: kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml`,
 
   async run(args) {
     const { text, configPath } = parse(args, { socket: 'text' });
-    const config = loadConfig(configPath);
-    const log = openLog(config.log);
+    // Begins while the rest is loaded: both take about as long.
     const threads = new ModuleThreads();
-    if (config.vault.address.length === 0) threads.prepare();
-    // Loaded while that thread begins: gRPC takes as long.
-    const { runDaemon } = await import('../host/daemon.ts');
+    threads.prepare();
+    const config = loadConfig(configPath);
+    if (config.vault.address.length > 0) threads.dismiss();
+    const [{ openLog }, { runDaemon }] = [
+      await import('../log.ts'),
+      await import('../host/daemon.ts'),
+    ];
+    const log = openLog(config.log);
     await runDaemon({ config, log, env: process.env, threads }, text('socket'));
     // All is drained; a verifier child or a timer must not keep us.
     process.exit(0);

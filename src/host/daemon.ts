@@ -3,7 +3,7 @@
 import type { Config } from '../config.ts';
 import { boundsOf } from '../kms/bounds.ts';
 import { Live } from '../kms/live.ts';
-import { KmsServer } from '../kms/server.ts';
+import type { KmsServer } from '../kms/server.ts';
 import { KmsService } from '../kms/service.ts';
 import { stateOf } from '../kms/state.ts';
 import type { Log } from '../log.ts';
@@ -56,9 +56,9 @@ export async function runDaemon(
   const watch = watchRing(config.ring, () => keeper.ringChanged());
   try {
     const started = keeper.start();
-    // Made while the token is opened: gRPC takes a while.
-    const service = new KmsService(live, config.limits.queue);
-    const server = new KmsServer(service, () => stateOf(live), log, boundsOf(config.limits));
+    // Loading gRPC holds up all else here, but not a thread that opens the token.
+    if (config.vault.address.length === 0) await Promise.race([threads.called, started]);
+    const server = await serverOf(live, config, log);
     await started;
     const reason = await serveUntil(stop.promise, { log, notify, where, server });
     await keeper.endIfStuck();
@@ -67,6 +67,12 @@ export async function runDaemon(
     watch.close();
     keeper.stop();
   }
+}
+
+async function serverOf(live: Live, config: Config, log: Log): Promise<KmsServer> {
+  const { KmsServer } = await import('../kms/server.ts');
+  const service = new KmsService(live, config.limits.queue);
+  return new KmsServer(service, () => stateOf(live), log, boundsOf(config.limits));
 }
 
 interface Serving {

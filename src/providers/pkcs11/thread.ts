@@ -56,6 +56,17 @@ export class TokenThread {
     return this.#hasEnded;
   }
 
+  /** Whether the process stays for this thread's sake. */
+  holds(process: boolean): void {
+    if (process) this.#worker.ref();
+    else this.#worker.unref();
+  }
+
+  /** For one that has called nothing: it would wait for a call that is stuck. */
+  end(): void {
+    void this.#worker.terminate();
+  }
+
   /** One at a time. Rejects with what the step threw, or KleidiError where the thread ends. */
   call<S extends Step>(step: S, ...given: StepArguments<S>): Promise<StepResult<S>> {
     if (this.#hasEnded) return Promise.reject(lostThread(new Error('it ended')));
@@ -87,6 +98,12 @@ export class ModuleThreads {
   readonly #stuck = new Set<Promise<unknown>>();
   #why: KleidiError | undefined;
   #prepared: TokenThread | undefined;
+  readonly #called = Promise.withResolvers<void>();
+
+  /** Resolves once the first call is out. */
+  get called(): Promise<void> {
+    return this.#called.promise;
+  }
 
   /**
    * Starts a thread that calls nothing yet, for the next `start`: a thread takes about as
@@ -94,6 +111,13 @@ export class ModuleThreads {
    */
   prepare(): void {
     this.#prepared ??= this.#begin();
+    this.#prepared.holds(false);
+  }
+
+  /** There is no token to open. */
+  dismiss(): void {
+    this.#prepared?.end();
+    this.#prepared = undefined;
   }
 
   /** @throws KleidiError why a call was given up that is still out: nothing can be opened anew then */
@@ -107,11 +131,16 @@ export class ModuleThreads {
     process.env['SOFTHSM2_CONF'] = softhsmConf;
     const prepared = this.#prepared;
     this.#prepared = undefined;
-    return prepared === undefined || prepared.hasEnded ? this.#begin() : prepared;
+    if (prepared === undefined || prepared.hasEnded) return this.#begin();
+    prepared.holds(true);
+    return prepared;
   }
 
   #begin(): TokenThread {
-    return new TokenThread((call) => remember(this.#out, call));
+    return new TokenThread((call) => {
+      remember(this.#out, call);
+      this.#called.resolve();
+    });
   }
 
   giveUp(call: Promise<unknown>, why: KleidiError): void {
