@@ -17,6 +17,7 @@ import { parseExpected, requireExpected } from './expecteddigest.ts';
 import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { keepPinFor } from './pins.ts';
+import { requireFollows } from './ringadopt.ts';
 import { takeIn } from './takein.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
@@ -113,6 +114,7 @@ async function change(
   { bundle, carried, undone, recovery }: Wish,
 ): Promise<Joined> {
   const from = await readRingIfWhole(config.ring);
+  if (from === undefined) await requireFollows(config, carried, undone);
   const ring = adopt(from, carried, undone, recovery?.fingerprint);
   await requireHeld(config, lackingKeks(ring.keks.filter(isUnretired), bundle.keks));
   const imported = await takeIn(config, bundle, { from, to: ring });

@@ -15,6 +15,7 @@ import {
   requirePinnedParts,
   ringAfterRestore,
 } from '../keyring/backup.ts';
+import { readAnnounced } from '../keyring/changetimes.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { bundleFolder } from './createkek.ts';
@@ -25,22 +26,22 @@ import { note, print, printJson, warn } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
 export const restore: Verb = {
-  help: `usage: kleidi restore FILE --expect DIGEST [--generation N [--all-lost]]
+  help: `usage: kleidi restore FILE --expect DIGEST [--all-lost --generation N]
                       [--config-only] [--json]
 
-Puts back what kleidi backup has saved: the ring where this host has none, and
-recovery bundles and files of the configuration where they are missing. A ring that
-is here stays as it is. The KEKs themselves come back with the recovery key: key
+Puts back what kleidi backup has saved: recovery bundles and files of the
+configuration where they are missing; and the ring, where no member has one any more,
+or a running daemon knows that it is the right one. A ring that is here stays as it is. The KEKs themselves come back with the recovery key: key
 request, recovery rewrap, key import.
 
   --expect DIGEST  what kleidi backup has printed; it does not cover the configuration
-  --generation N   where this host has no ring any more. If another member has its
-                   ring: the generation of the backup; then kleidi ring adopt here
-  --all-lost       no member has its ring any more. N is one more than the highest
-                   generation that was announced (kleidi snapshot scan prints it)
+  --all-lost       no member has its ring any more. Where one has: kleidi ring adopt,
+                   or kleidi join, instead
+  --generation N   one more than the highest generation that was announced (kleidi
+                   snapshot scan prints it)
   --config-only    only the configuration, before kleidi provision --token-only
 
-example: kleidi restore /var/backups/kleidi.json --expect sha256:0a1b… --generation 8 --all-lost`,
+example: kleidi restore /var/backups/kleidi.json --expect sha256:0a1b… --all-lost --generation 8`,
 
   async run(args) {
     const options = parse(
@@ -66,7 +67,9 @@ example: kleidi restore /var/backups/kleidi.json --expect sha256:0a1b… --gener
 };
 
 function requireWhole({ generation, isAllLost }: RestoreWish): void {
-  if (isAllLost && generation === undefined) throw usage('--all-lost wants --generation N');
+  if (isAllLost !== (generation !== undefined)) {
+    throw usage('--all-lost and --generation N come together');
+  }
 }
 
 async function readBackup(path: string): Promise<Backup> {
@@ -93,7 +96,8 @@ async function restoreRing(config: Config, backup: Backup, wish: RestoreWish): P
   const state = await stateIfAny(config);
   const ring = await withRingLock(config.ring, async () => {
     const local = await readRingIfWhole(config.ring);
-    const next = ringAfterRestore(backup.ring, { local, state, wish });
+    const announced = await readAnnounced(config.ring);
+    const next = ringAfterRestore(backup.ring, { local, state, announced, wish });
     requirePinnedParts(next, backup.bundles);
     await putAll(bundleFolder(config), backup.bundles);
     if (next !== local) await writeRing(config.ring, next);

@@ -3,6 +3,7 @@
 // recovered or a lagging host to the same digest.
 import { type Config, loadConfig } from '../config.ts';
 import { adopt, forgotten } from '../keyring/adoption.ts';
+import { readAnnounced } from '../keyring/changetimes.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
@@ -47,8 +48,15 @@ example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
   },
 };
 
+/** Its ring file is lost: what this host has written with last is known all the same. */
+export async function requireFollows(config: Config, other: Ring, undone: Undone): Promise<void> {
+  const announced = await readAnnounced(config.ring);
+  requireSucceeds('this ring is not taken', other, announced, undone);
+}
+
 async function change(config: Config, other: Ring, undone: Undone): Promise<Ring> {
   const local = await readRingIfWhole(config.ring);
+  if (local === undefined) await requireFollows(config, other, undone);
   const next = adopt(local, other, undone);
   if (local !== undefined && ringDigest(local) === ringDigest(next)) return local;
   await requireHeld(config, next.keks.filter(isUnretired));

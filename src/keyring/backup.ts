@@ -71,6 +71,8 @@ export interface RestoreHost {
   readonly local: Ring | undefined;
   /** Of the running daemon. */
   readonly state: RingView | undefined;
+  /** What this host has written with last, as far as that is known. */
+  readonly announced: RingView | undefined;
   readonly wish: RestoreWish;
 }
 
@@ -79,7 +81,10 @@ export interface RestoreHost {
  * backup says, so that a backup makes no KEK the write KEK of a living host.
  * @throws KleidiError refused
  */
-export function ringAfterRestore(backup: Ring, { local, state, wish }: RestoreHost): Ring {
+export function ringAfterRestore(
+  backup: Ring,
+  { local, state, announced, wish }: RestoreHost,
+): Ring {
   if (local !== undefined && (local.generation > 0 || local.keks.length > 0)) {
     return kept(local, backup, wish);
   }
@@ -88,7 +93,10 @@ export function ringAfterRestore(backup: Ring, { local, state, wish }: RestoreHo
   if (backup.generation === 0) return backup;
   const known = Math.max(0, ...views.map(({ generation }) => generation));
   if (known > 0 && wish.generation === undefined) return backup;
-  return { ...backup, generation: requireGeneration(backup, wish) };
+  const highest = Math.max(known, backup.generation, announced?.generation ?? 0);
+  const next = { ...backup, generation: requireGeneration(highest, wish) };
+  requireSucceeds('this backup is not restored', next, announced, new Set());
+  return next;
 }
 
 function kept(local: Ring, backup: Ring, { generation }: RestoreWish): Ring {
@@ -123,27 +131,21 @@ export function requirePinnedParts(ring: Ring, bundles: readonly BackupFile[]): 
 }
 
 /**
- * Above the generation of the backup its states are not known: another KEK may be
- * the write KEK there. Only a generation that no member has announced is safe.
+ * Which KEK the others write with by now, a backup cannot say, and no id that it knows may be
+ * announced again. So a backup gives a ring only where no member has one, and above all
+ * generations that anybody has announced.
  */
-function requireGeneration({ generation }: Ring, wish: RestoreWish): number {
-  const wanted = wish.generation;
-  if (wanted === undefined) {
+function requireGeneration(announced: number, { generation, isAllLost }: RestoreWish): number {
+  if (generation === undefined || !isAllLost) {
     throw refuse(
-      'this host has no ring to tell which generation was the last',
-      `if another member has its ring: --generation ${generation}, then kleidi ring adopt here; if none has: --all-lost --generation N, one more than kleidi snapshot scan prints as highest`,
+      'this host has no ring to tell what is true now',
+      'if another member has its ring: kleidi ring adopt here, or kleidi join where the token is lost too; if none has: --all-lost --generation N, one more than kleidi snapshot scan prints as highest',
     );
   }
-  if (wanted < generation) {
-    throw refuse(
-      `generation ${wanted} is below ${generation}, which the backup has`,
-      'nothing ever lowers a generation: name a higher one',
-    );
-  }
-  if (wanted === generation || wish.isAllLost) return wanted;
+  if (generation > announced) return generation;
   throw refuse(
-    `the backup is of generation ${generation}: which KEK generation ${wanted} writes with, it cannot say`,
-    `if another member has its ring: --generation ${generation}, then kleidi ring adopt here; if none has: add --all-lost, and let N be one more than kleidi snapshot scan prints as highest`,
+    `generation ${generation} is not above ${announced}, which was announced`,
+    'name one more than kleidi snapshot scan prints as highest',
   );
 }
 

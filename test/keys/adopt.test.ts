@@ -65,6 +65,10 @@ test('a host that slept through two rotations adopts the ring, with its daemon r
     assert.match(stderr, /generation 3, .*generation 4|generation 3, this host has 4/);
   }
   await daemon.stop();
+  // And where nobody is left who knows, by what it has written with last.
+  const { exitCode, stderr } = await adopt(b, a);
+  assert.equal(exitCode, 1);
+  assert.match(stderr, /generation 3, this host has 4/);
 });
 
 test('a lost ring file is replaced by that of another member; a retired KEK need not be there', async () => {

@@ -82,16 +82,17 @@ test('where the ring is lost, a restore brings it back, and never behind what wa
   const restore = ['restore', file, '--expect', await digestOf(host, file)];
   const [ring, bundles] = [host.ring, bundlesOf(host)];
 
-  // The ring file is lost or damaged: the operator says which generation was the last.
-  for (const damage of [() => rmSync(host.ringPath), () => writeFileSync(host.ringPath, '')]) {
+  // The ring file is lost or damaged, and a backup does not know what the others have.
+  const damages = [() => rmSync(host.ringPath), () => writeFileSync(host.ringPath, '')];
+  for (const [i, damage] of damages.entries()) {
     damage();
     rmSync(join(host.folder, 'state/bundles'), { recursive: true });
-    await refused(host, /no ring to tell which generation was the last/, ...restore);
-    // Above the backup's generation its states are not known: two members would announce
-    // two write KEKs under one generation.
-    await refused(host, /which KEK generation 9 writes with/, ...restore, '--generation', '9');
-    await good(host, ...restore, '--generation', '1');
-    assert.deepEqual(host.ring, ring);
+    await refused(host, /no ring to tell what is true now/, ...restore);
+    const lost = [...restore, '--all-lost', '--generation'];
+    // An id that was announced is not announced again.
+    await refused(host, new RegExp(`generation 1 is not above ${i + 1}, which`), ...lost, '1');
+    await good(host, ...lost, String(i + 2));
+    assert.deepEqual(host.ring, { ...ring, generation: i + 2 });
     assert.deepEqual(bundlesOf(host), bundles);
   }
   rmSync(host.ringPath);
@@ -102,6 +103,7 @@ test('where the ring is lost, a restore brings it back, and never behind what wa
   const daemon = await host.serve();
   rmSync(host.ringPath);
   await refused(host, /this host has 9/, ...restore, '--generation', '9', '--all-lost');
+  assert.equal((await host.run(...restore, '--generation', '10')).exitCode, 2);
   await daemon.stop();
 });
 
@@ -114,7 +116,14 @@ test('a ring that is here stays, whatever a backup says; missing bundles come ba
   await good(host, ...restore);
   assert.deepEqual(bundlesOf(host), bundles);
   assert.deepEqual(host.ring, ring);
-  await refused(host, /this host has a ring, of generation 1/, ...restore, '--generation', '1');
+  await refused(
+    host,
+    /this host has a ring, of generation 1/,
+    ...restore,
+    '--all-lost',
+    '--generation',
+    '9',
+  );
   const second = ring.keks.find((kek) => kek.state === 'staged')?.fp ?? '';
   await good(host, 'key', 'promote', second);
   const later = readFileSync(host.ringPath, 'utf8');
@@ -201,7 +210,7 @@ test('on a bare host: the configuration, then a token, then the ring', async () 
   );
   assert.ok(!existsSync(host.ringPath));
   await good(host, 'provision', '--ring', 'test', '--token-only');
-  await refused(host, /no ring to tell which/, ...restore);
+  await refused(host, /no ring to tell what/, ...restore);
   await good(host, ...restore, '--generation', '4', '--all-lost');
   assert.deepEqual(host.ring, { ...ring, generation: 4 });
   assert.equal(Object.keys(bundlesOf(host)).length, 2);
