@@ -1,5 +1,5 @@
-// Two implementations of docs/formats.md agree: kleidi, and test/formats in Go, which was
-// written from that page alone. What one refuses the other refuses, and what both take
+// Two implementations of docs/formats.md agree: kleidi, and test/formats in Go, which has
+// nothing but what is on that page. What one refuses the other refuses, and what both take
 // they take for the same.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

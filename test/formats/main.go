@@ -1,4 +1,4 @@
-// A second implementation of docs/formats.md, written from that page alone.
+// A second implementation of docs/formats.md, with nothing in it that is not on that page.
 // Reads one JSON object a line on stdin and answers with one a line:
 //
 //	{"do":"ring","text":T}                      digest, openable
