@@ -1,8 +1,8 @@
-// A KEK as it is named on the command line: its whole fingerprint, never a part
-// of it, so that none is taken for another.
+// A KEK as it is named on the command line. Its whole fingerprint where that proves
+// something; to select one that the ring of this host holds, eight digits are enough.
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import type { RingKek } from '../keyring/ring.ts';
+import type { Ring, RingKek } from '../keyring/ring.ts';
 import { lackingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { TokenCommand } from './tokencommand.ts';
@@ -13,6 +13,21 @@ import { usage } from './verb.ts';
 export function parseFingerprint(text: string | undefined): Fingerprint {
   if (text !== undefined && /^[0-9a-f]{32}$/.test(text)) return text;
   throw usage(`'${text ?? ''}' is no fingerprint: 32 hex digits, as kleidi ring show prints them`);
+}
+
+/**
+ * A KEK of this ring by the first digits of its fingerprint, or any by all of them.
+ * @throws KleidiError usage where it is none, or more than one has these digits
+ */
+export function selectFingerprint({ keks }: Ring, text: string | undefined): Fingerprint {
+  if (text === undefined || text.length >= 32 || !/^[0-9a-f]{8,}$/.test(text)) {
+    return parseFingerprint(text);
+  }
+  const found = keks.filter(({ fp }) => fp.startsWith(text)).map(({ fp }) => fp);
+  const [fp] = found;
+  if (fp !== undefined && found.length === 1) return fp;
+  const how = found.length === 0 ? 'no KEK of the ring begins with it' : `${found.join(', ')}?`;
+  throw usage(`'${text}' names no one KEK: ${how}`);
 }
 
 /**

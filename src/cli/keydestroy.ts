@@ -14,7 +14,7 @@ import { under } from '../snapshot/judgement.ts';
 import { type ProvenSnapshot, settleMs } from '../snapshot/proof.ts';
 import { requireTyped } from './confirmation.ts';
 import { requireResult } from './expecteddigest.ts';
-import { parseFingerprint } from './fingerprint.ts';
+import { selectFingerprint } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import {
   readProof,
@@ -32,7 +32,8 @@ export const keyDestroy: Verb = {
   help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [OPTIONS] [--json]
 
 Removes a retired KEK from the token of this host, for good; in the ring its entry
-stays as destroyed, so that no other member brings it back.
+stays as destroyed, so that no other member brings it back. The first eight digits of
+its fingerprint are enough, where the ring has it; typed to confirm, all are needed.
 Refused while anything is known to need it: an object in the snapshot, or a
 Decrypt that the running daemon has had to refuse since the KEK was retired.
 
@@ -57,9 +58,9 @@ example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
       { ...scanOptions, root: 'text', yes: 'flag', expect: 'text' },
       { least: 1, most: 1 },
     );
-    const fp = parseFingerprint(options.positionals[0]);
     requireScanChoice(options);
     const config = loadConfig(options.configPath);
+    const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
     const before = await stateIfAny(config);
     requireWholeToken(before);
     requireUnused(before, fp);

@@ -9,7 +9,7 @@ import { type RingView, requireSucceeds } from '../keyring/succession.ts';
 import { promote } from '../keyring/transitions.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { requireResult } from './expecteddigest.ts';
-import { parseFingerprint, requireHeld } from './fingerprint.ts';
+import { requireHeld, selectFingerprint } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
@@ -18,7 +18,8 @@ import { verifiedDigest } from './verifieddigest.ts';
 export const keyPromote: Verb = {
   help: `usage: kleidi key promote FP [--generation N] [--expect DIGEST] [--json]
 
-Makes a staged or read KEK the write KEK; the old one still decrypts. Use the
+Makes a staged or read KEK the write KEK; the old one still decrypts. Of its
+fingerprint the first eight digits are enough. Use the
 same generation on every host: the first prints it. Rollback is the same command
 with the old KEK, and gets a new generation. Safe to repeat.
 
@@ -34,9 +35,9 @@ example: kleidi key promote 00112233445566778899aabbccddeeff --generation 4`,
 
   async run(args) {
     const options = parse(args, { generation: 'text', expect: 'text' }, { least: 1, most: 1 });
-    const fp = parseFingerprint(options.positionals[0]);
     const generation = parseGeneration(options.text('generation'));
     const config = loadConfig(options.configPath);
+    const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
     const before = await stateIfAny(config);
     requireWholeToken(before);
     const wish = { fp, generation, expect: options.text('expect') };

@@ -9,7 +9,7 @@ import { retire, unretire } from '../keyring/transitions.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { requireResult } from './expecteddigest.ts';
-import { parseFingerprint, requireHeld } from './fingerprint.ts';
+import { requireHeld, selectFingerprint } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
@@ -18,7 +18,8 @@ import { ringLine, verifiedDigest } from './verifieddigest.ts';
 export const keyRetire: Verb = {
   help: `usage: kleidi key retire FP [--undo] [--expect DIGEST] [--json]
 
-Refuses Decrypt under this KEK from now on. Its key stays in the token. Not for
+Refuses Decrypt under this KEK from now on (the first eight digits of its
+fingerprint are enough). Its key stays in the token. Not for
 the write KEK. Keep a KEK in state read for as long as any backup of etcd needs
 it. A kube-apiserver that is running has opened its old seeds already and reads
 on for up to a day: restart each in turn to see whether anything is missing.
@@ -31,8 +32,8 @@ example: kleidi key retire 00112233445566778899aabbccddeeff`,
 
   async run(args) {
     const options = parse(args, { undo: 'flag', expect: 'text' }, { least: 1, most: 1 });
-    const fp = parseFingerprint(options.positionals[0]);
     const config = loadConfig(options.configPath);
+    const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
     const before = await stateIfAny(config);
     requireWholeToken(before);
     const undo = options.flag('undo');
