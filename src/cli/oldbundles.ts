@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { KleidiError } from '../errors.ts';
 import type { Bundle, KeksOfRing } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
-import { coverageFaults } from '../keyring/coverage.ts';
+import { coverageFaults, rootFaults } from '../keyring/coverage.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { isSameRing, shown } from '../keyring/ringid.ts';
 import { usage } from './verb.ts';
@@ -23,7 +23,7 @@ export function needed(all: KeksOfRing, ring: Ring | undefined): KeksOfRing {
   const keks = all.keks.filter(({ fp }) =>
     ring.keks.some((kek) => kek.fp === fp && isUnretired(kek)),
   );
-  const [fault] = coverageFaults(ring, [{ ...all, keks }]);
+  const [fault] = [...coverageFaults(ring, [{ ...all, keks }]), ...rootFaults(ring, all.keks)];
   if (fault === undefined) return { ...all, keks };
   throw new KleidiError('refused', `KEK ${fault.fp}: ${fault.fault}`, {
     hint: 'take the files of bundles/ beside the ring of a member that has them all, or of its backup: kleidi recovery test --ring tells what is missing',

@@ -59,12 +59,13 @@ async function rewrap(args: readonly string[]): Promise<number> {
   requireFree(out);
   const hosts = await Promise.all(options.texts('for').map(readRequest));
   const carried = await expectedRing(options.text('ring'), options.text('expect'));
-  const old = needed(await readOldBundles(options.positionals), carried);
+  const all = await readOldBundles(options.positionals);
+  const old = needed(all, carried);
   requireRequests(old.ring, hosts);
   await confirmKeys(requestClaims(hosts));
   const passphrase = await readPassphrase(options.text('passphrase-fd'));
   const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
-  const rewrapped = old.keks.map((kek) => rewrapKek(old, kek, key, hosts));
+  const rewrapped = old.keks.map((kek) => rewrapKek(old, kek, key, hosts, all.keks));
   await writeNewFile(out, formatBundle(old, rewrapped, carried ?? null), 0o600);
   report(rewrapped, hosts, { out, carried }, options.json);
   return 0;

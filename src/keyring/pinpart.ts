@@ -51,9 +51,10 @@ function contextOf(token: string): string {
 function parse(text: string, path: string): PinPart {
   try {
     const file = JSON.parse(text) as Record<string, unknown>;
-    const { format, token, recovery, alg, wrapped } = file;
-    if (file['kind'] !== kind) throw new Error(`its kind is not ${kind}`);
+    const { format, token, recovery, alg, wrapped, ...rest } = file;
+    if (rest['kind'] !== kind) throw new Error(`its kind is not ${kind}`);
     if (format !== 2 || alg !== hybridAlg) throw new Error('it is not of format 2');
+    if (Object.keys(rest).length > 1) throw new Error('it has fields that are unknown');
     if (typeof token !== 'string' || typeof recovery !== 'string' || typeof wrapped !== 'string') {
       throw new Error('a field of it is missing');
     }

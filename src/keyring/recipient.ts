@@ -53,11 +53,13 @@ function parseRecoveryKey(text: string): HybridPublicKey {
 
 /**
  * The fingerprint of the recovery key that new KEKs of this ring are wrapped for: that of
- * the write KEK; before there is one, or where it has none, of another that is not retired.
+ * the write KEK; before there is one, or where it has none, of another that is not retired,
+ * in the order of fingerprints: the order in the file is covered by no digest.
  */
 export function pinnedRecovery(ring: Ring): string | undefined {
   const write = ring.keks.filter(({ state }) => state === 'write');
-  const inOrder = [...write, ...ring.keks.filter(isUnretired), ...ring.keks];
+  const sorted = [...ring.keks].sort((a, b) => (a.fp < b.fp ? -1 : 1));
+  const inOrder = [...write, ...sorted.filter(isUnretired), ...sorted];
   return inOrder.find((kek) => kek.recovery !== null)?.recovery ?? undefined;
 }
 

@@ -40,14 +40,20 @@ export function testKek(
   });
 }
 
-/** The same KEK for these hosts, and still for the recovery key. @throws KleidiError refused */
+/**
+ * The same KEK for these hosts, and still for the recovery key.
+ * @param others whose vouchers by this KEK must be right
+ * @throws KleidiError refused
+ */
 export function rewrapKek(
   ring: RingName,
   kek: BundleKek,
   key: HybridPrivateKey,
   hosts: readonly PublicKey[],
+  others: readonly BundleKek[] = [],
 ): BundleKek {
   return withKek(ring, kek, key, (material, part) => {
+    for (const other of others) requireVoucher(ring, kek, material, other);
     const parts = hosts.map((host) => wrapFor(host, material, kek.oaepHash));
     return { ...kek, recipients: [part, ...parts] };
   });

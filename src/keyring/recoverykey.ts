@@ -67,9 +67,10 @@ function parseFile(text: string, path: string): PrivateFile {
   try {
     if (text.trimStart().startsWith('-----BEGIN')) throw new Error('it is one PEM key');
     const file = JSON.parse(text) as Record<string, unknown>;
-    const { format, rsaPrivateKey, mlKemPrivateKey, sha256 } = file;
-    if (file['kind'] !== kind) throw new Error(`its kind is not ${kind}`);
+    const { format, rsaPrivateKey, mlKemPrivateKey, sha256, ...rest } = file;
+    if (rest['kind'] !== kind) throw new Error(`its kind is not ${kind}`);
     if (format !== 2) throw new Error('it is not of format 2');
+    if (Object.keys(rest).length > 1) throw new Error('it has fields that are unknown');
     if (typeof rsaPrivateKey !== 'string' || typeof mlKemPrivateKey !== 'string') {
       throw new Error('it does not hold an RSA and an ML-KEM private key');
     }

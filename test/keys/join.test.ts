@@ -251,6 +251,16 @@ test('the drill finds a KEK in the bundles that no other vouches for, and a fals
   const found = await drill(...recoveryBundles(leader), path);
   assert.equal(found.exitCode, 1);
   assert.match(found.text, new RegExp(`KEK ${fp}: NOT covered: no KEK here vouches for it`));
+  const fresh = await tokenOnlyHost();
+  const rewrap = async (...bundles: string[]): Promise<string> => {
+    const to = ['--for', (await requestOf(fresh)).named, '--out', join(folder, 'never')];
+    const args = ['recovery', 'rewrap', ...bundles, '--key', recovery.key, '--passphrase-fd', '0'];
+    const named = ['--ring', `${ring}.json`, '--expect', ringDigest(readRing())];
+    const { exitCode, stderr } = await kleidi([...args, ...named, ...to], { input: passphrase });
+    assert.equal(exitCode, 1);
+    return stderr;
+  };
+  assert.match(await rewrap(...recoveryBundles(leader), path), /no KEK here vouches for it/);
 
   const own = recoveryBundles(leader).find((file) => file.includes(second.fp)) ?? '';
   const genuine = await readBundle(own);
@@ -264,6 +274,7 @@ test('the drill finds a KEK in the bundles that no other vouches for, and a fals
   const lied = await drill(...others, path);
   assert.equal(lied.exitCode, 1);
   assert.match(lied.text, new RegExp(`for KEK ${second.fp} is false`));
+  assert.match(await rewrap(...others, path), new RegExp(`for KEK ${second.fp} is false`));
 });
 
 test('a host that lacks a KEK of its ring says no digest, whatever it is asked, and goes on with its work', async () => {

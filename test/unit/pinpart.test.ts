@@ -31,6 +31,7 @@ for (const [name, broken] of Object.entries({
   'no JSON': '{',
   'another kind': JSON.stringify({ ...JSON.parse(text), kind: 'kleidi-bundle' }),
   'format 1': JSON.stringify({ ...JSON.parse(text), format: 1 }),
+  'another field': JSON.stringify({ ...JSON.parse(text), more: 1 }),
   'RSA alone': JSON.stringify({ ...JSON.parse(text), alg: 'rsa-oaep' }),
   'the token of another host': JSON.stringify({ ...JSON.parse(text), token: 'other' }),
   'a damaged part': JSON.stringify({ ...JSON.parse(text), wrapped: 'AAAA' }),

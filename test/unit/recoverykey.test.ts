@@ -61,6 +61,7 @@ test('what is no such file is named: one PEM key, format 1, another half, a chan
     'null',
     String(rsaPrivateKey),
     JSON.stringify({ ...file, format: 1 }),
+    JSON.stringify({ ...file, more: 1 }),
     JSON.stringify({ ...rest, rsaPrivateKey }),
     JSON.stringify({ ...rest, mlKemPrivateKey }),
     JSON.stringify({ ...rest, rsaPrivateKey: mlKemPrivateKey, mlKemPrivateKey: rsaPrivateKey }),
