@@ -23,6 +23,8 @@ prepare_host() {
   if have systemd-sysusers; then try systemd-sysusers kleidi.conf; fi
   load_selinux_module
   make_folders
+  # The next start looks at the daemon's folder again: another version made it.
+  if booted; then rm -f /run/kleidi-daemon.made; fi
   update_catalog
 }
 

@@ -1,5 +1,6 @@
 // What after-stop says of exit status 243: what files prove, and no more; and it
 // never runs systemd-creds, which deletes the host key where the machine-id is wrong.
+// What before-start runs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { installedHost } from '../support/installed.ts';
@@ -63,5 +64,19 @@ await onHosts(async () => {
     assert.equal(host.try(`test -e ${key}`).exitCode, 1);
     host.sh(`mv /var/copy ${key}.kleidi`);
     host.sh(`cp -p /var/credential.secret ${key}; systemctl start kleidi.socket kleidi.service`);
+  });
+
+  test('before a start no program runs where the folder is there, and it is made where it is not', () => {
+    const afresh = 'rm -f /run/kleidi-daemon.starts';
+    const run = `${afresh}; strace -qq -f -e trace=execve -o /tmp/runs sh /usr/lib/kleidi/before-start
+      grep -c " /run/kleidi-daemon tmpfs .*size=1024k" /proc/mounts; grep -c execve /tmp/runs`;
+    host.sh(
+      `systemctl stop kleidi.socket kleidi.service; ${afresh}; sh /usr/lib/kleidi/before-start`,
+    );
+    assert.equal(host.sh(run), '1\n1');
+    host.sh('umount /run/kleidi-daemon');
+    assert.match(host.sh(run), /^1\n[2-9]$/);
+    assert.equal(host.sh(run), '1\n1');
+    host.sh(`${afresh}; systemctl start kleidi.socket kleidi.service`);
   });
 });
