@@ -1,7 +1,8 @@
 // What tests need that takes minutes to make on a new machine: packages, the Go
-// client on each Kubernetes line, Vault, the trees that hosts boot from. Each is
-// kept in a cache by its sources. A stage of its own, so that no test's time is
-// a build's time; a test that is run alone still makes what it lacks.
+// client on each Kubernetes line, kube-apiserver with etcd, Vault, the trees that
+// hosts boot from. Each is kept in a cache by its sources. A stage of its own, so
+// that no test's time is a build's time; a test that is run alone still makes what
+// it lacks.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { lines } from './support/kubeclient.ts';
@@ -16,6 +17,7 @@ const suites: readonly Suite[] = ['bookworm', 'trixie'];
 
 /** The longest first: two run at a time. */
 const builds: readonly Build[] = [
+  { name: 'kube-apiserver and etcd', command: ['sh', 'test/cluster/build'] },
   { name: 'Vault', command: ['sh', 'test/vault/build'] },
   ...suites.map((suite) => ({
     name: `base tree of ${suite}`,

@@ -1,0 +1,25 @@
+// kube-apiserver and etcd, built from their Go modules by test/cluster/build.
+import { spawnSync } from 'node:child_process';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { onHosts } from './systemhost.ts';
+
+const build = fileURLToPath(new URL('../cluster/build', import.meta.url));
+
+/** The folder that holds both, or why there is none. */
+function clusterBinaries(): { readonly folder: string } | { readonly reason: string } {
+  const built = spawnSync('sh', [build], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 1_500_000 });
+  if (built.status === 0) return { folder: built.stdout.toString().trim() };
+  const why = built.stderr.toString().trim().split('\n').at(-1);
+  return { reason: why ?? 'kube-apiserver and etcd cannot be built' };
+}
+
+/** Defines tests that need a cluster; one skipped test with the reason where there is none. */
+export async function onCluster(define: (folder: string) => Promise<void>): Promise<void> {
+  await onHosts(async () => {
+    const binaries = clusterBinaries();
+    if ('folder' in binaries) return define(binaries.folder);
+    if (process.env['KLEIDI_TEST_STRICT'] === '1') throw new Error(`strict: ${binaries.reason}`);
+    test('cluster', { skip: binaries.reason }, () => undefined);
+  });
+}

@@ -1,0 +1,76 @@
+// The units of a control plane host: etcd as one member of three, and kube-apiserver
+// on the etcd of its own host, as kubeadm has it.
+import { hostAddresses } from './clusternetwork.ts';
+
+/** Where hosts see the binaries, and keep certificates and keys. */
+export const binaryFolder = '/opt/kubernetes';
+export const certificateFolder = '/etc/kubernetes/pki';
+
+const tls = (name: string): string => `${certificateFolder}/${name}`;
+const members = hostAddresses.map((address, i) => `m${i}=https://${address}:2380`).join(',');
+
+function unit(description: string, after: string, command: readonly string[]): string {
+  return `[Unit]
+Description=${description}
+After=${after}
+
+[Service]
+Type=notify
+ExecStart=${command.join(' \\\n  ')}
+Restart=on-failure
+RestartSec=1
+TimeoutStartSec=300
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/**
+ * Generous election timeouts: the machine may be busy, and nothing here hangs on how
+ * fast a lost leader is replaced. Without fsync: no test cuts the power.
+ */
+export function etcdUnit(index: number): string {
+  const address = hostAddresses[index] ?? '';
+  return unit('etcd', 'network.target', [
+    `${binaryFolder}/etcd`,
+    `--name=m${index}`,
+    '--data-dir=/var/lib/etcd',
+    `--listen-client-urls=https://${address}:2379,https://127.0.0.1:2379`,
+    `--advertise-client-urls=https://${address}:2379`,
+    `--listen-peer-urls=https://${address}:2380`,
+    `--initial-advertise-peer-urls=https://${address}:2380`,
+    `--initial-cluster=${members}`,
+    `--cert-file=${tls('node.pem')}`,
+    `--key-file=${tls('node.key')}`,
+    `--trusted-ca-file=${tls('ca.pem')}`,
+    '--client-cert-auth',
+    `--peer-cert-file=${tls('node.pem')}`,
+    `--peer-key-file=${tls('node.key')}`,
+    `--peer-trusted-ca-file=${tls('ca.pem')}`,
+    '--peer-client-cert-auth',
+    '--heartbeat-interval=300',
+    '--election-timeout=3000',
+    '--unsafe-no-fsync',
+    '--log-level=warn',
+  ]);
+}
+
+export function apiServerUnit(index: number): string {
+  return unit('kube-apiserver', 'etcd.service', [
+    `${binaryFolder}/kube-apiserver`,
+    `--advertise-address=${hostAddresses[index] ?? ''}`,
+    '--etcd-servers=https://127.0.0.1:2379',
+    `--etcd-cafile=${tls('ca.pem')}`,
+    `--etcd-certfile=${tls('node.pem')}`,
+    `--etcd-keyfile=${tls('node.key')}`,
+    `--client-ca-file=${tls('ca.pem')}`,
+    `--tls-cert-file=${tls('node.pem')}`,
+    `--tls-private-key-file=${tls('node.key')}`,
+    '--authorization-mode=Node,RBAC',
+    '--service-cluster-ip-range=10.96.0.0/16',
+    '--service-account-issuer=https://kubernetes.default.svc',
+    `--service-account-key-file=${tls('sa.pub')}`,
+    `--service-account-signing-key-file=${tls('sa.key')}`,
+  ]);
+}
