@@ -18,9 +18,8 @@ export interface Ceremony {
   readonly recovery: string;
 }
 
-/** A recovery key, and on every host a token without a KEK. */
+/** A recovery key. The hosts have tokens without a KEK. */
 export function beginCeremony(first: SystemHost, others: readonly SystemHost[]): Ceremony {
-  for (const host of [first, ...others]) host.sh('kleidi provision --token-only');
   const made = first.sh('kleidi recovery create --out /root/recovery --passphrase-fd 0 --json', {
     input: `${passphrase}\n`,
   });

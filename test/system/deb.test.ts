@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bareHost, clientOf, forgetCallers, packageFile } from '../support/installed.ts';
+import { passphrase } from '../support/recoveryset.ts';
 import { onHosts } from '../support/systemhost.ts';
 
 const seed = Buffer.alloc(32, 6);
@@ -23,6 +24,20 @@ await onHosts(async () => {
       host.try('systemctl status kleidi').stdout,
       /Status: "Not serving: .*no write KEK/,
     );
+  });
+
+  test('the first KEK of one host then has a recovery key, as the runbook says', () => {
+    const { sha256 } = JSON.parse(
+      host.sh('kleidi recovery create --out /root/recovery --passphrase-fd 0 --json', {
+        input: `${passphrase}\n`,
+      }),
+    ) as { sha256: string };
+    const recovery = `--recovery /root/recovery.pub=${sha256}`;
+    host.sh(`kleidi provision ${recovery}`);
+    const { fp } = JSON.parse(host.sh(`kleidi key create ${recovery} --json`)) as { fp: string };
+    host.sh(`kleidi key promote ${fp}`);
+    assert.match(host.sh('kleidi status'), /^serving/);
+    assert.match(host.sh('kleidi ring show --json'), new RegExp(`"recovery": *"${sha256}"`));
     host.sh('KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi');
     assert.equal(host.try('test -e /var/lib/kleidi').exitCode, 1);
     assert.equal(host.try('test -e /etc/kleidi').exitCode, 1);
