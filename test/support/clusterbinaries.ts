@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { missingTool } from './skip.ts';
 import { onHosts } from './systemhost.ts';
 
 const build = fileURLToPath(new URL('../cluster/build', import.meta.url));
@@ -17,7 +18,8 @@ function clusterBinaries(): { readonly folder: string } | { readonly reason: str
 /** Defines tests that need a cluster; one skipped test with the reason where there is none. */
 export async function onCluster(define: (folder: string) => Promise<void>): Promise<void> {
   await onHosts(async () => {
-    const binaries = clusterBinaries();
+    const missing = missingTool('go', 'etcdctl', 'openssl');
+    const binaries = missing === false ? clusterBinaries() : { reason: missing };
     if ('folder' in binaries) return define(binaries.folder);
     if (process.env['KLEIDI_TEST_STRICT'] === '1') throw new Error(`strict: ${binaries.reason}`);
     test('cluster', { skip: binaries.reason }, () => undefined);

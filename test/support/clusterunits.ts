@@ -28,7 +28,8 @@ WantedBy=multi-user.target
 
 /**
  * Generous election timeouts: the machine may be busy, and nothing here hangs on how
- * fast a lost leader is replaced. Without fsync: no test cuts the power.
+ * fast a lost leader is replaced. Without fsync: what a host has written survives its
+ * end, because this machine's kernel has it.
  */
 export function etcdUnit(index: number): string {
   const address = hostAddresses[index] ?? '';

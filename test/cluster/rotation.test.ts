@@ -1,0 +1,163 @@
+// The life of a key on three API servers, beside writers and readers that never stop:
+// nobody of them has a request fail. And what a snapshot of this etcd says of it.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import type { ApiLoadReport } from '../support/apiload.ts';
+import { waitFor } from '../support/apiservers.ts';
+import { letTimePass } from '../support/changetimes.ts';
+import { Cluster } from '../support/cluster.ts';
+import { onCluster } from '../support/clusterbinaries.ts';
+import { createOnAll, promoteLike, promoteOnFirst } from '../support/clusterceremony.ts';
+import { ClusterLoad } from '../support/clusterload.ts';
+import { keyIdHashOf } from '../support/kmsmetrics.ts';
+
+interface Scan {
+  readonly notOpenable: number;
+  readonly secretsInClear: number;
+  readonly clusterUid: string;
+  readonly findings: readonly Finding[];
+  readonly verification: { readonly failures: readonly unknown[] };
+}
+
+interface Finding {
+  readonly resource: string;
+  readonly keyId: string;
+  readonly live: number;
+}
+
+const snapshotInHost = '/root/etcd.db';
+
+await onCluster(async (binaries) => {
+  const cluster = await Cluster.boot(binaries);
+  const { api, hosts, ceremony } = cluster;
+  const indexes = [...hosts.keys()];
+  await cluster.takeTo('read');
+  const first = ringOf(0);
+  const keyIds = [first.keyId];
+
+  function ringOf(index: number): { fp: string; keyId: string } {
+    const { keks, keyId } = JSON.parse(cluster.host(index).sh('kleidi ring show --json')) as {
+      keks: readonly { fp: string; state: string }[];
+      keyId: string;
+    };
+    return { fp: keks.find(({ state }) => state === 'write')?.fp ?? '', keyId };
+  }
+
+  const processes = (): string[] =>
+    hosts.map((host) => host.sh('systemctl show -p MainPID --value kube-apiserver'));
+
+  async function underLoad(work: () => Promise<void>): Promise<ApiLoadReport> {
+    const load = await ClusterLoad.start(cluster);
+    await work();
+    return load.stop();
+  }
+
+  function requireNoneFailed(report: ApiLoadReport): string {
+    assert.deepEqual(report.failures, []);
+    assert.equal(report.wrong, 0);
+    for (const count of [...report.writes, ...report.reads]) assert.ok(count > 0);
+    return `writes ${report.writes.join(' ')}, reads ${report.reads.join(' ')}`;
+  }
+
+  /** As the runbook has it: one host after the other, then all API servers have the new id. */
+  async function promoteEverywhere(fp: string): Promise<void> {
+    const promoted = promoteOnFirst(ceremony.first, fp);
+    keyIds.push(promoted.keyId);
+    for (const host of ceremony.others) promoteLike(host, fp, promoted);
+    const digests = hosts.map((host) => host.sh('kleidi ring digest --live'));
+    assert.equal(new Set(digests).size, 1);
+    for (const index of indexes) {
+      await waitFor(
+        async () => (await keyIdHashOf(api, index)) === promoted.keyIdHash,
+        async () => `key id hash ${await keyIdHashOf(api, index)} on host ${index}`,
+      );
+      assert.equal(await api.get(index, '/readyz/kms-providers'), 'ok');
+      await api.createSecret(index, `under-${promoted.generation}-by-${index}`, 'probe');
+    }
+  }
+
+  /** As an operator brings it to a host. */
+  function bringSnapshot(index: number): void {
+    const file = join(cluster.folder, 'etcd.db');
+    cluster.etcdctl(index, 'snapshot', 'save', file);
+    cluster.host(index).write(snapshotInHost, readFileSync(file));
+  }
+
+  function scan(index: number): Scan {
+    bringSnapshot(index);
+    const command = `kleidi snapshot scan ${snapshotInHost} --verify --json`;
+    const found = JSON.parse(cluster.host(index).sh(command)) as Scan;
+    assert.equal(found.notOpenable, 0);
+    assert.deepEqual(found.verification.failures, []);
+    assert.equal(found.clusterUid, cluster.uid);
+    return found;
+  }
+
+  function liveKeyIds({ findings }: Scan): string[] {
+    const live = findings.filter(({ resource, live }) => resource === 'secrets' && live > 0);
+    return [...new Set(live.map(({ keyId }) => keyId))];
+  }
+
+  test('phase write without a restart: each API server reads the file again by itself', async (t) => {
+    const before = processes();
+    const report = await underLoad(async () => {
+      for (const index of indexes) cluster.enable(index, 'write');
+      for (const index of indexes) {
+        let made = 0;
+        await waitFor(
+          async () => {
+            const name = `probe-${index}-${made++}`;
+            await api.createSecret(index, name, 'probe');
+            return cluster.isSealed(index, name);
+          },
+          () => `host ${index} still writes in clear`,
+        );
+      }
+    });
+    t.diagnostic(requireNoneFailed(report));
+    assert.deepEqual(processes(), before);
+  });
+
+  test('a rotation: no request fails, and each API server has the new key id in its metrics', async (t) => {
+    const report = await underLoad(async () => {
+      const { fp } = createOnAll(ceremony);
+      const openable = hosts.map((host) => host.sh('kleidi ring digest --openable --live'));
+      assert.equal(new Set(openable).size, 1);
+      await promoteEverywhere(fp);
+      await api.rewriteSecrets(1);
+    });
+    t.diagnostic(requireNoneFailed(report));
+    for (const index of indexes) assert.equal(await api.secret(index, 'probe-0-0'), 'probe');
+  });
+
+  test('a real snapshot: every object opens, and nothing live is under the old key id', async () => {
+    for (const index of indexes) {
+      const found = scan(index);
+      assert.equal(found.secretsInClear, 0);
+      assert.deepEqual(liveKeyIds(found), [keyIds[1]]);
+    }
+  });
+
+  test('a rollback: no request fails, the old KEK has a new key id', async (t) => {
+    const report = await underLoad(async () => {
+      await promoteEverywhere(first.fp);
+    });
+    t.diagnostic(requireNoneFailed(report));
+    assert.deepEqual(ringOf(2), { fp: first.fp, keyId: keyIds[2] });
+    assert.equal(new Set(keyIds).size, 3);
+    assert.deepEqual(liveKeyIds(scan(0)).sort(), keyIds.slice(1).sort());
+  });
+
+  test('phase only by the proof of a real snapshot: ready without identity', async () => {
+    for (const index of indexes) {
+      letTimePass(join(cluster.host(index).root, 'var/lib/kleidi/ring.json'));
+      bringSnapshot(index);
+      cluster.enable(index, 'only', '--scan', snapshotInHost);
+      await cluster.restartApiServer(index);
+      assert.equal(await api.get(index, '/readyz/kms-providers'), 'ok');
+      assert.equal(await api.secret(index, 'probe-0-0'), 'probe');
+    }
+  });
+});
