@@ -103,7 +103,7 @@ test('ring: missing, corrupt, without a KEK, and other than the token', async ()
   const good = readFileSync(host.ringPath, 'utf8');
   writeFileSync(host.ringPath, good.replaceAll(fp, other));
   const { findings } = await diagnose(host, 'ring');
-  found(findings, 'fail', new RegExp(`lacks KEK ${other} \\(write\\)`), /key import/);
+  found(findings, 'fail', new RegExp(`lacks KEK ${other} \\(write\\)`), /kleidi join/);
   found(findings, 'warn', new RegExp(`${fp} is in the token but not in the ring`), /ring adopt/);
 
   writeFileSync(host.ringPath, '{');

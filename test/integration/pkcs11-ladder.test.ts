@@ -204,8 +204,8 @@ describe('the recovery ladder', { skip: missingTool('cc') }, async () => {
 
     test('a copy that is another key is thrown away, and the KEK in the token used', async () => {
       await opened.provider.close();
-      // The first C_Sign is of the key in the token, the second of its copy.
-      faults.plan('C_Sign fail 0x5 after 1 times 1');
+      // The first two C_Sign are of the key in the token, the next two of its copy.
+      faults.plan('C_Sign fail 0x5 after 2 times 1');
       opened = await openProvider(host, faults);
       assert.equal(faults.calls('C_DestroyObject'), 1);
       await roundTrip();

@@ -45,8 +45,8 @@ async function verified(fps: readonly string[], ...before: string[]): Promise<un
     openTimeoutMs: 10_000,
   };
   child.stdin.end(`${JSON.stringify({ settings, pin: host.pin, fps })}\n`);
-  const answer = JSON.parse(await text(child.stdout)) as { verified?: unknown };
-  return answer.verified ?? answer;
+  const answer = JSON.parse(await text(child.stdout)) as { verified?: { fp: string }[] };
+  return answer.verified?.map(({ fp }) => fp) ?? answer;
 }
 
 /** Root has the right to mount; others may have it in a user namespace. */
