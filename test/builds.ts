@@ -28,6 +28,7 @@ const builds: readonly Build[] = [
     command: ['sh', 'test/kube/build', line],
   })),
   { name: 'second implementation of the formats', command: ['sh', 'test/formats/build'] },
+  { name: 'Ansible', command: ['sh', 'test/ansible/build'] },
   { name: 'packages', command: ['npm', 'run', '--silent', 'package'] },
 ];
 

@@ -1,6 +1,5 @@
 // kleidi provision: from a bare host to a token, a ring and a first KEK. Each
 // step is on disk before the next begins, and each can be done again.
-import { existsSync } from 'node:fs';
 import { chown, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { type Config, loadConfig } from '../config.ts';
@@ -38,7 +37,8 @@ Run again, it changes nothing; killed, it goes on where it stopped. Where a part
 of an earlier one was lost it refuses and names the way back, because a new key
 could not open the old data.
 
-  --ring NAME       name of the ring, the same on every host (default: kleidi)
+  --ring NAME       name of the ring, the same on every host (default: kleidi). A ring
+                    without a KEK, as the package may have made it, takes this name
   --token-only      no KEK: it comes from another member with kleidi join
   --recovery PUB    also wrap the KEK and the PIN for this offline recovery key;
                     on a host that is provisioned: the PIN. Its fingerprint is
@@ -82,8 +82,9 @@ async function carryOut(
   wish: Wish,
   recovery: RecoveryKey | undefined,
 ): Promise<boolean> {
-  const plan = planProvision(wish, await readRecord(config), findExisting(config));
   const ring = await readRingIfAny(config.ring);
+  const found = { ...findExisting(config), isBlank: ring?.keks.length === 0 };
+  const plan = planProvision(wish, await readRecord(config), found);
   if (ring !== undefined && recovery !== undefined) requirePinned(ring, recovery.fingerprint);
   if (plan.kind === 'nothing') {
     await new TokenCommand(config).list();
@@ -116,8 +117,7 @@ async function makeRing(
   record: ProvisionRecord,
   recovery: RecoveryKey | undefined,
 ): Promise<void> {
-  const ring = (await readRingIfAny(config.ring)) ?? emptyRing(record.ring);
-  if (!existsSync(config.ring)) await writeFirstRing(config, ring);
+  const ring = await ringOf(config, record);
   if (record.tokenOnly || ring.generation > 0) return;
   const wish = { recovery, hosts: [] };
   const resumed = await resumeCreate(config, ring, wish);
@@ -127,6 +127,16 @@ async function makeRing(
   await writeRing(config.ring, promote(await readRing(config.ring), fp, 1));
   await removeCreateRecord(config);
   note(`KEK ${fp} is the write KEK, generation 1`);
+}
+
+/** A ring without a KEK takes the name that the operator has given last. */
+async function ringOf(config: Config, { ring: name }: ProvisionRecord): Promise<Ring> {
+  const ring = await readRingIfAny(config.ring);
+  const isSettled = ring !== undefined && (ring.ring === name || ring.keks.length > 0);
+  if (isSettled) return ring;
+  const first = emptyRing(name);
+  await writeFirstRing(config, first);
+  return first;
 }
 
 /** Whatever they are, nobody has said that they may seal a cluster's Secrets. */

@@ -2,7 +2,7 @@
 // new key where an old one was lost would orphan a cluster's data, so anything
 // but a clean start or its own unfinished run is refused, with the way back.
 import { KleidiError } from '../errors.ts';
-import type { Existing, ProvisionRecord } from './provisionrecord.ts';
+import type { Existing, Found, ProvisionRecord } from './provisionrecord.ts';
 
 export interface Wish {
   readonly ring: string;
@@ -21,13 +21,29 @@ export type Plan =
 export function planProvision(
   wish: Wish,
   record: ProvisionRecord | undefined,
-  existing: Existing,
+  existing: Found,
 ): Plan {
   if (record === undefined) return planWithoutRecord(existing);
-  requireSame(wish, record);
+  requireSame(wish, record, existing.isBlank);
   if (!record.done) return { kind: 'go-on', record };
   requireWhole(existing);
-  return { kind: 'nothing' };
+  return isMoreWanted(wish, record, existing)
+    ? { kind: 'go-on', record: renewed(wish, record) }
+    : { kind: 'nothing' };
+}
+
+/**
+ * The package has made a token and a ring without a KEK, and the operator names the ring
+ * now: its name is settled, and with it the first KEK, unless that is to come from another
+ * member. Nothing is lost: nobody has used that ring.
+ */
+function isMoreWanted(wish: Wish, record: ProvisionRecord, { isBlank }: Found): boolean {
+  if (!isBlank || !record.tokenOnly || !wish.ringNamed) return false;
+  return wish.ring !== record.ring || !wish.tokenOnly;
+}
+
+function renewed({ ring, tokenOnly }: Wish, record: ProvisionRecord): ProvisionRecord {
+  return { ...record, ring, tokenOnly, done: false };
 }
 
 function planWithoutRecord(existing: Existing): Plan {
@@ -49,17 +65,17 @@ function planWithoutRecord(existing: Existing): Plan {
   return { kind: 'begin' };
 }
 
-function requireSame(wish: Wish, record: ProvisionRecord): void {
+function requireSame(wish: Wish, record: ProvisionRecord, isBlank: boolean): void {
   if (record.machine !== wish.machine) {
     throw refuse(
       'ring and token were made on another machine (its machine-id differs): this disk is a copy',
       'if this is the same host, put its old machine-id back first (a backup; the folders in /var/log/journal are named by it): its PIN opens under that one only. A second host needs its own token: empty the folder here, provision --token-only, then key request and import',
     );
   }
-  if (wish.ringNamed && record.ring !== wish.ring) {
+  if (wish.ringNamed && record.ring !== wish.ring && !(isBlank && record.done)) {
     throw refuse(
       `this host is provisioned for ring '${record.ring}', not '${wish.ring}'`,
-      'leave --ring out, or use another host',
+      'leave --ring out, or use another host: a ring that has a KEK keeps its name',
     );
   }
   if (record.token !== wish.token) {

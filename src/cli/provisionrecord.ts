@@ -29,6 +29,11 @@ export interface Existing {
   readonly encryptionConfig: boolean;
 }
 
+export interface Found extends Existing {
+  /** The ring has no KEK yet: its name may change, and a first KEK may come. */
+  readonly isBlank: boolean;
+}
+
 export async function readRecord(config: Config): Promise<ProvisionRecord | undefined> {
   const path = provisionRecordPath(config.ring);
   try {

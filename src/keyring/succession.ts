@@ -35,6 +35,8 @@ interface Obstacle {
  * @throws KleidiError ring-rollback
  */
 export function requireSuccessor(next: Ring, inUse: RingView): void {
+  // Nobody has used it: not even its name is settled.
+  if (inUse.keks.length === 0) return;
   const obstacle = obstacleTo(next, inUse, 'any');
   if (obstacle === undefined) return;
   throw new KleidiError('ring-rollback', `the ring file is not taken: ${obstacle.why}`, {

@@ -140,3 +140,15 @@ test('with the token folder read-only a new KEK arrives by a restart on the held
   assert.deepEqual(await client.decrypt(old.ciphertext, old.keyId), seed);
   await daemon.stop();
 });
+
+test('a daemon whose ring has no KEK yet takes the ring that comes, whatever its name', async () => {
+  const host = new TestHost();
+  assert.equal((await host.run('provision', '--token-only')).exitCode, 0);
+  const daemon = await host.serve();
+  const first = await host.run('provision', '--ring', 'prod');
+  assert.equal(first.exitCode, 0, first.stderr);
+  const client = new KmsClient(host.socket);
+  const { keyId } = await once(client, ({ healthz }) => healthz === 'ok');
+  assert.match(keyId, /^k1\.prod\.1\./);
+  await daemon.stop();
+});

@@ -168,3 +168,26 @@ test('a key that is in the token already is never taken for the cluster’s KEK'
   assert.equal(host.ring.generation, 0);
   assert.deepEqual(await tokenObjects(host), objects);
 });
+
+test('a ring without a KEK takes another name, and a first KEK once it is named; one with a KEK keeps both', async () => {
+  const host = new TestHost();
+  const provision = (...args: string[]) => host.run('provision', ...args);
+  assert.equal((await provision('--token-only')).exitCode, 0);
+  assert.deepEqual([host.ring.ring, host.ring.generation], ['kleidi', 0]);
+  // As a package does it again, or an operator who names nothing: still no KEK.
+  for (const args of [[], ['--token-only'], ['--token-only', '--ring', 'kleidi']]) {
+    const again = await provision(...args);
+    assert.equal(again.exitCode, 0, again.stderr);
+    assert.match(again.stdout, /nothing changed/);
+  }
+  assert.equal((await provision('--token-only', '--ring', 'prod')).exitCode, 0);
+  assert.deepEqual([host.ring.ring, host.ring.keks.length], ['prod', 0]);
+  assert.match((await provision('--token-only', '--ring', 'prod')).stdout, /nothing changed/);
+  const first = await provision('--ring', 'prod');
+  assert.equal(first.exitCode, 0, first.stderr);
+  assert.deepEqual([host.ring.ring, host.ring.generation, host.ring.keks.length], ['prod', 1, 1]);
+  const renamed = await provision('--ring', 'dev');
+  assert.equal(renamed.exitCode, 1);
+  assert.match(renamed.stderr, /provisioned for ring 'prod', not 'dev'/);
+  assert.match((await provision('--ring', 'prod')).stdout, /nothing changed/);
+});

@@ -1,0 +1,50 @@
+// The collection by the rules of its trade: ansible-lint at its strictest profile, and
+// arguments that are what the defaults are.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'yaml';
+import { Controller } from '../support/ansible.ts';
+
+const collection = fileURLToPath(new URL('../../ansible', import.meta.url));
+const controller = new Controller(new Map());
+
+test('ansible-lint has nothing against it, at its profile production', async () => {
+  const inside = join(controller.folder, 'collections/ansible_collections/kleidi/kleidi');
+  const { exitCode, output } = await controller.run(
+    'ansible-lint',
+    ...['--offline', '--nocolor', '--project-dir', inside, inside],
+  );
+  assert.equal(exitCode, 0, output);
+  assert.match(output, /Passed: 0 failure\(s\), 0 warning\(s\)|production/);
+});
+
+test('yamllint has nothing against it', async () => {
+  const rules = '{extends: default, rules: {line-length: {max: 130}}}';
+  const { exitCode, output } = await controller.run(
+    'yamllint',
+    '--strict',
+    '-d',
+    rules,
+    collection,
+  );
+  assert.equal(exitCode, 0, output);
+});
+
+interface Option {
+  readonly default?: unknown;
+}
+
+test('what the role takes is what it has defaults for', () => {
+  const read = (name: string): unknown =>
+    parse(readFileSync(join(collection, 'roles/kleidi', name), 'utf8'));
+  const defaults = read('defaults/main.yml') as Record<string, unknown>;
+  const { argument_specs: specs } = read('meta/argument_specs.yml') as {
+    argument_specs: { main: { options: Record<string, Option> } };
+  };
+  const { options } = specs.main;
+  const said = Object.entries(options).map(([name, option]) => [name, option.default]);
+  assert.deepEqual(Object.fromEntries(said), defaults);
+});

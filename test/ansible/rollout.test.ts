@@ -1,0 +1,136 @@
+// Three masters, by the playbooks of the collection: from bare hosts to one ring that all
+// serve, a rotation, and what a fault on the second of them does. API servers: test/cluster.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Controller, type Played } from '../support/ansible.ts';
+import { makeRecovery } from '../support/ceremony.ts';
+import { bareHost } from '../support/installed.ts';
+import { builtPackage } from '../support/packages.ts';
+import { onHosts, type SystemHost } from '../support/systemhost.ts';
+
+const names = ['cp1', 'cp2', 'cp3'] as const;
+
+await onHosts(async () => {
+  const [cp1, cp2, cp3] = [await bareHost(), await bareHost(), await bareHost()];
+  const hosts = new Map<string, SystemHost>(
+    names.map((name, i) => [name, [cp1, cp2, cp3][i] ?? cp1]),
+  );
+  const controller = new Controller(hosts);
+  const recovery = await makeRecovery(controller.folder);
+  const settings = {
+    kleidi_ring: 'prod',
+    kleidi_package: builtPackage('deb'),
+    kleidi_recovery_public_key: recovery.pub,
+    kleidi_recovery_sha256: recovery.sha256,
+    kleidi_phase: 'none',
+    kleidi_retries: 6,
+    kleidi_delay: 2,
+  };
+  const play = (playbook: string, ...more: string[]): Promise<Played> =>
+    controller.play(playbook, settings, ...more);
+  const good = async (playbook: string, ...more: string[]): Promise<Played> => {
+    const played = await play(playbook, ...more);
+    assert.equal(played.exitCode, 0, played.output);
+    return played;
+  };
+  const liveDigests = (): Set<string> =>
+    new Set([...hosts.values()].map((host) => host.sh('kleidi ring digest --live')));
+  const generationOf = (host: SystemHost): number =>
+    (JSON.parse(host.sh('kleidi ring show --json')) as { generation: number }).generation;
+
+  test('--check on bare hosts says what would be done, and does none of it', async () => {
+    const { changed } = await good('site', '--check', '--diff');
+    assert.deepEqual(Object.keys(changed).sort(), [...names]);
+    for (const [name, host] of hosts) {
+      assert.ok((changed[name] ?? 0) > 0, name);
+      assert.notEqual(host.try('test -e /usr/bin/kleidi || test -e /etc/kleidi').exitCode, 0);
+    }
+  });
+
+  test('from bare hosts to one ring on all, with nothing secret in what is said or kept', async () => {
+    const { output } = await good('site', '-vvv');
+    assert.equal(liveDigests().size, 1);
+    for (const host of hosts.values()) {
+      assert.equal(generationOf(host), 1);
+      assert.match(host.sh('kleidi status'), /^serving/);
+      assert.notEqual(host.try('test -e /var/lib/kleidi/ceremony').exitCode, 0);
+      assert.equal(host.sh('ls /var/lib/kleidi/bundles | wc -l'), '1');
+      const pin = host.sh('systemd-creds decrypt --name=pin /etc/kleidi/credentials/pin.cred -');
+      assert.ok(pin.length >= 32 && !output.includes(pin), 'a PIN is in the output');
+      assert.deepEqual(filesWith(controller.folder, pin), []);
+    }
+  });
+
+  test('a second run changes nothing, and --check says so too', async () => {
+    for (const more of [[], ['--check']]) {
+      const { changed } = await good('site', ...more);
+      assert.deepEqual(changed, { cp1: 0, cp2: 0, cp3: 0 });
+    }
+  });
+
+  test('verify tells all masters are alike, and which one is not', async () => {
+    await good('verify');
+    cp3.sh('systemctl stop kleidi.socket kleidi.service');
+    const { exitCode, output } = await play('verify');
+    assert.notEqual(exitCode, 0);
+    assert.match(output, /cp3: no answer/);
+    assert.match(output, /kleidi doctor names each fault/);
+    cp3.sh('systemctl start kleidi.socket kleidi.service');
+    await cp3.until('kleidi status');
+    await good('verify');
+  });
+
+  test('a rotation stops at a fault on the second master, and the same command goes on', async () => {
+    cp2.sh('systemctl mask --now --runtime kleidi.socket kleidi.service');
+    const stopped = await play('rotate');
+    assert.notEqual(stopped.exitCode, 0);
+    assert.match(stopped.output, /no kleidi daemon listens/);
+    assert.deepEqual([cp1, cp2, cp3].map(generationOf), [1, 1, 1]);
+    cp2.sh('systemctl unmask --runtime kleidi.socket kleidi.service');
+    cp2.sh('systemctl start kleidi.socket kleidi.service');
+    await good('rotate');
+    assert.deepEqual([cp1, cp2, cp3].map(generationOf), [2, 2, 2]);
+    assert.equal(liveDigests().size, 1);
+  });
+
+  test('a rotation that stops between the hosts goes on with the same KEK', async () => {
+    // The KEK has a way back first, or it is not taken in.
+    cp2.sh('mount --bind /var/lib/kleidi/bundles /var/lib/kleidi/bundles');
+    cp2.sh('mount -o remount,bind,ro /var/lib/kleidi/bundles');
+    const stopped = await play('rotate');
+    assert.notEqual(stopped.exitCode, 0);
+    const staged = (host: SystemHost): string =>
+      host.sh('kleidi ring show --json | grep -c staged || :');
+    assert.deepEqual([cp1, cp2, cp3].map(staged), ['1', '0', '0'], stopped.output);
+    cp2.sh('umount /var/lib/kleidi/bundles');
+    await good('rotate');
+    assert.deepEqual([cp1, cp2, cp3].map(generationOf), [3, 3, 3]);
+    assert.equal(liveDigests().size, 1);
+    assert.equal(cp1.sh('ls /var/lib/kleidi/bundles | wc -l'), '3', 'one KEK for each rotation');
+  });
+
+  test('what is not fit is said before anything is changed', async () => {
+    const wrong = async (change: object, reason: RegExp): Promise<void> => {
+      const played = await controller.play('site', { ...settings, ...change });
+      assert.notEqual(played.exitCode, 0);
+      assert.match(played.output.replace(/\s+/g, ' '), reason);
+      assert.deepEqual(played.changed, { cp1: 0, cp2: 0, cp3: 0 });
+    };
+    await wrong(
+      { kleidi_recovery_public_key: '' },
+      /Make the recovery key on a machine that is offline/,
+    );
+    await wrong({ kleidi_recovery_sha256: 'abc' }, /to the 64 digits that it has shown/);
+    await wrong({ kleidi_ring: 'dev' }, /provisioned for ring 'prod', not 'dev'/);
+  });
+});
+
+function filesWith(folder: string, text: string): string[] {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return files
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => existsSync(path) && readFileSync(path).includes(text));
+}
