@@ -2,7 +2,16 @@
 // process in C_Initialize or C_Login would otherwise do so for ever. Kept in the
 // runtime folder, which outlives a restart but not a reboot, so that the kernel's
 // monotonic clock is one clock for all processes that read it. Not fsynced.
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 const windowMs = 60_000;
@@ -82,7 +91,10 @@ export class StartMarks {
 
   #write(): void {
     try {
-      writeFileSync(`${this.#file}.tmp`, JSON.stringify(this.#marks), { mode: 0o600 });
+      const temporary = `${this.#file}.tmp`;
+      // Commands write to this folder too: nothing of theirs is opened here.
+      rmSync(temporary, { force: true });
+      writeFileSync(temporary, JSON.stringify(this.#marks), { mode: 0o600, flag: 'wx' });
       renameSync(`${this.#file}.tmp`, this.#file);
     } catch {
       // Outside systemd the folder may be missing: then nothing is remembered.
@@ -96,9 +108,7 @@ function sinceBootMs(): number {
 
 function read(file: string): Marks {
   try {
-    const { stage, failedStarts, deathsMs } = JSON.parse(
-      readFileSync(file, 'utf8'),
-    ) as Partial<Marks>;
+    const { stage, failedStarts, deathsMs } = JSON.parse(readRegular(file)) as Partial<Marks>;
     return {
       stage: stage ?? null,
       failedStarts: Number.isSafeInteger(failedStarts) ? (failedStarts ?? 0) : 0,
@@ -106,5 +116,16 @@ function read(file: string): Marks {
     };
   } catch {
     return { stage: null, failedStarts: 0, deathsMs: [] };
+  }
+}
+
+/** A pipe in its place is not waited for. */
+function readRegular(file: string): string {
+  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
+  try {
+    if (!fstatSync(fd).isFile()) throw new Error(`${file} is not a regular file`);
+    return readFileSync(fd, 'utf8');
+  } finally {
+    closeSync(fd);
   }
 }

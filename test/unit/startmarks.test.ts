@@ -1,7 +1,15 @@
 // Deaths, remembered from one process to the next. Each `new` is a new process;
 // the clock is the only thing that is not real.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, test } from 'node:test';
 import { StartMarks } from '../../src/host/startmarks.ts';
@@ -163,4 +171,17 @@ test('a process that ends itself in a stage of the start is a failed start, at a
   const marks = marksIn(folder);
   assert.equal(marks.tooMany, true);
   assert.equal(marks.diedIn, 'C_Login');
+});
+
+test('pipes and links in the place of its files are neither waited for nor followed', () => {
+  const [folder, elsewhere] = [temporaryFolder(), join(temporaryFolder(), 'kept')];
+  const file = join(folder, 'start.json');
+  execFileSync('mkfifo', [file, `${file}.tmp`]);
+  dieIn(folder, 'C_Login');
+  assert.equal(marksIn(folder).diedIn, 'C_Login');
+  writeFileSync(elsewhere, 'kept');
+  symlinkSync(elsewhere, `${file}.tmp`);
+  dieIn(folder, 'C_Initialize');
+  assert.equal(marksIn(folder).diedIn, 'C_Initialize');
+  assert.equal(readFileSync(elsewhere, 'utf8'), 'kept');
 });
