@@ -4,7 +4,8 @@
 import { rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, readOwnFile, syncFolder, writeFileAtomically } from '../files.ts';
+import { isErrno, syncFolder, writeFileAtomically } from '../files.ts';
+import { readOwnFile } from '../readfile.ts';
 import type { Phase } from './encryptionconfig.ts';
 
 function pathOf(recordPath: string): string {

@@ -5,7 +5,8 @@ import { createHash } from 'node:crypto';
 import { mkdir, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, readOwnFile, writeFileAtomically } from '../files.ts';
+import { isErrno, writeFileAtomically } from '../files.ts';
+import { readOwnFile } from '../readfile.ts';
 import type { FileChange } from './plan.ts';
 
 interface RecordedFile {

@@ -1,7 +1,8 @@
 // A ring in a file that kleidi ring export has made, and that the operator has named by
 // its digest.
-import { readTextFile } from '../files.ts';
+
 import { parseRing, type Ring } from '../keyring/ring.ts';
+import { readTextFile } from '../readfile.ts';
 import { parseExpected, requireExpected } from './expecteddigest.ts';
 import { usage } from './verb.ts';
 

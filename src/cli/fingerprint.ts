@@ -37,16 +37,24 @@ export function selectFingerprint({ keks }: Ring, text: string | undefined): Fin
  */
 export async function requireHeld(config: Config, keks: readonly RingKek[]): Promise<void> {
   const of = (kind: ProviderKind): RingKek[] => keks.filter((kek) => kek.provider === kind);
-  if (of('pkcs11').length > 0) await requireInToken(new TokenCommand(config), of('pkcs11'));
+  await requireInToken(config, of('pkcs11'));
   if (of('vault').length > 0) await requireKnown(config, of('vault'));
+}
+
+/** Of these KEKs, those that the token lacks. It is opened only where there are any. */
+export async function lackingInToken(
+  config: Config,
+  keks: readonly RingKek[],
+): Promise<readonly RingKek[]> {
+  return keks.length === 0 ? [] : lackingKeks(keks, await new TokenCommand(config).list());
 }
 
 /**
  * The token of this host holds these KEKs: fingerprint and check of each are recomputed.
  * @throws KleidiError kek-missing
  */
-async function requireInToken(token: TokenCommand, keks: readonly RingKek[]): Promise<void> {
-  const lacking = lackingKeks(keks, await token.list()).map(({ fp }) => fp);
+async function requireInToken(config: Config, keks: readonly RingKek[]): Promise<void> {
+  const lacking = (await lackingInToken(config, keks)).map(({ fp }) => fp);
   if (lacking.length === 0) return;
   const text = `the token of this host does not hold KEK ${lacking.join(', ')}`;
   throw new KleidiError('kek-missing', `${text}; nothing was changed`, {

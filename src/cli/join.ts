@@ -2,7 +2,6 @@
 // compares. The digest covers the KEKs, so that nobody can give this host one of theirs.
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { adopt } from '../keyring/adoption.ts';
 import type { Bundle } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
 import { ringDigest } from '../keyring/digest.ts';
@@ -17,7 +16,7 @@ import { parseExpected, requireExpected } from './expecteddigest.ts';
 import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
 import { keepPinFor } from './pins.ts';
-import { requireFollows } from './ringadopt.ts';
+import { stepTo } from './ringstep.ts';
 import { takeIn } from './takein.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
@@ -113,11 +112,10 @@ async function change(
   config: Config,
   { bundle, carried, undone, recovery }: Wish,
 ): Promise<Joined> {
-  const from = await readRingIfWhole(config.ring);
-  if (from === undefined) await requireFollows(config, carried, undone);
-  const ring = adopt(from, carried, undone, recovery?.fingerprint);
+  const step = await stepTo(config, carried, undone, recovery?.fingerprint);
+  const ring = step.to;
   await requireHeld(config, lackingKeks(ring.keks.filter(isUnretired), bundle.keks));
-  const imported = await takeIn(config, bundle, { from, to: ring });
+  const imported = await takeIn(config, bundle, step);
   if (recovery !== undefined) await keepPinFor(config, recovery);
   return { ring, imported };
 }

@@ -4,11 +4,12 @@
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { isErrno, readOwnFile, writeFileAtomically } from '../files.ts';
+import { isErrno, writeFileAtomically } from '../files.ts';
 import { provisionRecordPath } from '../host/machine.ts';
 import { firstOwner } from '../keyring/ringfile.ts';
 import { isSoftHsm } from '../modules.ts';
 import { softHsmFolder } from '../providers/pkcs11/tokenfolder.ts';
+import { readOwnFile } from '../readfile.ts';
 import { secretExists } from './pins.ts';
 
 export interface ProvisionRecord {

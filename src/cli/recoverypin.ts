@@ -1,9 +1,9 @@
 // kleidi recovery pin: the PIN of a host whose host key is lost, out of the file in
 // which provision has wrapped it. On the offline machine, with node:crypto alone.
-import { readTextFile, writeNewFile } from '../files.ts';
+import { writeNewFile } from '../files.ts';
 import { unwrapPin } from '../keyring/pinpart.ts';
-import { openRecoveryKey } from '../keyring/recoverykey.ts';
-import { readPassphrase } from './passphrase.ts';
+import { readTextFile } from '../readfile.ts';
+import { openRecovery } from './openrecovery.ts';
 import { print, printJson } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
@@ -29,8 +29,7 @@ async function pin(args: readonly string[]): Promise<number> {
   const [path = ''] = options.positionals;
   if (file === undefined || out === undefined) throw usage('--key and --out are needed');
   const text = await readTextFile(path, path, 'name the pin.recovery.json of the host');
-  const passphrase = await readPassphrase(options.text('passphrase-fd'));
-  const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
+  const key = await openRecovery(file, options.text('passphrase-fd'));
   const opened = unwrapPin(text, path, key);
   await writeNewFile(out, opened, 0o600).finally(() => opened.fill(0));
   if (options.json) printJson({ out });

@@ -5,12 +5,11 @@ import { formatBundle } from '../keyring/bundle.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import { pinnedRecovery, readRecoveryKey } from '../keyring/recipient.ts';
 import { replaceRecovery } from '../keyring/recovery.ts';
-import { openRecoveryKey } from '../keyring/recoverykey.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { confirmKeys, recoveryClaims } from './confirm.ts';
 import { expectedRing } from './exportedring.ts';
 import { needed, readOldBundles, requireFree } from './oldbundles.ts';
-import { readPassphrase } from './passphrase.ts';
+import { openRecovery } from './openrecovery.ts';
 import { note, print, printJson } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
@@ -60,8 +59,7 @@ async function replace(args: readonly string[]): Promise<number> {
   const all = await readOldBundles(options.positionals);
   const old = needed(all, ring);
   await confirmKeys(recoveryClaims(recovery, pinnedRecovery(ring)));
-  const passphrase = await readPassphrase(options.text('passphrase-fd'));
-  const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
+  const key = await openRecovery(file, options.text('passphrase-fd'));
   const retired = all.keks.filter((kek) => !old.keks.includes(kek));
   const keks = replaceRecovery(old, retired, key, recovery);
   const next = repinned(ring, recovery.fingerprint);

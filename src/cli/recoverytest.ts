@@ -5,9 +5,8 @@ import { readBundle } from '../keyring/bundlefile.ts';
 import { type CoverageFault, coverageFaults, rootFaults } from '../keyring/coverage.ts';
 import type { HybridPrivateKey } from '../keyring/hybrid.ts';
 import { testKek } from '../keyring/recovery.ts';
-import { openRecoveryKey } from '../keyring/recoverykey.ts';
 import { expectedRing } from './exportedring.ts';
-import { readPassphrase } from './passphrase.ts';
+import { openRecovery } from './openrecovery.ts';
 import { print, printError, printJson } from './terminal.ts';
 import { parse, usage, type Verb } from './verb.ts';
 
@@ -47,8 +46,7 @@ async function test(args: readonly string[]): Promise<number> {
   if (file === undefined) throw usage('--key is missing');
   const ring = await expectedRing(options.text('ring'), options.text('expect'));
   const bundles = await Promise.all(options.positionals.map(readBundle));
-  const passphrase = await readPassphrase(options.text('passphrase-fd'));
-  const key = await openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
+  const key = await openRecovery(file, options.text('passphrase-fd'));
   const all = bundles.flatMap(({ keks }) => keks);
   const results = bundles.flatMap((bundle) => testBundle(bundle, key, all));
   const faults =

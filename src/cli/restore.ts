@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { readTextFile, writeNewFile } from '../files.ts';
+import { writeNewFile } from '../files.ts';
 import {
   type Backup,
   type BackupFile,
@@ -18,6 +18,7 @@ import {
 import { readAnnounced } from '../keyring/changetimes.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { readTextFile } from '../readfile.ts';
 import { bundleFolder } from './createkek.ts';
 import { parseExpected, requireExpected } from './expecteddigest.ts';
 import { awaitDaemon, stateIfAny } from './follow.ts';
@@ -31,8 +32,9 @@ export const restore: Verb = {
 
 Puts back what kleidi backup has saved: recovery bundles and files of the
 configuration where they are missing; and the ring, where no member has one any more,
-or a running daemon knows that it is the right one. A ring that is here stays as it is. The KEKs themselves come back with the recovery key: key
-request, recovery rewrap, key import.
+or a running daemon knows that it is the right one. A ring that is here stays as it is.
+The KEKs themselves come back with the recovery key: key request, recovery rewrap, key
+import.
 
   --expect DIGEST  what kleidi backup has printed; it does not cover the configuration
   --all-lost       no member has its ring any more. Where one has: kleidi ring adopt,

@@ -2,16 +2,16 @@
 // member, once this host's token holds every KEK that is needed. Brings a new, a
 // recovered or a lagging host to the same digest.
 import { type Config, loadConfig } from '../config.ts';
-import { adopt, forgotten } from '../keyring/adoption.ts';
-import { readAnnounced } from '../keyring/changetimes.ts';
+import { forgotten } from '../keyring/adoption.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
-import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { requireSucceeds, type Undone } from '../keyring/succession.ts';
 import { parseExpected } from './expecteddigest.ts';
 import { readExported } from './exportedring.ts';
 import { parseFingerprint, requireHeld } from './fingerprint.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
+import { stepTo } from './ringstep.ts';
 import { note, print, printJson, warn } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
@@ -48,16 +48,8 @@ example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
   },
 };
 
-/** Its ring file is lost: what this host has written with last is known all the same. */
-export async function requireFollows(config: Config, other: Ring, undone: Undone): Promise<void> {
-  const announced = await readAnnounced(config.ring);
-  requireSucceeds('this ring is not taken', other, announced, undone);
-}
-
 async function change(config: Config, other: Ring, undone: Undone): Promise<Ring> {
-  const local = await readRingIfWhole(config.ring);
-  if (local === undefined) await requireFollows(config, other, undone);
-  const next = adopt(local, other, undone);
+  const { from: local, to: next } = await stepTo(config, other, undone);
   if (local !== undefined && ringDigest(local) === ringDigest(next)) return local;
   await requireHeld(config, next.keks.filter(isUnretired));
   await writeRing(config.ring, next);

@@ -3,19 +3,12 @@
 // it is run again.
 import type { Config } from '../config.ts';
 import type { Bundle } from '../keyring/bundle.ts';
-import type { Ring } from '../keyring/ring.ts';
 import { writeRing } from '../keyring/ringfile.ts';
 import { requireVouched } from '../keyring/voucher.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { storeRecoveryBundle } from './createkek.ts';
+import type { RingStep } from './ringstep.ts';
 import { TokenCommand } from './tokencommand.ts';
-
-export interface RingStep {
-  /** The ring of this host; undefined where its file is lost or damaged. */
-  readonly from: Ring | undefined;
-  /** What it becomes. */
-  readonly to: Ring;
-}
 
 /**
  * Call it under the ring's lock.

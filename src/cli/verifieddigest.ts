@@ -6,8 +6,8 @@ import { ringDigest } from '../keyring/digest.ts';
 import { isUnretired, type Ring, type RingKek } from '../keyring/ring.ts';
 import { lackingKeks } from '../providers/kekidentity.ts';
 import type { ProviderKind } from '../providers/provider.ts';
+import { lackingInToken } from './fingerprint.ts';
 import { warn } from './terminal.ts';
-import { TokenCommand } from './tokencommand.ts';
 import { vaultKey } from './vaultkeks.ts';
 
 /** @throws KleidiError kek-missing, and what opening token or Vault throws */
@@ -15,9 +15,7 @@ export async function requireVerified(config: Config, ring: Ring): Promise<void>
   const live = ring.keks.filter(isUnretired);
   const of = (kind: ProviderKind): RingKek[] => live.filter((kek) => kek.provider === kind);
   const lacking = [
-    ...(of('pkcs11').length === 0
-      ? []
-      : lackingKeks(of('pkcs11'), await new TokenCommand(config).list())),
+    ...(await lackingInToken(config, of('pkcs11'))),
     ...(of('vault').length === 0 ? [] : lackingKeks(of('vault'), await inVault(config))),
   ];
   if (lacking.length === 0) return;

@@ -2,10 +2,10 @@
 // token itself, opened once, by the rules for PINs that all commands keep.
 import { readFileSync, type Stats } from 'node:fs';
 import type { Config } from '../config.ts';
-import { foreignEntries } from '../files.ts';
 import { isSoftHsm } from '../modules.ts';
 import { tokenFolder } from '../providers/pkcs11/tokenfolder.ts';
 import type { KekDescription } from '../providers/provider.ts';
+import { foreignEntries } from '../readfile.ts';
 import { type Check, type Finding, fail, failure, noToken, ok, tokenInUse, warn } from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
 

@@ -7,7 +7,8 @@ import { createHmac } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, readForeignFile, writeFileAtomically } from '../files.ts';
+import { isErrno, writeFileAtomically } from '../files.ts';
+import { readForeignFile } from '../readfile.ts';
 
 /** Below this root in tests. */
 export interface HostKeyPaths {

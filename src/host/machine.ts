@@ -1,8 +1,9 @@
 // Is this the machine on which token and ring were made? A copied disk serves the
 // same KEKs, and would do so without a word where the PIN is not sealed to the host.
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { readOwnFileSync } from '../readfile.ts';
 
 /** What `kleidi provision` has made here, and on which machine. */
 export function provisionRecordPath(ringPath: string): string {
@@ -24,9 +25,7 @@ export function otherMachine(ringPath: string): string | undefined {
 
 function recordedMachine(path: string): string | undefined {
   try {
-    // A pipe in its place would be waited for.
-    if (!statSync(path).isFile()) return undefined;
-    const { machine } = JSON.parse(readFileSync(path, 'utf8')) as { machine?: unknown };
+    const { machine } = JSON.parse(readOwnFileSync(path)) as { machine?: unknown };
     return typeof machine === 'string' ? machine : undefined;
   } catch {
     return undefined;

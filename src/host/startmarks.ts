@@ -2,17 +2,9 @@
 // process in C_Initialize or C_Login would otherwise do so for ever. Kept in the
 // runtime folder, which outlives a restart but not a reboot, so that the kernel's
 // monotonic clock is one clock for all processes that read it. Not fsynced.
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { constants, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readOwnFileSync } from '../readfile.ts';
 
 const windowMs = 60_000;
 const tolerated = 3;
@@ -108,7 +100,9 @@ function sinceBootMs(): number {
 
 function read(file: string): Marks {
   try {
-    const { stage, failedStarts, deathsMs } = JSON.parse(readRegular(file)) as Partial<Marks>;
+    const { stage, failedStarts, deathsMs } = JSON.parse(
+      readOwnFileSync(file, constants.O_NOFOLLOW),
+    ) as Partial<Marks>;
     return {
       stage: stage ?? null,
       failedStarts: Number.isSafeInteger(failedStarts) ? (failedStarts ?? 0) : 0,
@@ -116,16 +110,5 @@ function read(file: string): Marks {
     };
   } catch {
     return { stage: null, failedStarts: 0, deathsMs: [] };
-  }
-}
-
-/** A pipe in its place is not waited for. */
-function readRegular(file: string): string {
-  const fd = openSync(file, constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOFOLLOW);
-  try {
-    if (!fstatSync(fd).isFile()) throw new Error(`${file} is not a regular file`);
-    return readFileSync(fd, 'utf8');
-  } finally {
-    closeSync(fd);
   }
 }

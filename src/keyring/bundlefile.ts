@@ -1,9 +1,10 @@
 // Reads bundles from disk: anything but exactly what kleidi writes is refused,
 // one flipped bit included.
 import { KleidiError } from '../errors.ts';
-import { readTextFile } from '../files.ts';
+import { isHex, isRecord } from '../jsonvalue.ts';
 import { isSameKek } from '../providers/kekidentity.ts';
 import { rsaBits } from '../providers/rsakey.ts';
+import { readTextFile } from '../readfile.ts';
 import {
   type Bundle,
   type BundleKek,
@@ -105,14 +106,6 @@ function isWrapped(value: unknown, role: PartRole): boolean {
   const rsaBytes = bytes.length - (role === 'recovery' ? outerBytes : 0);
   const isLength = rsaBytes >= rsaBits.least / 8 && rsaBytes <= rsaBits.most / 8;
   return isLength && bytes.toString('base64') === value;
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function isHex(value: unknown, digits: number): boolean {
-  return typeof value === 'string' && value.length === digits && /^[0-9a-f]+$/.test(value);
 }
 
 function isDistinct(names: readonly string[]): boolean {

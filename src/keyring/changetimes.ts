@@ -4,8 +4,10 @@
 // which outlives a ring file that is lost. What is not known is never guessed.
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
-import { isErrno, readOwnFile, writeFileAtomically } from '../files.ts';
+import { isErrno, writeFileAtomically } from '../files.ts';
+import { isRecord } from '../jsonvalue.ts';
 import type { Fingerprint } from '../providers/provider.ts';
+import { readOwnFile } from '../readfile.ts';
 import { isUnretired, type KekState, type Ring, type RingKek } from './ring.ts';
 import type { RingView } from './succession.ts';
 
@@ -113,8 +115,4 @@ function isView(value: unknown): value is RingView {
   if (!isRecord(value)) return false;
   const { ring, generation, keks } = value;
   return typeof ring === 'string' && typeof generation === 'number' && Array.isArray(keks);
-}
-
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null;
 }

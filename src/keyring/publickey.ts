@@ -3,8 +3,8 @@
 // which a person compares with what the owner shows. The recovery key: hybrid.ts.
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
-import { readTextFile } from '../files.ts';
 import { requireRsaKey } from '../providers/rsakey.ts';
+import { readTextFile } from '../readfile.ts';
 
 export interface PublicKey {
   readonly spki: Buffer;

@@ -4,7 +4,7 @@
 import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
 import { KleidiError } from '../errors.ts';
-import { readTextFile } from '../files.ts';
+import { readTextFile } from '../readfile.ts';
 import { type HybridPrivateKey, type HybridPublicKey, hybridOf } from './hybrid.ts';
 import { encryptPkcs8, mlKemSeedPkcs8 } from './pkcs8.ts';
 

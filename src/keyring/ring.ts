@@ -2,6 +2,7 @@
 // same file on every control-plane host. This file knows its form and rules;
 // ringfile.ts knows the disk.
 import { KleidiError } from '../errors.ts';
+import { isHex, isRecord } from '../jsonvalue.ts';
 import type { KekIdentity, ProviderKind } from '../providers/provider.ts';
 import { isRingName } from './keyid.ts';
 
@@ -126,10 +127,6 @@ function wholeFaults(ring: Ring): string[] {
   return faults;
 }
 
-function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 const timeForm = /^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{3})?Z$/;
 
 /** In UTC, of a day that exists. Date.parse alone takes any text in brackets too. */
@@ -142,10 +139,6 @@ export function isTime(value: unknown): value is string {
 /** Only text: String(['retired']) would read as a state. */
 function isOneOf(words: readonly string[], value: unknown): boolean {
   return typeof value === 'string' && words.includes(value);
-}
-
-function isHex(value: unknown, digits: number): boolean {
-  return typeof value === 'string' && value.length === digits && /^[0-9a-f]+$/.test(value);
 }
 
 function show(value: unknown): string {

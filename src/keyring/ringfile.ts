@@ -4,7 +4,8 @@ import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { withFileLock } from '../filelock.ts';
-import { isErrno, type Owner, readOwnFile, writeFileAtomically } from '../files.ts';
+import { isErrno, type Owner, writeFileAtomically } from '../files.ts';
+import { readOwnFile } from '../readfile.ts';
 import { recordChangeTimes } from './changetimes.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
 

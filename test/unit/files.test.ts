@@ -14,14 +14,8 @@ import {
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import {
-  foreignEntries,
-  isErrno,
-  readForeignFile,
-  readOwnFile,
-  writeFileAtomically,
-  writeNewFile,
-} from '../../src/files.ts';
+import { isErrno, writeFileAtomically, writeNewFile } from '../../src/files.ts';
+import { foreignEntries, readForeignFile, readOwnFile } from '../../src/readfile.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 function folder(): string {

@@ -6,7 +6,8 @@ import { access, constants, mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { KleidiError } from '../../errors.ts';
-import { readForeignFile, writeFileAtomically } from '../../files.ts';
+import { writeFileAtomically } from '../../files.ts';
+import { readForeignFile } from '../../readfile.ts';
 
 /** Salt 16, hash 32, in hex. */
 const maxRecordBytes = 97;

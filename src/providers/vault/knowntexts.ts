@@ -7,6 +7,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../../errors.ts';
 import { isErrno } from '../../files.ts';
+import { isRecord } from '../../jsonvalue.ts';
 import type { Fingerprint } from '../provider.ts';
 
 /** Transit's own text by the KEK: `vault:vN:…`. */
@@ -56,10 +57,6 @@ function recordIn(text: string, path: string): Readonly<Record<string, unknown>>
     // Said below.
   }
   throw damaged(path);
-}
-
-function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function damaged(path: string): KleidiError {
