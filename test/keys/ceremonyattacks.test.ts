@@ -23,6 +23,7 @@ import {
   importInto,
   makeRecovery,
   requestOf,
+  requireRefusal,
   tokenOnlyHost,
 } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -50,13 +51,7 @@ const [kek] = genuine.keks;
 assert.ok(kek);
 
 async function refused(at: TestHost, reason: RegExp, ...args: string[]): Promise<void> {
-  const before = await everythingOf(at);
-  const { exitCode, stdout, stderr } = await at.run(...args);
-  assert.equal(exitCode, 1, `${args.join(' ')}: ${stdout}`);
-  assert.match(stderr, reason);
-  assert.match(stderr, /kleidi: hint: .+/);
-  assert.equal(stdout, '');
-  assert.deepEqual(await everythingOf(at), before);
+  assert.equal((await requireRefusal(at, reason, ...args)).stdout, '');
 }
 
 let files = 0;

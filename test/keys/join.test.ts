@@ -22,6 +22,7 @@ import {
   promoteOn,
   recoveryBundles,
   requestOf,
+  requireRefusal,
   tokenOnlyHost,
 } from '../support/ceremony.ts';
 import { KmsClient } from '../support/client.ts';
@@ -63,15 +64,6 @@ async function rewrapFor(to: TestHost, from: TestHost): Promise<Omit<MadeBundle,
   );
   assert.equal(exitCode, 0, stderr);
   return { bundle, digest: (JSON.parse(stdout) as { digest: string }).digest };
-}
-
-async function refused(host: TestHost, reason: RegExp, ...args: string[]): Promise<void> {
-  const before = await everythingOf(host);
-  const { exitCode, stdout, stderr } = await host.run(...args);
-  assert.equal(exitCode, 1, `${args.join(' ')}: ${stdout}`);
-  assert.match(stderr, reason);
-  assert.match(stderr, /kleidi: hint: .+/);
-  assert.deepEqual(await everythingOf(host), before);
 }
 
 test('a follower joins, follows a rotation, and has the digest of the leader each time; again changes nothing', async () => {
@@ -123,11 +115,11 @@ test('a bundle that lacks a KEK of its ring, carries no ring, or carries another
   const { leader } = await pair();
   const fresh = await tokenOnlyHost();
   const one = await createFor(leader, [await requestOf(fresh)], recovery);
-  await refused(fresh, /does not hold KEK/, 'join', one.bundle, '--expect', one.digest);
+  await requireRefusal(fresh, /does not hold KEK/, 'join', one.bundle, '--expect', one.digest);
   const other = `sha256:${'0'.repeat(64)}`;
-  await refused(fresh, /is not the expected ring/, 'join', one.bundle, '--expect', other);
+  await requireRefusal(fresh, /is not the expected ring/, 'join', one.bundle, '--expect', other);
   const [part = ''] = recoveryBundles(leader);
-  await refused(fresh, /carries no ring/, 'join', part, '--expect', one.digest);
+  await requireRefusal(fresh, /carries no ring/, 'join', part, '--expect', one.digest);
   assert.equal((await fresh.run('join', one.bundle)).exitCode, 2, 'without a digest');
 });
 
@@ -172,14 +164,14 @@ test('a KEK of a stranger is taken by no living member, whatever the operator wa
   for (const state of ['staged', 'write'] as const) {
     const told = async (kek: BundleKek, reason: RegExp): Promise<void> => {
       const { bundle, digest } = attack(name, [kek], ringWith(state));
-      await refused(follower, reason, 'join', bundle, '--expect', digest);
+      await requireRefusal(follower, reason, 'join', bundle, '--expect', digest);
     };
     await told(planted, /no KEK of this ring vouches for it/);
     await told(underOwn, /no KEK of this ring vouches for it/);
     await told({ ...planted, vouchers: [falseVoucher] }, /the voucher of KEK .* for it is false/);
   }
   const { bundle } = attack(name, [planted], ringWith('staged'));
-  await refused(follower, /vouches/, 'key', 'import', bundle, '--expect', planted.fp);
+  await requireRefusal(follower, /vouches/, 'key', 'import', bundle, '--expect', planted.fp);
 });
 
 test('KEKs and ring of a bundle must say the same: strangers, other pins, other rings, other times', async () => {
@@ -210,15 +202,29 @@ test('KEKs and ring of a bundle must say the same: strangers, other pins, other 
   ];
   for (const [theirs, ring, reason] of cases) {
     const { bundle, digest } = attack(genuine, theirs, ring);
-    await refused(follower, reason, 'join', bundle, '--expect', digest);
+    await requireRefusal(follower, reason, 'join', bundle, '--expect', digest);
   }
   const renamed = { ring: 'dev', ringId: genuine.ringId };
   const foreign = attack(renamed, keks, { ...carried, ring: 'dev' });
-  await refused(follower, /is the ring 'dev'/, 'join', foreign.bundle, '--expect', foreign.digest);
+  await requireRefusal(
+    follower,
+    /is the ring 'dev'/,
+    'join',
+    foreign.bundle,
+    '--expect',
+    foreign.digest,
+  );
   const flipped = readFileSync(made.bundle, 'utf8').replace('"staged"', '"write"');
   const path = join(folder, `flipped-${files++}`);
   writeFileSync(path, flipped);
-  await refused(follower, /not a whole kleidi bundle/, 'join', path, '--expect', made.digest);
+  await requireRefusal(
+    follower,
+    /not a whole kleidi bundle/,
+    'join',
+    path,
+    '--expect',
+    made.digest,
+  );
   // After all that the genuine one is taken.
   await joinTo(follower, made);
 });

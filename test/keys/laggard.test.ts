@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ringDigest } from '../../src/keyring/digest.ts';
 import { formatRing } from '../../src/keyring/ring.ts';
-import { createFor, everythingOf, good, importInto, requestOf } from '../support/ceremony.ts';
+import { createFor, good, importInto, requestOf, requireRefusal } from '../support/ceremony.ts';
 import { KmsClient } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
 import { memberLike } from '../support/member.ts';
@@ -27,15 +27,6 @@ async function exported(from: TestHost): Promise<readonly string[]> {
 }
 
 /** Refused with this reason, and neither a file nor an object of the token is changed. */
-async function refused(host: TestHost, reason: RegExp, ...args: string[]): Promise<void> {
-  const before = await everythingOf(host);
-  const { exitCode, stderr } = await host.run(...args);
-  assert.equal(exitCode, 1, `${args.join(' ')}: ${stderr}`);
-  assert.match(stderr, reason);
-  assert.match(stderr, /hint: /);
-  assert.deepEqual(await everythingOf(host), before);
-}
-
 /** Two members at generation 2; `first` is read, `second` is the write KEK. */
 async function pair() {
   const a = await TestHost.provisioned();
@@ -52,8 +43,8 @@ test('a retired KEK comes back from a laggard only where it is named', async () 
   await good(b, 'key', 'promote', first);
   await good(b, 'key', 'promote', second);
   const ring = await exported(b);
-  await refused(a, /KEK .* is retired here and read there/, 'ring', 'adopt', ...ring);
-  await refused(a, /is retired here/, 'ring', 'adopt', ...ring, '--undo', second);
+  await requireRefusal(a, /KEK .* is retired here and read there/, 'ring', 'adopt', ...ring);
+  await requireRefusal(a, /is retired here/, 'ring', 'adopt', ...ring, '--undo', second);
   await good(a, 'ring', 'adopt', ...ring, '--undo', first);
   assert.equal(await good(a, 'ring', 'digest'), await good(b, 'ring', 'digest'));
 });
@@ -69,8 +60,8 @@ test('a destroyed KEK does not come back: not by a ring, not by a bundle', async
   await good(a, 'key', 'promote', first);
   await good(a, 'key', 'promote', second);
   const ring = await exported(a);
-  await refused(b, /is destroyed here and (?:read|staged) there/, 'ring', 'adopt', ...ring);
-  await refused(
+  await requireRefusal(b, /is destroyed here and (?:read|staged) there/, 'ring', 'adopt', ...ring);
+  await requireRefusal(
     ...([b, /is destroyed in this ring/] as const),
     ...['key', 'import', third.bundle, '--expect', third.fp],
   );
@@ -86,7 +77,7 @@ test('a ring that lacks a KEK which is needed here is neither adopted nor loaded
   const file = join(a.folder, 'without.json');
   writeFileSync(file, formatRing(without));
   const adopt = ['ring', 'adopt', file, '--expect', ringDigest(without)];
-  await refused(a, new RegExp(`KEK ${first}, which is read here, is not in it`), ...adopt);
+  await requireRefusal(a, new RegExp(`KEK ${first}, which is read here, is not in it`), ...adopt);
   // By hand, past every command.
   const kept = formatRing(a.ring);
   writeFileSync(a.ringPath, formatRing(without));
@@ -108,7 +99,7 @@ test('ring digest --expect is a gate: 0 for the same ring, 1 for another, file o
     const other = (
       await good(b, 'ring', 'digest', ...which.filter((each) => each !== '--live'))
     ).trim();
-    await refused(a, /not the expected one/, 'ring', 'digest', ...which, '--expect', other);
+    await requireRefusal(a, /not the expected one/, 'ring', 'digest', ...which, '--expect', other);
   }
   assert.equal((await a.run('ring', 'digest', '--expect', 'sha256:12')).exitCode, 2);
   await daemon.stop();
@@ -127,7 +118,7 @@ test('promote, retire and destroy lead to the ring of the first member, or chang
     assert.equal(told.digest, (await good(a, 'ring', 'digest')).trim());
     const expect = ['--expect', told.digest];
     const other = ['--expect', `sha256:${'0'.repeat(64)}`];
-    await refused(
+    await requireRefusal(
       c,
       /that would lead to another ring than the expected one/,
       'key',
@@ -138,6 +129,6 @@ test('promote, retire and destroy lead to the ring of the first member, or chang
     assert.equal(await good(c, 'ring', 'digest'), await good(a, 'ring', 'digest'));
     // This member was not there when the KEK was made: its ring is another one.
     if (step[0] === 'retire')
-      await refused(b, /would lead to another ring/, 'key', ...step, ...expect);
+      await requireRefusal(b, /would lead to another ring/, 'key', ...step, ...expect);
   }
 });

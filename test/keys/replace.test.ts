@@ -17,6 +17,7 @@ import {
   type RecoveryFiles,
   recoveryBundles,
   requestOf,
+  requireRefusal,
   tokenOnlyHost,
 } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -74,15 +75,6 @@ async function replaced(host: TestHost): Promise<Replacement> {
   return { bundle, digest: (JSON.parse(stdout) as Replacement).digest };
 }
 
-async function refused(host: TestHost, reason: RegExp, ...args: string[]): Promise<void> {
-  const before = await everythingOf(host);
-  const { exitCode, stdout, stderr } = await host.run(...args);
-  assert.equal(exitCode, 1, `${args.join(' ')}: ${stdout}`);
-  assert.match(stderr, reason);
-  assert.match(stderr, /kleidi: hint: .+/);
-  assert.deepEqual(await everythingOf(host), before);
-}
-
 test('with the old key: every member takes the new one by name, and the drill passes with it alone', async () => {
   const members = await pair();
   const { bundle, digest } = await replaced(members[0]);
@@ -106,7 +98,7 @@ test('with the old key: every member takes the new one by name, and the drill pa
     assert.equal((await offline('test', old, ...recoveryBundles(host))).exitCode, 1);
   }
   const [leader] = members;
-  await refused(
+  await requireRefusal(
     leader,
     /not the recovery key of the ring/,
     'key',
@@ -122,16 +114,20 @@ test('no member takes another recovery key unasked, unnamed, or a stranger inste
   const [leader, follower] = await pair();
   const { bundle, digest } = await replaced(leader);
   const joining = ['join', bundle, '--expect', digest];
-  await refused(follower, /names recovery key sha256:.* there, this host has sha256:/, ...joining);
-  await refused(follower, /nobody can be asked/, ...joining, '--recovery', next.pub);
-  await refused(
+  await requireRefusal(
+    follower,
+    /names recovery key sha256:.* there, this host has sha256:/,
+    ...joining,
+  );
+  await requireRefusal(follower, /nobody can be asked/, ...joining, '--recovery', next.pub);
+  await requireRefusal(
     follower,
     /not the expected recovery key/,
     ...joining,
     '--recovery',
     `${stranger.pub}=${next.sha256}`,
   );
-  await refused(
+  await requireRefusal(
     follower,
     /no KEK of the ring in this bundle has/,
     ...joining,
@@ -146,7 +142,7 @@ test('no member takes another recovery key unasked, unnamed, or a stranger inste
   assert.equal(made.exitCode, 0, made.stderr);
   const agreed = (JSON.parse(made.stdout) as Replacement).digest;
   const toldNext = ['join', theirs, '--expect', agreed, '--recovery', named(next)];
-  await refused(follower, /no KEK of the ring in this bundle has/, ...toldNext);
+  await requireRefusal(follower, /no KEK of the ring in this bundle has/, ...toldNext);
   // Half of it for the stranger: the rest is not taken either.
   const [mixed, mine] = [await readBundle(theirs), await readBundle(bundle)];
   assert.ok(mixed.carried && mine.carried);
@@ -160,7 +156,11 @@ test('no member takes another recovery key unasked, unnamed, or a stranger inste
   const path = join(folder, `half-${files++}`);
   writeFileSync(path, formatBundle(mine, keks, half));
   const both = ['join', path, '--expect', ringDigest(half), '--recovery', named(next)];
-  await refused(follower, /names recovery key sha256:.* there, this host has sha256:/, ...both);
+  await requireRefusal(
+    follower,
+    /names recovery key sha256:.* there, this host has sha256:/,
+    ...both,
+  );
 });
 
 test('where the old key is lost: a rotation under a new one, which each member is told', async () => {
@@ -168,19 +168,32 @@ test('where the old key is lost: a rotation under a new one, which each member i
   const request = await requestOf(follower);
   const out = join(folder, `rotated-${files++}`);
   const create = ['key', 'create', '--for', request.named, '--out', out, '--json'];
-  await refused(leader, /not the recovery key of the ring/, ...create, '--recovery', named(next));
-  await refused(leader, /nobody can be asked/, ...create, '--new-recovery', '--recovery', next.pub);
+  await requireRefusal(
+    leader,
+    /not the recovery key of the ring/,
+    ...create,
+    '--recovery',
+    named(next),
+  );
+  await requireRefusal(
+    leader,
+    /nobody can be asked/,
+    ...create,
+    '--new-recovery',
+    '--recovery',
+    next.pub,
+  );
   const output = await good(leader, ...create, '--new-recovery', '--recovery', named(next));
   const { fp, digest } = JSON.parse(output) as { fp: string; digest: string };
   const joining = ['join', out, '--expect', digest];
-  await refused(follower, /names recovery key sha256:.* there/, ...joining);
+  await requireRefusal(follower, /names recovery key sha256:.* there/, ...joining);
   const importing = ['key', 'import', out, '--expect', fp];
-  await refused(follower, /not the recovery key of the ring/, ...importing);
+  await requireRefusal(follower, /not the recovery key of the ring/, ...importing);
   await good(follower, ...joining, '--recovery', named(next));
   for (const host of [leader, follower]) await promoteOn(host, fp, 3);
   assert.equal(ringDigest(follower.ring), ringDigest(leader.ring));
   // From the promotion on the new one is the ring's.
-  await refused(
+  await requireRefusal(
     leader,
     /not the recovery key of the ring/,
     'key',

@@ -15,7 +15,7 @@ import { formatBundle } from '../../src/keyring/bundle.ts';
 import { recipientOf } from '../../src/keyring/publickey.ts';
 import { formatRecoveryKey } from '../../src/keyring/recipient.ts';
 import { formatRequest, makeRequest, readRequest } from '../../src/keyring/request.ts';
-import { everythingOf, requestOf, tokenOnlyHost } from '../support/ceremony.ts';
+import { requestOf, requireRefusal, tokenOnlyHost } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { knownKek, named, newHybridKey } from '../support/recoveryset.ts';
 import { tokenObjects } from '../support/tokenobjects.ts';
@@ -35,12 +35,7 @@ function fileWith(text: string): string {
 }
 
 async function refused(reason: RegExp, ...args: string[]): Promise<void> {
-  const before = await everythingOf(host);
-  const { exitCode, stderr } = await host.run(...args);
-  assert.equal(exitCode, 1, stderr);
-  assert.match(stderr, reason);
-  assert.match(stderr, /kleidi: hint: .+/);
-  assert.deepEqual(await everythingOf(host), before);
+  await requireRefusal(host, reason, ...args);
 }
 
 /** As RSA: any modulus of this length, odd as one is. */

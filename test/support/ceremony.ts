@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TestHost } from './host.ts';
-import { kleidi } from './kleidi.ts';
+import { kleidi, type Result } from './kleidi.ts';
 import { passphrase } from './recoveryset.ts';
 import { tokenObjects } from './tokenobjects.ts';
 
@@ -121,6 +121,21 @@ export async function everythingOf(host: TestHost): Promise<object> {
     createHash('sha256').update(readFileSync(file)).digest('hex'),
   ]);
   return { files: Object.fromEntries(digests) as object, objects: await tokenObjects(host) };
+}
+
+/** Exit code 1, with this reason and a next step, and all is as it was. */
+export async function requireRefusal(
+  host: TestHost,
+  reason: RegExp,
+  ...args: string[]
+): Promise<Result> {
+  const before = await everythingOf(host);
+  const result = await host.run(...args);
+  assert.equal(result.exitCode, 1, `${args.join(' ')}: ${result.stdout}${result.stderr}`);
+  assert.match(result.stderr, reason);
+  assert.match(result.stderr, /kleidi: hint: .+/);
+  assert.deepEqual(await everythingOf(host), before);
+  return result;
 }
 
 export function recoveryBundles(host: TestHost): string[] {
