@@ -17,7 +17,7 @@ const suites: readonly Suite[] = ['bookworm', 'trixie'];
 
 /** The longest first: two run at a time. */
 const builds: readonly Build[] = [
-  { name: 'kube-apiserver and etcd', command: ['sh', 'test/cluster/build'] },
+  { name: 'kube-apiserver, kubectl and etcd', command: ['sh', 'test/cluster/build'] },
   { name: 'Vault', command: ['sh', 'test/vault/build'] },
   ...suites.map((suite) => ({
     name: `base tree of ${suite}`,

@@ -34,6 +34,7 @@ await onCluster(async (binaries) => {
   const { api, hosts, ceremony } = cluster;
   const indexes = [...hosts.keys()];
   await cluster.takeTo('read');
+  const uid = await cluster.uid();
   const first = ringOf(0);
   const keyIds = [first.keyId];
 
@@ -91,7 +92,7 @@ await onCluster(async (binaries) => {
     const found = JSON.parse(cluster.host(index).sh(command)) as Scan;
     assert.equal(found.notOpenable, 0);
     assert.deepEqual(found.verification.failures, []);
-    assert.equal(found.clusterUid, cluster.uid);
+    assert.equal(found.clusterUid, uid);
     return found;
   }
 

@@ -1,4 +1,4 @@
-// kube-apiserver and etcd, built from their Go modules by test/cluster/build.
+// kube-apiserver, kubectl and etcd, built from their Go modules by test/cluster/build.
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -12,7 +12,7 @@ function clusterBinaries(): { readonly folder: string } | { readonly reason: str
   const built = spawnSync('sh', [build], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 1_500_000 });
   if (built.status === 0) return { folder: built.stdout.toString().trim() };
   const why = built.stderr.toString().trim().split('\n').at(-1);
-  return { reason: why ?? 'kube-apiserver and etcd cannot be built' };
+  return { reason: why ?? 'kube-apiserver, kubectl and etcd cannot be built' };
 }
 
 /** Defines tests that need a cluster; one skipped test with the reason where there is none. */

@@ -5,8 +5,8 @@ import { once } from 'node:events';
 import { after } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import type { ApiLoadReport } from './apiload.ts';
-import type { Cluster } from './cluster.ts';
 import { hostAddresses } from './clusternetwork.ts';
+import type { ControlPlane } from './controlplane.ts';
 
 const script = fileURLToPath(new URL('apiload.ts', import.meta.url));
 
@@ -19,7 +19,7 @@ export class ClusterLoad {
   }
 
   /** Returns when each writer has written once. */
-  static async start({ network, folder }: Cluster): Promise<ClusterLoad> {
+  static async start({ network, folder }: ControlPlane): Promise<ClusterLoad> {
     const child = network.spawn(process.execPath, [script, folder, ...hostAddresses], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });

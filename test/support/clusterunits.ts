@@ -57,6 +57,22 @@ export function etcdUnit(index: number): string {
   ]);
 }
 
+/** As kubeadm has it: not the API server of this host, but one of them all. */
+export function adminKubeconfig(index: number): string {
+  const address = hostAddresses[(index + 1) % hostAddresses.length] ?? '';
+  const cluster = { server: `https://${address}:6443`, 'certificate-authority': tls('ca.pem') };
+  const user = { 'client-certificate': tls('admin.pem'), 'client-key': tls('admin.key') };
+  const context = { cluster: 'kubernetes', user: 'admin' };
+  return JSON.stringify({
+    apiVersion: 'v1',
+    kind: 'Config',
+    clusters: [{ name: 'kubernetes', cluster }],
+    users: [{ name: 'admin', user }],
+    contexts: [{ name: 'admin', context }],
+    'current-context': 'admin',
+  });
+}
+
 export function apiServerUnit(index: number): string {
   return unit('kube-apiserver', 'etcd.service', [
     `${binaryFolder}/kube-apiserver`,
