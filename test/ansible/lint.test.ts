@@ -1,7 +1,7 @@
 // The collection by the rules of its trade: ansible-lint at its strictest profile, and
 // arguments that are what the defaults are.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -12,13 +12,16 @@ const collection = fileURLToPath(new URL('../../ansible', import.meta.url));
 const controller = new Controller(new Map());
 
 test('ansible-lint has nothing against it, at its profile production', async () => {
-  const inside = join(controller.folder, 'collections/ansible_collections/kleidi/kleidi');
+  // It follows no link: of a collection behind one it reads the folder alone.
+  const copy = join(controller.folder, 'copy/ansible_collections/kleidi/kleidi');
+  cpSync(collection, copy, { recursive: true });
   const { exitCode, output } = await controller.run(
     'ansible-lint',
-    ...['--offline', '--nocolor', '--project-dir', inside, inside],
+    ...['--offline', '--nocolor', '--project-dir', copy, copy],
   );
   assert.equal(exitCode, 0, output);
-  assert.match(output, /Passed: 0 failure\(s\), 0 warning\(s\)|production/);
+  const [, files] = /Passed: 0 failure\(s\), 0 warning\(s\) in (\d+) files/.exec(output) ?? [];
+  assert.ok(Number(files) > 30, output);
 });
 
 test('yamllint has nothing against it', async () => {

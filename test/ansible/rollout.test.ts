@@ -123,7 +123,7 @@ await onHosts(async () => {
       /Make the recovery key on a machine that is offline/,
     );
     await wrong({ kleidi_recovery_sha256: 'abc' }, /to the 64 digits that it has shown/);
-    await wrong({ kleidi_ring: 'dev' }, /provisioned for ring 'prod', not 'dev'/);
+    await wrong({ kleidi_ring: 'dev' }, /has ring 'prod', the inventory says 'dev'/);
   });
 });
 

@@ -25,8 +25,12 @@ export function ansibleCommands(): string {
   throw new Error(`no Ansible: ${made.stderr}`);
 }
 
+export type Variables = Readonly<Record<string, unknown>>;
+
 export class Controller {
   readonly folder = temporaryFolder();
+  /** By host: variables of its own, from the next play on. */
+  readonly ofHost = new Map<string, Variables>();
   readonly #commands = ansibleCommands();
   readonly #hosts: ReadonlyMap<string, SystemHost>;
 
@@ -49,11 +53,7 @@ export class Controller {
   }
 
   /** @param variables of all masters */
-  async play(
-    playbook: string,
-    variables: Readonly<Record<string, unknown>>,
-    ...more: readonly string[]
-  ): Promise<Played> {
+  async play(playbook: string, variables: Variables, ...more: readonly string[]): Promise<Played> {
     this.#writeSettings(variables);
     const name = `kleidi.kleidi.${playbook}`;
     const inventory = join(this.folder, 'inventory.json');
@@ -83,8 +83,9 @@ export class Controller {
     return { exitCode, output, changed: changedIn(output) };
   }
 
-  #writeSettings(variables: Readonly<Record<string, unknown>>): void {
-    const hosts = Object.fromEntries([...this.#hosts.keys()].map((name) => [name, {}]));
+  #writeSettings(variables: Variables): void {
+    const names = [...this.#hosts.keys()];
+    const hosts = Object.fromEntries(names.map((name) => [name, this.ofHost.get(name) ?? {}]));
     const access = {
       ansible_user: user,
       ansible_become: true,
