@@ -1,10 +1,8 @@
 // Three masters, by the playbooks of the collection: from bare hosts to one ring that all
 // serve, a rotation, and what a fault on the second of them does. API servers: test/cluster.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { Controller, type Played } from '../support/ansible.ts';
+import { Controller, filesWith, type Played } from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
 import { bareHost } from '../support/installed.ts';
 import { builtPackage } from '../support/packages.ts';
@@ -126,11 +124,3 @@ await onHosts(async () => {
     await wrong({ kleidi_ring: 'dev' }, /has ring 'prod', the inventory says 'dev'/);
   });
 });
-
-function filesWith(folder: string, text: string): string[] {
-  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
-  const files = entries.filter((entry) => entry.isFile());
-  return files
-    .map((entry) => join(entry.parentPath, entry.name))
-    .filter((path) => existsSync(path) && readFileSync(path).includes(text));
-}

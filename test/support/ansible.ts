@@ -2,7 +2,14 @@
 // with sudo, on booted hosts. They have no network: ssh goes into the namespace of each.
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { temporaryFolder } from './folder.ts';
@@ -127,4 +134,13 @@ function changedIn(output: string): Record<string, number> {
   const recap = output.slice(output.lastIndexOf('PLAY RECAP'));
   const lines = recap.matchAll(/^(\S+)\s+: ok=\d+\s+changed=(\d+)/gm);
   return Object.fromEntries([...lines].map(([, host = '', count]) => [host, Number(count)]));
+}
+
+/** Below a folder, by what they hold. */
+export function filesWith(folder: string, text: string): string[] {
+  const entries = readdirSync(folder, { recursive: true, withFileTypes: true });
+  const files = entries.filter((entry) => entry.isFile());
+  return files
+    .map((entry) => join(entry.parentPath, entry.name))
+    .filter((path) => existsSync(path) && readFileSync(path).includes(text));
 }
