@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../config.ts';
+import { KleidiError } from '../errors.ts';
 import { writeFileAtomically, writeNewFile } from '../files.ts';
 import { type BundleKek, formatBundle, recoveryPart } from '../keyring/bundle.ts';
 import { parseBundle } from '../keyring/bundlefile.ts';
@@ -13,6 +14,7 @@ import { writeRing } from '../keyring/ringfile.ts';
 import { newRingId, type RingName, requireSameRing } from '../keyring/ringid.ts';
 import { stage } from '../keyring/transitions.ts';
 import { vouchingKek } from '../keyring/voucher.ts';
+import { readOwnFile } from '../readfile.ts';
 import {
   createKek,
   type KekRecipients,
@@ -107,10 +109,23 @@ async function undo(config: Config, kek: BundleKek): Promise<void> {
 async function readCreateRecord(config: Config, ring: Ring): Promise<MadeKek | undefined> {
   const path = createRecordPath(config);
   if (!existsSync(path)) return undefined;
-  const bundle = parseBundle(await readFile(path, 'utf8'), path);
+  const bundle = parseBundle(await readCreateText(path), path);
   const [kek] = bundle.keks;
   requireSameRing(path, bundle, ring);
   return kek && { kek, name: { ring: bundle.ring, ringId: bundle.ringId } };
+}
+
+/** @throws KleidiError file-failed */
+async function readCreateText(path: string): Promise<string> {
+  try {
+    return await readOwnFile(path);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new KleidiError('file-failed', `the record of a key create cannot be read: ${why}`, {
+      hint: 'kleidi has made no key; put the file right, then run the command again',
+      cause,
+    });
+  }
 }
 
 function sameRecipients(kek: BundleKek, { recovery, hosts }: KekRecipients): boolean {

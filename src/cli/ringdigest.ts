@@ -37,10 +37,14 @@ async function digest(args: readonly string[]): Promise<number> {
     ? await liveDigest(config.socket, flag('openable'))
     : await digestHere(config, flag('openable'));
   const isExpected = expected === undefined || expected === value;
-  const shown = flag('named') ? `${value}@${memberName()}` : value;
-  if (json) printJson({ digest: shown, ...(expected === undefined ? {} : { isExpected }) });
-  else if (isExpected) print(shown);
-  if (isExpected) return 0;
+  if (isExpected) {
+    const shown = flag('named') ? `${value}@${memberName()}` : value;
+    if (json) printJson({ digest: shown, ...(expected === undefined ? {} : { isExpected }) });
+    else print(shown);
+    return 0;
+  }
+  // The digest itself is not shown: a script could take it for the one that it asked for.
+  if (json) printJson({ isExpected });
   throw new KleidiError('refused', 'the digest of this host is not the expected one', {
     hint: 'compare kleidi ring show on both hosts; a host that lags: kleidi ring adopt',
   });

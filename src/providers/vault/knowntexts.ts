@@ -3,11 +3,11 @@
 // apart from its AES key: a backup that was edited and restored brings another AES key and
 // keeps the fingerprint. Only a text that opened before tells. It is this host's own, and
 // outside the digest: two hosts never share one.
-import { readFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { KleidiError } from '../../errors.ts';
 import { isErrno } from '../../files.ts';
 import { isRecord } from '../../jsonvalue.ts';
+import { readOwnFile } from '../../readfile.ts';
 import type { Fingerprint } from '../provider.ts';
 
 /** Transit's own text by the KEK: `vault:vN:…`. */
@@ -20,7 +20,7 @@ export function knownTextsPath(ringPath: string): string {
 /** Empty where there is no file. @throws KleidiError vault-known-invalid, file-failed */
 export async function readKnownTexts(path: string): Promise<KnownTexts> {
   try {
-    return parseKnownTexts(await readFile(path, 'utf8'), path);
+    return parseKnownTexts(await readOwnFile(path), path);
   } catch (cause) {
     if (cause instanceof KleidiError) throw cause;
     if (isErrno(cause, 'ENOENT')) return new Map();
