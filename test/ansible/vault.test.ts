@@ -39,6 +39,8 @@ await onHosts(async () => {
     kleidi_retries: 6,
     kleidi_delay: 2,
     kleidi_vault: true,
+    // Fewer round trips: for the speed of this file alone.
+    ansible_pipelining: true,
     kleidi_vault_allow: [vault.ip],
     kleidi_vault_ca: vault.ca,
     role_ids: roleIds,
@@ -60,9 +62,13 @@ await onHosts(async () => {
     sealForAnsible(ansibleCommands(), file, password);
     return file;
   }
-  const play = (playbook: string, change: object, ...more: string[]): Promise<Played> => {
+  const said: string[] = [];
+  const play = async (playbook: string, change: object, ...more: string[]): Promise<Played> => {
     const secret = ['--extra-vars', `@${keepSecrets()}`, '--vault-password-file', password];
-    return controller.play(playbook, { ...settings, ...change }, ...secret, ...more);
+    const all = { ...settings, ...change };
+    const played = await controller.play(playbook, all, ...secret, '-vvv', '--diff', ...more);
+    said.push(played.output);
+    return played;
   };
   const good = async (playbook: string, change: object, ...more: string[]): Promise<Played> => {
     const played = await play(playbook, change, ...more);
@@ -80,7 +86,7 @@ await onHosts(async () => {
 
   test('--check on bare hosts says what would be done, and does none of it', async () => {
     for (const name of hosts.keys()) secrets.set(name, vault.newSecretId(name));
-    const { changed } = await good('site', {}, '--check', '--diff');
+    const { changed } = await good('site', {}, '--check');
     for (const [name, host] of hosts) {
       assert.ok((changed[name] ?? 0) > 0, name);
       assert.ok(isBare(host), name);
@@ -117,16 +123,17 @@ await onHosts(async () => {
   });
 
   test('the same command makes one ring, and tells no secret', async () => {
-    const { output } = await good('site', {}, '-vvv', '--diff');
+    await good('site', {});
     assert.equal(digests().size, 1);
     assert.deepEqual(generations(), [1, 1, 1]);
+    assert.match(said.join(), /changed: \[cp3\] => \{\s+"censored"/, 'no secret was written');
     for (const [name, host] of hosts) {
       assert.match(host.sh('kleidi status'), /^serving/);
       const secret = secrets.get(name) ?? assert.fail('no secret');
       const credential = '/etc/kleidi/credentials/vault-secret-id.cred';
       const kept = host.sh(`systemd-creds decrypt --name=vault-secret-id ${credential} -`);
       assert.equal(kept, secret);
-      assert.ok(!output.includes(secret), 'a secret is in the output');
+      assert.ok(!said.join().includes(secret), 'a secret is in the output');
       assert.deepEqual(filesWith(controller.folder, secret), []);
       assert.ok(!host.sh('journalctl -b -o export --no-pager').includes(secret), 'in the journal');
       const files = host.try(
