@@ -24,12 +24,22 @@ export function planProvision(
   existing: Found,
 ): Plan {
   if (record === undefined) return planWithoutRecord(existing);
-  requireSame(wish, record, existing.isBlank);
-  if (!record.done) return { kind: 'go-on', record };
+  requireSame(wish, record, isNameless(record, existing));
+  if (!record.done) return { kind: 'go-on', record: named(wish, record) };
   requireWhole(existing);
   return isMoreWanted(wish, record, existing)
     ? { kind: 'go-on', record: renewed(wish, record) }
     : { kind: 'nothing' };
+}
+
+/** Its ring has no KEK, and none was begun: nobody has used its name. */
+function isNameless({ done, tokenOnly }: ProvisionRecord, { ring, isBlank }: Found): boolean {
+  return done ? isBlank : tokenOnly && (isBlank || !ring);
+}
+
+/** Of a run that has not come to its end: that of the package may have had another name. */
+function named({ ring, ringNamed }: Wish, record: ProvisionRecord): ProvisionRecord {
+  return ringNamed ? { ...record, ring } : record;
 }
 
 /**
@@ -65,14 +75,14 @@ function planWithoutRecord(existing: Existing): Plan {
   return { kind: 'begin' };
 }
 
-function requireSame(wish: Wish, record: ProvisionRecord, isBlank: boolean): void {
+function requireSame(wish: Wish, record: ProvisionRecord, isNameless: boolean): void {
   if (record.machine !== wish.machine) {
     throw refuse(
       'ring and token were made on another machine (its machine-id differs): this disk is a copy',
       'if this is the same host, put its old machine-id back first (a backup; the folders in /var/log/journal are named by it): its PIN opens under that one only. A second host needs its own token: empty the folder here, provision --token-only, then key request and import',
     );
   }
-  if (wish.ringNamed && record.ring !== wish.ring && !(isBlank && record.done)) {
+  if (wish.ringNamed && record.ring !== wish.ring && !isNameless) {
     throw refuse(
       `this host is provisioned for ring '${record.ring}', not '${wish.ring}'`,
       'leave --ring out, or use another host: a ring that has a KEK keeps its name',

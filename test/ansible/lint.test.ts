@@ -51,3 +51,18 @@ test('what the role takes is what it has defaults for', () => {
   const said = Object.entries(options).map(([name, option]) => [name, option.default]);
   assert.deepEqual(Object.fromEntries(said), defaults);
 });
+
+for (const count of [1, 3, 50]) {
+  test(`the example for ${count} masters has so many, and variables of the role`, async () => {
+    const inventory = join(collection, `examples/inventory-${count}.yml`);
+    const { output } = await controller.run('ansible-inventory', '-i', inventory, '--list');
+    const listed = JSON.parse(output) as { _meta: { hostvars: Record<string, object> } };
+    const variables = Object.values(listed._meta.hostvars);
+    assert.equal(variables.length, count);
+    const known = parse(readFileSync(join(collection, 'roles/kleidi/defaults/main.yml'), 'utf8'));
+    const named = variables.flatMap((each) => Object.keys(each));
+    const own = named.filter((name) => name.startsWith('kleidi_'));
+    assert.ok(own.length > 0);
+    for (const name of own) assert.ok(Object.hasOwn(known as object, name), name);
+  });
+}

@@ -3,8 +3,16 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  copyFileSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { firstModule } from '../../src/modules.ts';
@@ -136,6 +144,19 @@ test('killed at any moment it can be run again and ends with one KEK that serves
     );
   }
   t.diagnostic(`killed at ${moments.length} moments from ${moments[0]} to ${moments.at(-1)} ms`);
+});
+
+test('a run without a KEK that was stopped goes on under the name that is given then', async () => {
+  const host = new TestHost();
+  // A file where the folder of tokens belongs.
+  mkdirSync(dirname(host.tokens), { recursive: true });
+  writeFileSync(host.tokens, '');
+  assert.equal((await host.run('provision', '--token-only')).exitCode, 1);
+  assert.match(readFileSync(join(host.folder, 'state/provision.json'), 'utf8'), /"done": false/);
+  rmSync(host.tokens);
+  const { exitCode, stderr } = await host.run('provision', '--token-only', '--ring', 'prod');
+  assert.equal(exitCode, 0, stderr);
+  assert.equal(host.ring.ring, 'prod');
 });
 
 test('what a resumed provision has made serves', async () => {

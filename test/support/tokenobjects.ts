@@ -27,10 +27,13 @@ const attributes = {
   modulus: pkcs11js.CKA_MODULUS,
 } as const;
 
+/** What is needed to open a token. */
+export type TokenPlace = Pick<TestHost, 'folder' | 'pin' | 'softhsmConf'>;
+
 export type TokenObject = Readonly<Record<keyof typeof attributes, string>>;
 
 /** In a fixed order. A module lives once in a process: hosts one after the other. */
-export async function tokenObjects(host: TestHost): Promise<readonly TokenObject[]> {
+export async function tokenObjects(host: TokenPlace): Promise<readonly TokenObject[]> {
   return withObjects(host, (api, session, handles) => {
     const listed = handles.map((handle) => describe(api, session, handle));
     return listed.sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
@@ -47,7 +50,7 @@ export async function destroyObjects(host: TestHost, id: string): Promise<void> 
 }
 
 /** An AES key that another program has left in the token, as open as can be. */
-export async function plantKey(host: TestHost, label: string): Promise<void> {
+export async function plantKey(host: TokenPlace, label: string): Promise<void> {
   await withObjects(host, (api, session) => {
     api.C_GenerateKey(session, { mechanism: pkcs11js.CKM_AES_KEY_GEN }, [
       { type: pkcs11js.CKA_TOKEN, value: true },
@@ -62,7 +65,7 @@ export async function plantKey(host: TestHost, label: string): Promise<void> {
 }
 
 async function withObjects<T>(
-  host: TestHost,
+  host: TokenPlace,
   work: (api: pkcs11js.PKCS11, session: Buffer, handles: readonly Buffer[]) => T,
 ): Promise<T> {
   const module = Pkcs11Module.open(firstModule(), host.softhsmConf);
