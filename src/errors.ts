@@ -136,3 +136,8 @@ export class KleidiError extends Error {
     return new KleidiError('internal', message, { cause: error });
   }
 }
+
+/** Wrong use of a command. */
+export function usage(message: string): KleidiError {
+  return new KleidiError('usage', message, { hint: 'add --help for the use and an example' });
+}

@@ -1,8 +1,10 @@
 // Finds the verb, runs it, turns what it throws into standard error and an exit
 // code. Each verb is loaded only when it is called.
+
 import { describeVerbs } from './cli/describe.ts';
-import { endWithReader, print, printError, printJson } from './cli/terminal.ts';
-import { type Actions, usage } from './cli/verb.ts';
+import type { Actions } from './cli/verb.ts';
+import { usage } from './errors.ts';
+import { endWithReader, print, printError, printJson } from './terminal.ts';
 
 const verbs: Actions = {
   serve: async () => (await import('./cli/serve.ts')).serve,

@@ -6,7 +6,15 @@ import { mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { syncFolder, writeFileAtomically } from '../files.ts';
-import type { FileChange } from './plan.ts';
+
+export interface FileChange {
+  readonly path: string;
+  /** undefined: there is no file, or there is to be none. */
+  readonly before: string | undefined;
+  readonly after: string | undefined;
+  /** Of a file that is made; one that is there keeps its own. */
+  readonly mode: number;
+}
 
 /** @throws KleidiError file-failed; all files are as before then */
 export async function carryOut(root: string, changes: readonly FileChange[]): Promise<void> {

@@ -2,7 +2,7 @@
 // EncryptionConfiguration is masked. The owner of diff.
 import { createTwoFilesPatch } from 'diff';
 import { parse } from 'yaml';
-import type { FileChange } from './plan.ts';
+import type { FileChange } from './change.ts';
 
 export function differenceOf({ path, before, after }: FileChange): string {
   const patch = createTwoFilesPatch(

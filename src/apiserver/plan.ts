@@ -2,6 +2,7 @@
 // the order in which they are written. The file that makes kube-apiserver
 // restart comes last. Pure but for reading.
 import { KleidiError } from '../errors.ts';
+import type { FileChange } from './change.ts';
 import {
   carries,
   hasOtherKeys,
@@ -25,15 +26,6 @@ import {
 } from './rancher.ts';
 import type { ChangeRecord } from './record.ts';
 import { unitDropIn, unitDropInText } from './unit.ts';
-
-export interface FileChange {
-  readonly path: string;
-  /** undefined: there is no file, or there is to be none. */
-  readonly before: string | undefined;
-  readonly after: string | undefined;
-  /** Of a file that is made; one that is there keeps its own. */
-  readonly mode: number;
-}
 
 export interface Plan {
   readonly installation: Installation;

@@ -7,7 +7,7 @@ import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { isErrno, writeFileAtomically } from '../files.ts';
 import { readOwnFile } from '../readfile.ts';
-import type { FileChange } from './plan.ts';
+import type { FileChange } from './change.ts';
 
 interface RecordedFile {
   readonly path: string;

@@ -3,12 +3,12 @@
 import { type Actions, runAction, type Verb } from './verb.ts';
 
 const actions: Actions = {
-  detect: async () => (await import('./apiserverdetect.ts')).apiserverDetect,
-  plan: async () => (await import('./apiserverplan.ts')).apiserverPlan,
-  enable: async () => (await import('./apiserverenable.ts')).apiserverEnable,
-  disable: async () => (await import('./apiserverdisable.ts')).apiserverDisable,
-  status: async () => (await import('./apiserverstatus.ts')).apiserverStatus,
-  config: async () => (await import('./apiserverconfig.ts')).apiserverConfig,
+  detect: async () => (await import('./apiserver/detect.ts')).apiserverDetect,
+  plan: async () => (await import('./apiserver/plan.ts')).apiserverPlan,
+  enable: async () => (await import('./apiserver/enable.ts')).apiserverEnable,
+  disable: async () => (await import('./apiserver/disable.ts')).apiserverDisable,
+  status: async () => (await import('./apiserver/status.ts')).apiserverStatus,
+  config: async () => (await import('./apiserver/config.ts')).apiserverConfig,
 };
 
 export const apiserver: Verb = {

@@ -2,16 +2,16 @@
 // file. With the recovery key it is enough to build the host anew.
 import { readdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
+import { bundleFolder } from '../admin/keys/create.ts';
+import { verifiedDigest } from '../admin/ring/verifieddigest.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, usage } from '../errors.ts';
 import { isErrno, writeNewFile } from '../files.ts';
 import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { readOwnFile } from '../readfile.ts';
-import { bundleFolder } from './createkek.ts';
-import { print, printJson, warn } from './terminal.ts';
-import { parse, usage, type Verb } from './verb.ts';
-import { verifiedDigest } from './verifieddigest.ts';
+import { print, printJson, warn } from '../terminal.ts';
+import { parse, type Verb } from './verb.ts';
 
 export const backup: Verb = {
   help: `usage: kleidi backup --out FILE [--json]

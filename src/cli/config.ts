@@ -1,9 +1,11 @@
 // kleidi config check | print | fields: the configuration, validated, in
 // effect, and explained.
+
 import { stringify } from 'yaml';
 import { type Config, describeFields, loadConfig } from '../config.ts';
-import { print, printJson, table } from './terminal.ts';
-import { parse, usage, type Verb } from './verb.ts';
+import { usage } from '../errors.ts';
+import { print, printJson, table } from '../terminal.ts';
+import { parse, type Verb } from './verb.ts';
 
 export const config: Verb = {
   help: `usage: kleidi config check [--config FILE]

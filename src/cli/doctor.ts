@@ -1,13 +1,15 @@
 // kleidi doctor: looks at all parts of this host, changes none of them.
+
+import { askState } from '../admin/daemonclient.ts';
+import { vaultKey } from '../admin/keys/vaultkeks.ts';
 import { loadConfig } from '../config.ts';
 import type { Subject } from '../doctor/check.ts';
 import { checks, diagnose, type GroupFinding } from '../doctor/diagnosis.ts';
+import { usage } from '../errors.ts';
 import { readRing } from '../keyring/ringfile.ts';
-import { askState } from './askstate.ts';
-import { type Colour, paint, print, printJson } from './terminal.ts';
-import { TokenCommand } from './tokencommand.ts';
-import { vaultKey } from './vaultkeks.ts';
-import { parse, usage, type Verb } from './verb.ts';
+import { type Colour, paint, print, printJson } from '../terminal.ts';
+import { TokenCommand } from '../tokenchild/client.ts';
+import { parse, type Verb } from './verb.ts';
 
 const groups = checks.map(({ group }) => group);
 

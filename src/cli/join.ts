@@ -1,5 +1,12 @@
 // kleidi join: KEKs and ring of a bundle in one step, by one string that the operator
 // compares. The digest covers the KEKs, so that nobody can give this host one of theirs.
+
+import { awaitDaemon, requireWholeToken, stateIfAny } from '../admin/follow.ts';
+import { parseFingerprint, requireHeld } from '../admin/keys/held.ts';
+import { takeIn } from '../admin/keys/takein.ts';
+import { keepPinFor } from '../admin/provision/pins.ts';
+import { parseExpected, requireExpected } from '../admin/ring/expecteddigest.ts';
+import { stepTo } from '../admin/ring/step.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Bundle } from '../keyring/bundle.ts';
@@ -11,14 +18,8 @@ import { readRingIfWhole, withRingLock } from '../keyring/ringfile.ts';
 import { requireSucceeds, type Undone } from '../keyring/succession.ts';
 import { lackingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { confirmKeys, recoveryClaims } from './confirm.ts';
-import { parseExpected, requireExpected } from './expecteddigest.ts';
-import { parseFingerprint, requireHeld } from './fingerprint.ts';
-import { awaitDaemon, requireWholeToken, stateIfAny } from './follow.ts';
-import { keepPinFor } from './pins.ts';
-import { stepTo } from './ringstep.ts';
-import { takeIn } from './takein.ts';
-import { note, print, printJson, warn } from './terminal.ts';
+import { note, print, printJson, warn } from '../terminal.ts';
+import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const join: Verb = {

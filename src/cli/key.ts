@@ -2,13 +2,13 @@
 import { type Actions, runAction, type Verb } from './verb.ts';
 
 const actions: Actions = {
-  request: async () => (await import('./keyrequest.ts')).keyRequest,
-  create: async () => (await import('./keycreate.ts')).keyCreate,
-  import: async () => (await import('./keyimport.ts')).keyImport,
-  list: async () => (await import('./keylist.ts')).keyList,
-  promote: async () => (await import('./keypromote.ts')).keyPromote,
-  retire: async () => (await import('./keyretire.ts')).keyRetire,
-  destroy: async () => (await import('./keydestroy.ts')).keyDestroy,
+  request: async () => (await import('./key/request.ts')).keyRequest,
+  create: async () => (await import('./key/create.ts')).keyCreate,
+  import: async () => (await import('./key/import.ts')).keyImport,
+  list: async () => (await import('./key/list.ts')).keyList,
+  promote: async () => (await import('./key/promote.ts')).keyPromote,
+  retire: async () => (await import('./key/retire.ts')).keyRetire,
+  destroy: async () => (await import('./key/destroy.ts')).keyDestroy,
 };
 
 export const key: Verb = {

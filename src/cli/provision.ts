@@ -2,8 +2,18 @@
 // step is on disk before the next begins, and each can be done again.
 import { chown, mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { createStagedKek, removeCreateRecord, resumeCreate } from '../admin/keys/createrecord.ts';
+import { keepHostKeyOf, keepPinFor } from '../admin/provision/pins.ts';
+import { planProvision, type Wish } from '../admin/provision/plan.ts';
+import {
+  findExisting,
+  type ProvisionRecord,
+  readRecord,
+  writeRecord,
+} from '../admin/provision/record.ts';
+import { makeToken } from '../admin/provision/token.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, usage } from '../errors.ts';
 import { machineHash } from '../host/machine.ts';
 import { formatKeyId, isRingName } from '../keyring/keyid.ts';
 import {
@@ -16,15 +26,10 @@ import { emptyRing, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { promote } from '../keyring/transitions.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
-import { confirmKeys, recoveryClaims } from './confirm.ts';
-import { createStagedKek, removeCreateRecord, resumeCreate } from './createrecord.ts';
-import { keepHostKeyOf, keepPinFor } from './pins.ts';
-import { planProvision, type Wish } from './provisionplan.ts';
-import { findExisting, type ProvisionRecord, readRecord, writeRecord } from './provisionrecord.ts';
-import { makeToken } from './provisiontoken.ts';
-import { note, print, printJson, warn } from './terminal.ts';
-import { TokenCommand } from './tokencommand.ts';
-import { parse, usage, type Verb } from './verb.ts';
+import { note, print, printJson, warn } from '../terminal.ts';
+import { TokenCommand } from '../tokenchild/client.ts';
+import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
+import { parse, type Verb } from './verb.ts';
 
 const defaultRing = 'kleidi';
 

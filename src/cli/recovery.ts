@@ -4,11 +4,11 @@
 import { type Actions, runAction, type Verb } from './verb.ts';
 
 const actions: Actions = {
-  create: async () => (await import('./recoverycreate.ts')).recoveryCreate,
-  test: async () => (await import('./recoverytest.ts')).recoveryTest,
-  pin: async () => (await import('./recoverypin.ts')).recoveryPin,
-  rewrap: async () => (await import('./recoveryrewrap.ts')).recoveryRewrap,
-  replace: async () => (await import('./recoveryreplace.ts')).recoveryReplace,
+  create: async () => (await import('./recovery/create.ts')).recoveryCreate,
+  test: async () => (await import('./recovery/test.ts')).recoveryTest,
+  pin: async () => (await import('./recovery/pin.ts')).recoveryPin,
+  rewrap: async () => (await import('./recovery/rewrap.ts')).recoveryRewrap,
+  replace: async () => (await import('./recovery/replace.ts')).recoveryReplace,
 };
 
 export const recovery: Verb = {

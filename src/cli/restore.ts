@@ -4,8 +4,11 @@ import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
+import { awaitDaemon, stateIfAny } from '../admin/follow.ts';
+import { bundleFolder } from '../admin/keys/create.ts';
+import { parseExpected, requireExpected } from '../admin/ring/expecteddigest.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, usage } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
 import {
   type Backup,
@@ -19,12 +22,9 @@ import { readAnnounced } from '../keyring/changetimes.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { readTextFile } from '../readfile.ts';
-import { bundleFolder } from './createkek.ts';
-import { parseExpected, requireExpected } from './expecteddigest.ts';
-import { awaitDaemon, stateIfAny } from './follow.ts';
-import { parseGeneration } from './keypromote.ts';
-import { note, print, printJson, warn } from './terminal.ts';
-import { parse, usage, type Verb } from './verb.ts';
+import { note, print, printJson, warn } from '../terminal.ts';
+import { parseGeneration } from './key/promote.ts';
+import { parse, type Verb } from './verb.ts';
 
 export const restore: Verb = {
   help: `usage: kleidi restore FILE --expect DIGEST [--all-lost --generation N]

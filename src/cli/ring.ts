@@ -2,10 +2,10 @@
 import { type Actions, runAction, type Verb } from './verb.ts';
 
 const actions: Actions = {
-  show: async () => (await import('./ringshow.ts')).ringShow,
-  digest: async () => (await import('./ringdigest.ts')).ringDigestOf,
-  export: async () => (await import('./ringexport.ts')).ringExport,
-  adopt: async () => (await import('./ringadopt.ts')).ringAdopt,
+  show: async () => (await import('./ring/show.ts')).ringShow,
+  digest: async () => (await import('./ring/digest.ts')).ringDigestOf,
+  export: async () => (await import('./ring/export.ts')).ringExport,
+  adopt: async () => (await import('./ring/adopt.ts')).ringAdopt,
 };
 
 export const ring: Verb = {

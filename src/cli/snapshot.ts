@@ -2,7 +2,7 @@
 import { type Actions, runAction, type Verb } from './verb.ts';
 
 const actions: Actions = {
-  scan: async () => (await import('./snapshotscan.ts')).snapshotScan,
+  scan: async () => (await import('./snapshot/scan.ts')).snapshotScan,
 };
 
 export const snapshot: Verb = {

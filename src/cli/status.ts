@@ -1,8 +1,9 @@
 // kleidi status: what the running daemon knows of itself.
+
+import { askState } from '../admin/daemonclient.ts';
 import { loadConfig } from '../config.ts';
 import type { KekReport, StateResponse } from '../kms/contract.ts';
-import { askState } from './askstate.ts';
-import { paint, print, printJson, table } from './terminal.ts';
+import { paint, print, printJson, table } from '../terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const status: Verb = {

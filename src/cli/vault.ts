@@ -2,8 +2,8 @@
 import { type Actions, runAction, type Verb } from './verb.ts';
 
 const actions: Actions = {
-  policy: async () => (await import('./vaultpolicy.ts')).vaultPolicy,
-  record: async () => (await import('./vaultrecord.ts')).vaultRecord,
+  policy: async () => (await import('./vault/policy.ts')).vaultPolicy,
+  record: async () => (await import('./vault/record.ts')).vaultRecord,
 };
 
 export const vault: Verb = {

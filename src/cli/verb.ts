@@ -2,8 +2,8 @@
 // verb; main.ts finds it.
 import { parseArgs } from 'node:util';
 import { defaultConfigPath } from '../config.ts';
-import { KleidiError } from '../errors.ts';
-import { print } from './terminal.ts';
+import { usage } from '../errors.ts';
+import { print } from '../terminal.ts';
 
 export interface Verb {
   /** Printed for --help, and shown where the use was wrong. */
@@ -64,10 +64,6 @@ export async function runAction(actions: Actions, args: readonly string[]): Prom
   if (!rest.includes('--help') && !rest.includes('-h')) return action.run(rest);
   print(action.help);
   return 0;
-}
-
-export function usage(message: string): KleidiError {
-  return new KleidiError('usage', message, { hint: 'add --help for the use and an example' });
 }
 
 function parseOrThrow(args: readonly string[], options: Readonly<Record<string, OptionKind>>) {

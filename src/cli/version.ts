@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { loadConfig } from '../config.ts';
 import { firstModule } from '../modules.ts';
+import { print, printJson } from '../terminal.ts';
 import { version as kleidi } from '../version.ts';
-import { print, printJson } from './terminal.ts';
 import { parse, type Verb } from './verb.ts';
 
 export const version: Verb = {

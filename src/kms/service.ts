@@ -1,9 +1,9 @@
 // The three calls of KMS v2 in plain types: limits, then the keyring, then
 // the provider. gRPC stops at server.ts. Bad requests never change health.
 import { KleidiError } from '../errors.ts';
+import { additionalData, open, requirePlaintext, seal } from '../keyring/envelope.ts';
 import { parseKeyId } from '../keyring/keyid.ts';
 import type { Target } from '../keyring/keyring.ts';
-import { additionalData, open, requirePlaintext, seal } from './envelope.ts';
 import { Gate } from './limits.ts';
 import type { Live } from './live.ts';
 

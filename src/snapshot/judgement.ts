@@ -2,9 +2,9 @@
 // alone: key id, envelope and ring. That the token really opens it is another
 // question (snapshot scan --verify).
 import { KleidiError } from '../errors.ts';
+import { open } from '../keyring/envelope.ts';
 import { parseKeyId } from '../keyring/keyid.ts';
 import { isUnretired, type Ring, type RingKek } from '../keyring/ring.ts';
-import { open } from '../kms/envelope.ts';
 import type { ProvenSnapshot } from './proof.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { KmsSeal, Seal } from './storedobject.ts';

@@ -8,11 +8,11 @@ import { type Bundle, bundleSha256, macText, vouchedOf } from '../../src/keyring
 import { parseBundle } from '../../src/keyring/bundlefile.ts';
 import { aesCmac, identityOfKek } from '../../src/keyring/cmac.ts';
 import { openableDigest, ringDigest } from '../../src/keyring/digest.ts';
+import { additionalData, open } from '../../src/keyring/envelope.ts';
 import { parseKeyId } from '../../src/keyring/keyid.ts';
 import { parseRequest } from '../../src/keyring/request.ts';
 import { formatRing, parseRing } from '../../src/keyring/ring.ts';
 import { vouchText } from '../../src/keyring/voucher.ts';
-import { additionalData, open } from '../../src/kms/envelope.ts';
 import { type Answer, ask, type Question } from '../support/formatsprogram.ts';
 import type { Made } from './generated.ts';
 

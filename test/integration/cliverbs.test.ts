@@ -80,7 +80,7 @@ function optionsRead(text: string): string[] {
 }
 
 const sharedList = (name: string): RegExp => new RegExp(`const ${name} = \\{([^}]*)\\}`, 'g');
-const sources = globSync('src/cli/*.ts').map((file) => readFileSync(file, 'utf8'));
+const sources = globSync('src/{cli,admin}/**/*.ts').map((file) => readFileSync(file, 'utf8'));
 
 /** As it is printed: parts of it may be shared. */
 async function helpOf(source: string): Promise<string> {

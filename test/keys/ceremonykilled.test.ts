@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { ringEntry } from '../../src/cli/createkek.ts';
+import { ringEntry } from '../../src/admin/keys/create.ts';
 import { formatBundle } from '../../src/keyring/bundle.ts';
 import { readBundle } from '../../src/keyring/bundlefile.ts';
 import { ringDigest } from '../../src/keyring/digest.ts';

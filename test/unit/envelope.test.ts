@@ -7,8 +7,14 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../src/errors.ts';
+import {
+  additionalData,
+  header,
+  open,
+  requirePlaintext,
+  seal,
+} from '../../src/keyring/envelope.ts';
 import { parseKeyId } from '../../src/keyring/keyid.ts';
-import { additionalData, header, open, requirePlaintext, seal } from '../../src/kms/envelope.ts';
 import { decrypt } from '../../src/providers/pkcs11/gcm.ts';
 import { identityOf } from '../../src/providers/pkcs11/identity.ts';
 import { checkOfKey, fingerprintOfKey } from '../support/cmac.ts';

@@ -1,7 +1,7 @@
 // A KEK by the first digits of its fingerprint: one that the ring holds, or none.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { selectFingerprint } from '../../src/cli/fingerprint.ts';
+import { selectFingerprint } from '../../src/admin/keys/held.ts';
 import { emptyRing, type Ring } from '../../src/keyring/ring.ts';
 import { stage } from '../../src/keyring/transitions.ts';
 

@@ -23,19 +23,28 @@ function roomOf(file: string): string {
   return /^src\/([^/]+)\//.exec(file)?.[1] ?? '';
 }
 
+/** '' are the files beside main.ts. */
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   providers: ['', 'providers'],
-  apiserver: ['', 'apiserver'],
   keyring: ['', 'keyring', 'providers'],
   kms: ['', 'kms', 'keyring', 'providers'],
   host: ['', 'host', 'kms', 'keyring', 'providers'],
-  snapshot: ['', 'snapshot', 'kms', 'keyring', 'providers'],
+  snapshot: ['', 'snapshot', 'keyring', 'providers'],
+  apiserver: ['', 'apiserver'],
   doctor: ['', 'apiserver', 'doctor', 'host', 'kms', 'keyring', 'providers'],
-  cli: ['', 'apiserver', 'cli', 'doctor', 'host', 'kms', 'keyring', 'providers', 'snapshot'],
+  tokenchild: ['', 'tokenchild', 'host', 'snapshot', 'keyring', 'providers'],
+  admin: [
+    ...['', 'admin', 'tokenchild', 'apiserver', 'snapshot'],
+    ...['host', 'kms', 'keyring', 'providers'],
+  ],
+  cli: [
+    ...['', 'cli', 'admin', 'tokenchild', 'apiserver', 'doctor', 'snapshot'],
+    ...['host', 'kms', 'keyring', 'providers'],
+  ],
   '': [''],
 };
 
-test('imports go one way: host, kms, keyring, providers', () => {
+test('imports go one way: cli, admin, tokenchild; host, kms, keyring, providers', () => {
   for (const file of files.filter((each) => each !== 'src/main.ts')) {
     for (const path of localImportsOf(file)) {
       assert.ok(mayImport[roomOf(file)]?.includes(roomOf(path)), `${file} imports ${path}`);
@@ -47,12 +56,12 @@ test('errors.ts and provider.ts import nothing, and only main.ts imports cli', (
   for (const file of ['src/errors.ts', 'src/providers/provider.ts']) {
     assert.deepEqual(importsOf(file), [], file);
   }
-  assert.ok(localImportsOf('src/main.ts').every((path) => roomOf(path) === 'cli'));
+  assert.ok(localImportsOf('src/main.ts').every((path) => ['', 'cli'].includes(roomOf(path))));
 });
 
 const owners: Readonly<Record<string, RegExp>> = {
   pkcs11js: /^src\/providers\/pkcs11\//,
-  '@grpc/grpc-js': /^src\/(kms\/|cli\/askstate\.ts)/,
+  '@grpc/grpc-js': /^src\/(kms\/|admin\/daemonclient\.ts)/,
   protobufjs: /^src\/kms\/contract\.ts/,
   undici: /^src\/providers\/vault\/http\.ts/,
   pino: /^src\/log\.ts/,
@@ -71,16 +80,38 @@ test('each dependency has one owner', () => {
   }
 });
 
-test('serve reaches no code that writes a token', () => {
+test('only commands and their children write to the terminal', () => {
+  for (const file of files.filter((each) => localImportsOf(each).includes('src/terminal.ts'))) {
+    assert.match(file, /^src\/(?:main\.ts$|cli\/|admin\/|tokenchild\/)/);
+  }
+});
+
+test('serve reaches no code that changes a host or writes a token', () => {
   const reached = new Set(['src/cli/serve.ts']);
   for (const file of reached) for (const path of localImportsOf(file)) reached.add(path);
   assert.ok(reached.has('src/providers/pkcs11/pkcs11.ts'));
   for (const file of reached) {
-    assert.doesNotMatch(
-      file,
-      /\/(creation|initialization|oaep|remains|template|transfer|transport|unwrapping|tokenwork|createkek|pins)\.ts$/,
-    );
+    assert.doesNotMatch(file, /^src\/(?:admin|tokenchild|apiserver|snapshot|doctor)\/|\/write\//);
   }
+});
+
+test('the code that writes a token is in one folder', () => {
+  const writing =
+    /\.C_(?:CreateObject|GenerateKey|GenerateKeyPair|UnwrapKey|InitToken|InitPIN|SetPIN|SetAttributeValue)\b/;
+  const found = files.filter((each) => writing.test(readFileSync(each, 'utf8')));
+  assert.ok(found.length > 0);
+  for (const file of found) assert.match(file, /^src\/providers\/pkcs11\/write\//);
+});
+
+test('nothing imports in a circle, types included', () => {
+  const done = new Set<string>();
+  const walk = (file: string, path: readonly string[]): void => {
+    assert.ok(!path.includes(file), [...path.slice(path.indexOf(file)), file].join(' -> '));
+    if (done.has(file) || !file.endsWith('.ts')) return;
+    for (const next of localImportsOf(file)) walk(next, [...path, file]);
+    done.add(file);
+  };
+  for (const file of files) walk(file, []);
 });
 
 test('every form of import is seen', () => {

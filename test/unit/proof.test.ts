@@ -1,7 +1,7 @@
 // When a snapshot is a proof, and what is concluded from one for phase only.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { requireAllSealed, requireNoneSealed } from '../../src/cli/apiserverphase.ts';
+import { requireAllSealed, requireNoneSealed } from '../../src/admin/apiserver/guards.ts';
 import { KleidiError } from '../../src/errors.ts';
 import type { Evidence } from '../../src/snapshot/evidence.ts';
 import { type Demand, ProvenSnapshot } from '../../src/snapshot/proof.ts';

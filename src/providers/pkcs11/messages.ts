@@ -4,14 +4,10 @@
 import type { ErrorCode } from '../../errors.ts';
 import { KleidiError } from '../../errors.ts';
 import { ckrOf } from './ckr.ts';
-import type { ThreadWork } from './threadwork.ts';
-
-export type Step = keyof ThreadWork;
-export type StepArguments<S extends Step> = Parameters<ThreadWork[S]>;
-export type StepResult<S extends Step> = Awaited<ReturnType<ThreadWork[S]>>;
 
 export interface Request {
-  readonly step: Step;
+  /** A method of the thread's work. */
+  readonly step: string;
   readonly given: readonly unknown[];
 }
 

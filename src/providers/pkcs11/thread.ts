@@ -3,19 +3,15 @@
 // set of those that were given up is kept for as long as the process lives.
 import { Worker } from 'node:worker_threads';
 import { KleidiError } from '../../errors.ts';
-import {
-  type Answer,
-  buffersOf,
-  packed,
-  type Step,
-  type StepArguments,
-  type StepResult,
-  thrownBy,
-  unpacked,
-} from './messages.ts';
+import { type Answer, buffersOf, packed, thrownBy, unpacked } from './messages.ts';
+import type { ThreadWork } from './threadwork.ts';
 
 /** What a thread runs, threadentry.ts; a text in the built program (packaging/program.ts). */
 declare const KLEIDI_TOKEN_THREAD: string | undefined;
+
+type Step = keyof ThreadWork;
+type StepArguments<S extends Step> = Parameters<ThreadWork[S]>;
+type StepResult<S extends Step> = Awaited<ReturnType<ThreadWork[S]>>;
 
 interface Pending {
   resolve(result: unknown): void;

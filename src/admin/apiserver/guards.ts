@@ -1,0 +1,134 @@
+// The guards of a phase: two masters must never write with keys that the other
+// lacks, and nothing may be sealed under a key that cannot be recovered.
+import { type Phase, providerName } from '../../apiserver/encryptionconfig.ts';
+import type { Config } from '../../config.ts';
+import { KleidiError, usage } from '../../errors.ts';
+import { writeKekOf } from '../../keyring/ring.ts';
+import { readRing } from '../../keyring/ringfile.ts';
+import type { StateResponse } from '../../kms/contract.ts';
+import { cannotTell, type ProvenSnapshot } from '../../snapshot/proof.ts';
+import { foreignResource } from '../../snapshot/snapshot.ts';
+import type { SealCount } from '../../snapshot/tally.ts';
+import { askState } from '../daemonclient.ts';
+import { digestOfAnother } from '../ring/membername.ts';
+
+export function parsePhase(text: string | undefined): Phase {
+  if (text === 'read' || text === 'write' || text === 'only') return text;
+  throw usage(
+    text === undefined
+      ? '--phase read, write or only?'
+      : `'${text}' is no phase: read, write or only`,
+  );
+}
+
+export interface Assurances {
+  readonly ringDigest: string | undefined;
+  readonly singleMaster: boolean;
+  readonly acceptNoRecovery: boolean;
+}
+
+/** @throws KleidiError usage, refused, not-running */
+export async function requireSafeToWrite(config: Config, given: Assurances): Promise<void> {
+  const expected = parseDigest(given);
+  const state = await requireServing(config);
+  if (expected !== undefined && state.digest !== expected) {
+    throw new KleidiError(
+      'refused',
+      `the ring of this host is another: ${state.digest}, expected is ${expected}`,
+      {
+        hint: 'kleidi ring digest --live must be the same on every host before any of them writes; see kleidi ring adopt',
+      },
+    );
+  }
+  await requireRecovery(config, given);
+}
+
+/**
+ * kube-apiserver needs Status and Encrypt of every kms provider that it is told of, also
+ * of one that it only reads with, and is not ready without.
+ * @throws KleidiError refused, not-running
+ */
+export async function requireServing(config: Config): Promise<StateResponse> {
+  const state = await askState(config.socket);
+  if (state.failure === '' && state.healthz === 'ok') return state;
+  throw new KleidiError('refused', `kleidi is not well here: ${state.failure || state.healthz}`, {
+    hint: 'mend that first: kleidi status, kleidi doctor',
+  });
+}
+
+function parseDigest({ ringDigest, singleMaster }: Assurances): string | undefined {
+  if (singleMaster && ringDigest === undefined) return undefined;
+  if (singleMaster || ringDigest === undefined) {
+    throw usage(
+      '--ring-digest DIGEST@MEMBER of another member (there: kleidi ring digest --live --named), or --single-master?',
+    );
+  }
+  return digestOfAnother(ringDigest);
+}
+
+async function requireRecovery(config: Config, { acceptNoRecovery }: Assurances): Promise<void> {
+  const kek = writeKekOf(await readRing(config.ring));
+  if (acceptNoRecovery || kek?.recovery !== null) return;
+  throw new KleidiError(
+    'refused',
+    `the write KEK ${kek.fp} has no recovery: if the tokens are lost, so is everything sealed under it`,
+    {
+      hint: 'make one with a recovery key (kleidi recovery create; key create --recovery PUB=SHA256) and promote it, or say --accept-no-recovery',
+    },
+  );
+}
+
+/**
+ * Before phase only: whatever is in clear would be unreadable, and what is under another
+ * key has not been rewritten.
+ */
+export function requireAllSealed({ snapshot }: ProvenSnapshot, resources: readonly string[]): void {
+  const group = resources.find((name) => name.startsWith('*') && name !== '*.*');
+  if (group !== undefined) {
+    const why = `which objects are of ${group} cannot be told from their names in etcd`;
+    throw cannotTell(snapshot.path, why, 'look with kleidi snapshot scan');
+  }
+  const isOurs = ({ seal }: SealCount): boolean =>
+    seal.kind === 'kms-v2' && seal.provider === providerName;
+  const left = snapshot.counts.filter(
+    (count) => isCovered(count.resource, resources) && !isOurs(count) && count.live > 0,
+  );
+  requireNone(
+    left,
+    `${snapshot.path} holds objects that kleidi has not sealed`,
+    'rewrite them (kubectl get secrets -A -o json | kubectl replace -f -, and so for each resource), then take a new snapshot',
+  );
+}
+
+/** The place in etcd of what is built in lacks its group: deployments.apps is deployments there. */
+function isCovered(resource: string, names: readonly string[]): boolean {
+  if (resource === foreignResource) return false;
+  return names.some((name) => [name, name.split('.')[0]].includes(resource) || name === '*.*');
+}
+
+/** Before disable: whatever kleidi has sealed would be unreadable. */
+export function requireNoneSealed({ snapshot }: ProvenSnapshot, provider: string): void {
+  const left = snapshot.counts.filter(
+    ({ seal, live, older }) => live + older > 0 && 'provider' in seal && seal.provider === provider,
+  );
+  requireNone(
+    left,
+    `${snapshot.path} holds objects that kleidi has sealed`,
+    'with phase read on every API server, rewrite them, and take a new snapshot; earlier states of objects go with the next compaction, within 5 minutes',
+  );
+}
+
+function requireNone(
+  left: readonly { resource: string; live: number; older: number; example: string }[],
+  what: string,
+  hint: string,
+): void {
+  if (left.length === 0) return;
+  const counts = left
+    .map(
+      ({ resource, live, older, example }) =>
+        `${live || `${older} earlier`} ${resource} (${example})`,
+    )
+    .join(', ');
+  throw new KleidiError('refused', `${what}: ${counts}`, { hint });
+}

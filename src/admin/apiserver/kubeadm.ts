@@ -1,0 +1,83 @@
+// With kubeadm the same change belongs in the ClusterConfiguration, from which an
+// upgrade makes the static pod anew. Where the cluster cannot be asked, people are
+// told what to do.
+
+import type { FileChange } from '../../apiserver/change.ts';
+import { configFlag, reloadFlag } from '../../apiserver/flags.ts';
+import { readClusterConfiguration, writeClusterConfiguration } from '../../apiserver/kubectl.ts';
+import { note, warn } from '../../terminal.ts';
+import type { ApiserverHost } from './host.ts';
+
+/** What became of it, for --json. */
+export type ClusterOutcome = 'not-kubeadm' | 'unchanged' | 'changed' | 'by-hand';
+
+/** What is to become of it. */
+export type ClusterPlan =
+  | { readonly kind: 'not-kubeadm' | 'unchanged' }
+  | { readonly kind: 'by-hand'; readonly why: string }
+  | { readonly kind: 'change'; readonly before: string; readonly after: string };
+
+/** Its name among the files of the record. */
+export const clusterConfigurationName = 'configmap kube-system/kubeadm-config';
+
+/**
+ * @param check throws where the whole command must refuse
+ * @param edit throws where the text is not one that kleidi can edit
+ */
+export function planCluster(
+  { root, installation }: ApiserverHost,
+  check: (text: string) => void,
+  edit: (text: string) => string,
+): ClusterPlan {
+  if (installation.kind !== 'kubeadm') return { kind: 'not-kubeadm' };
+  const found = readClusterConfiguration(root);
+  if ('unreachable' in found) return { kind: 'by-hand', why: found.unreachable };
+  check(found.text);
+  try {
+    const after = edit(found.text);
+    if (after === found.text) return { kind: 'unchanged' };
+    return { kind: 'change', before: found.text, after };
+  } catch (error) {
+    return { kind: 'by-hand', why: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** For the record, so that disable can give it back as it was. */
+export function changesOf(plan: ClusterPlan): FileChange[] {
+  if (plan.kind !== 'change') return [];
+  const { before, after } = plan;
+  return [{ path: clusterConfigurationName, before, after, mode: 0o600 }];
+}
+
+/** Never fails the command: what it is for is the next upgrade. */
+export function carryOutCluster(host: ApiserverHost, plan: ClusterPlan): ClusterOutcome {
+  if (plan.kind === 'by-hand') return byHand(plan.why, host.paths.config);
+  if (plan.kind !== 'change') return plan.kind;
+  const refusal = replace(host.root, plan.before, plan.after);
+  if (refusal !== undefined) return byHand(refusal, host.paths.config);
+  note('changed the ClusterConfiguration of kubeadm, so that an upgrade keeps it');
+  return 'changed';
+}
+
+/** Where the files could not be changed after all. */
+export function takeBackCluster({ root }: ApiserverHost, plan: ClusterPlan): void {
+  if (plan.kind !== 'change') return;
+  const refusal = replace(root, plan.after, plan.before);
+  if (refusal !== undefined)
+    warn(`the ClusterConfiguration of kubeadm is changed, and could not be put back: ${refusal}`);
+}
+
+/** Only what it was a moment ago is replaced. @returns why not */
+function replace(root: string, from: string, to: string): string | undefined {
+  const found = readClusterConfiguration(root);
+  if ('unreachable' in found) return found.unreachable;
+  if (found.text !== from) return 'somebody else has changed it meanwhile';
+  return writeClusterConfiguration(root, to, found.resourceVersion);
+}
+
+function byHand(why: string, config: string): ClusterOutcome {
+  warn(
+    `the ClusterConfiguration of kubeadm was not changed (${why}): before the next kubeadm upgrade run this command again where kubectl works, or edit it by hand: kubectl -n kube-system edit configmap kubeadm-config, apiServer.extraArgs ${configFlag.slice(2)}: ${config} and ${reloadFlag.slice(2)}: "true", apiServer.extraVolumes as in the static pod`,
+  );
+  return 'by-hand';
+}

@@ -1,0 +1,63 @@
+// A KEK as it is named on the command line. Its whole fingerprint where that proves
+// something; to select one that the ring of this host holds, eight digits are enough.
+
+import type { Config } from '../../config.ts';
+import { KleidiError, usage } from '../../errors.ts';
+import type { Ring, RingKek } from '../../keyring/ring.ts';
+import { lackingKeks } from '../../providers/kekidentity.ts';
+import type { Fingerprint, ProviderKind } from '../../providers/provider.ts';
+import { TokenCommand } from '../../tokenchild/client.ts';
+import { requireKnown } from './vaultknown.ts';
+
+/** @throws KleidiError usage */
+export function parseFingerprint(text: string | undefined): Fingerprint {
+  if (text !== undefined && /^[0-9a-f]{32}$/.test(text)) return text;
+  throw usage(`'${text ?? ''}' is no fingerprint: 32 hex digits, as kleidi ring show prints them`);
+}
+
+/**
+ * A KEK of this ring by the first digits of its fingerprint, or any by all of them.
+ * @throws KleidiError usage where it is none, or more than one has these digits
+ */
+export function selectFingerprint({ keks }: Ring, text: string | undefined): Fingerprint {
+  if (text === undefined || text.length >= 32 || !/^[0-9a-f]{8,}$/.test(text)) {
+    return parseFingerprint(text);
+  }
+  const found = keks.filter(({ fp }) => fp.startsWith(text)).map(({ fp }) => fp);
+  const [fp] = found;
+  if (fp !== undefined && found.length === 1) return fp;
+  const how = found.length === 0 ? 'no KEK of the ring begins with it' : `${found.join(', ')}?`;
+  throw usage(`'${text}' names no one KEK: ${how}`);
+}
+
+/**
+ * This host can use these KEKs, wherever each is kept. Of those in Vault it has a known
+ * text afterwards. Call it under the ring's lock.
+ * @throws KleidiError kek-missing, vault-*
+ */
+export async function requireHeld(config: Config, keks: readonly RingKek[]): Promise<void> {
+  const of = (kind: ProviderKind): RingKek[] => keks.filter((kek) => kek.provider === kind);
+  await requireInToken(config, of('pkcs11'));
+  if (of('vault').length > 0) await requireKnown(config, of('vault'));
+}
+
+/** Of these KEKs, those that the token lacks. It is opened only where there are any. */
+export async function lackingInToken(
+  config: Config,
+  keks: readonly RingKek[],
+): Promise<readonly RingKek[]> {
+  return keks.length === 0 ? [] : lackingKeks(keks, await new TokenCommand(config).list());
+}
+
+/**
+ * The token of this host holds these KEKs: fingerprint and check of each are recomputed.
+ * @throws KleidiError kek-missing
+ */
+async function requireInToken(config: Config, keks: readonly RingKek[]): Promise<void> {
+  const lacking = (await lackingInToken(config, keks)).map(({ fp }) => fp);
+  if (lacking.length === 0) return;
+  const text = `the token of this host does not hold KEK ${lacking.join(', ')}`;
+  throw new KleidiError('kek-missing', `${text}; nothing was changed`, {
+    hint: 'bring it here with kleidi join; kleidi key list shows what the token holds',
+  });
+}

@@ -1,0 +1,58 @@
+// The text by which this host knows a KEK in Vault again: sealed where the KEK comes into
+// use here, opened at each load. One that is there is never replaced.
+import type { Config } from '../../config.ts';
+import { KleidiError } from '../../errors.ts';
+import { writeFileAtomically } from '../../files.ts';
+import { firstOwner } from '../../keyring/ringfile.ts';
+import { lackingKeks } from '../../providers/kekidentity.ts';
+import type { Fingerprint, KekIdentity } from '../../providers/provider.ts';
+import {
+  formatKnownTexts,
+  knownTextsPath,
+  readKnownTexts,
+} from '../../providers/vault/knowntexts.ts';
+import type { VaultProvider } from '../../providers/vault/vault.ts';
+import { lookAt, withVault } from './vaultkeks.ts';
+
+/**
+ * Vault holds each of these KEKs, it is the key that it was, and this host knows it again.
+ * Call it under the ring's lock.
+ * @returns those for which a text was sealed now
+ * @throws KleidiError kek-missing, vault-key-swapped, vault-known-invalid, vault-*
+ */
+export function requireKnown(
+  config: Config,
+  wanted: readonly KekIdentity[],
+): Promise<readonly Fingerprint[]> {
+  return withVault(config, async (vault) => {
+    const keks = await lookAt(vault);
+    requireAll(wanted, keks);
+    const fps = wanted.map(({ fp }) => fp);
+    const refused = keks.find(({ fp, refusal }) => fps.includes(fp) && refusal !== undefined);
+    if (refused?.refusal !== undefined) throw refused.refusal;
+    return record(config, vault, fps);
+  });
+}
+
+function requireAll(wanted: readonly KekIdentity[], held: readonly KekIdentity[]): void {
+  const lacking = lackingKeks(wanted, held).map(({ fp }) => fp);
+  if (lacking.length === 0) return;
+  const text = `Vault has no usable version for KEK ${lacking.join(', ')}`;
+  throw new KleidiError('kek-missing', `${text}; nothing was changed`, {
+    hint: 'this host asks another Vault, mount or key than the others, or min_decryption_version is too high',
+  });
+}
+
+async function record(
+  config: Config,
+  vault: VaultProvider,
+  fps: readonly Fingerprint[],
+): Promise<readonly Fingerprint[]> {
+  const path = knownTextsPath(config.ring);
+  const texts = new Map(await readKnownTexts(path));
+  const missing = [...new Set(fps)].filter((fp) => !texts.has(fp));
+  if (missing.length === 0) return [];
+  for (const fp of missing) texts.set(fp, await vault.sealKnownText(fp));
+  await writeFileAtomically(path, formatKnownTexts(texts), 0o640, await firstOwner(path));
+  return missing;
+}

@@ -1,0 +1,122 @@
+// Decides what `kleidi provision` may do: begin, go on, nothing, or refuse. A
+// new key where an old one was lost would orphan a cluster's data, so anything
+// but a clean start or its own unfinished run is refused, with the way back.
+import { KleidiError } from '../../errors.ts';
+import type { Existing, Found, ProvisionRecord } from './record.ts';
+
+export interface Wish {
+  readonly ring: string;
+  readonly ringNamed: boolean;
+  readonly token: string;
+  readonly machine: string;
+  readonly tokenOnly: boolean;
+}
+
+export type Plan =
+  | { readonly kind: 'begin' }
+  | { readonly kind: 'go-on'; readonly record: ProvisionRecord }
+  | { readonly kind: 'nothing' };
+
+/** @throws KleidiError refused; nothing is changed */
+export function planProvision(
+  wish: Wish,
+  record: ProvisionRecord | undefined,
+  existing: Found,
+): Plan {
+  if (record === undefined) return planWithoutRecord(existing);
+  requireSame(wish, record, isNameless(record, existing));
+  if (!record.done) return { kind: 'go-on', record: named(wish, record) };
+  requireWhole(existing);
+  return isMoreWanted(wish, record, existing)
+    ? { kind: 'go-on', record: renewed(wish, record) }
+    : { kind: 'nothing' };
+}
+
+/** Its ring has no KEK, and none was begun: nobody has used its name. */
+function isNameless({ done, tokenOnly }: ProvisionRecord, { ring, isBlank }: Found): boolean {
+  return done ? isBlank : tokenOnly && (isBlank || !ring);
+}
+
+/** Of a run that has not come to its end: that of the package may have had another name. */
+function named({ ring, ringNamed }: Wish, record: ProvisionRecord): ProvisionRecord {
+  return ringNamed ? { ...record, ring } : record;
+}
+
+/**
+ * The package has made a token and a ring without a KEK, and the operator names the ring
+ * now: its name is settled, and with it the first KEK, unless that is to come from another
+ * member. Nothing is lost: nobody has used that ring.
+ */
+function isMoreWanted(wish: Wish, record: ProvisionRecord, { isBlank }: Found): boolean {
+  if (!isBlank || !record.tokenOnly || !wish.ringNamed) return false;
+  return wish.ring !== record.ring || !wish.tokenOnly;
+}
+
+function renewed({ ring, tokenOnly }: Wish, record: ProvisionRecord): ProvisionRecord {
+  return { ...record, ring, tokenOnly, done: false };
+}
+
+function planWithoutRecord(existing: Existing): Plan {
+  const { ring, pins, token, encryptionConfig } = existing;
+  if (ring && pins && token !== false) return { kind: 'nothing' };
+  if (ring) requireWhole(existing);
+  if (token === true) {
+    throw refuse(
+      'there is a token but no ring file: the ring was lost, or the token belongs to something else',
+      'take the ring from another member (there: kleidi ring export; here: kleidi ring adopt) or from a backup (kleidi restore); to use another token folder, change softhsm2.conf',
+    );
+  }
+  if (encryptionConfig) {
+    throw refuse(
+      'kube-apiserver of this host is configured to use kleidi already, but ring and token are gone',
+      'bring them back: on another member kleidi key create --for this host and ring export, or recovery key and backup (docs/operations.md, lost token)',
+    );
+  }
+  return { kind: 'begin' };
+}
+
+function requireSame(wish: Wish, record: ProvisionRecord, isNameless: boolean): void {
+  if (record.machine !== wish.machine) {
+    throw refuse(
+      'ring and token were made on another machine (its machine-id differs): this disk is a copy',
+      'if this is the same host, put its old machine-id back first (a backup; the folders in /var/log/journal are named by it): its PIN opens under that one only. A second host needs its own token: empty the folder here, provision --token-only, then key request and import',
+    );
+  }
+  if (wish.ringNamed && record.ring !== wish.ring && !isNameless) {
+    throw refuse(
+      `this host is provisioned for ring '${record.ring}', not '${wish.ring}'`,
+      'leave --ring out, or use another host: a ring that has a KEK keeps its name',
+    );
+  }
+  if (record.token !== wish.token) {
+    throw refuse(
+      `this host is provisioned with token '${record.token}', the configuration names '${wish.token}'`,
+      'put pkcs11.token back as it was',
+    );
+  }
+}
+
+function requireWhole({ ring, pins, token }: Existing): void {
+  if (!ring) {
+    throw refuse(
+      'the ring file is missing, though this host was provisioned',
+      'take it from another member (there: kleidi ring export; here: kleidi ring adopt) or from a backup (kleidi restore)',
+    );
+  }
+  if (token === false) {
+    throw refuse(
+      'the token is missing, though there is a ring file: its KEKs are not on this host any more',
+      'bring them back from another member or with the recovery key (docs/operations.md, lost token); a new key could not open the old data',
+    );
+  }
+  if (!pins) {
+    throw refuse(
+      'the PINs are missing, though there is a ring file',
+      'restore the credential files from a backup of this host; a token cannot be opened without its PIN (docs/operations.md, lost token)',
+    );
+  }
+}
+
+function refuse(message: string, hint: string): KleidiError {
+  return new KleidiError('refused', message, { hint });
+}

@@ -1,0 +1,84 @@
+// provision.json beside the ring: what `kleidi provision` has begun on this
+// machine, and whether it came to its end. With it, a killed run can go on; and
+// a lost part is told from one that never was.
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import type { Config } from '../../config.ts';
+import { KleidiError } from '../../errors.ts';
+import { isErrno, writeFileAtomically } from '../../files.ts';
+import { provisionRecordPath } from '../../host/machine.ts';
+import { firstOwner } from '../../keyring/ringfile.ts';
+import { isSoftHsm } from '../../modules.ts';
+import { softHsmFolder } from '../../providers/pkcs11/tokenfolder.ts';
+import { readOwnFile } from '../../readfile.ts';
+import { secretExists } from './pins.ts';
+
+export interface ProvisionRecord {
+  readonly format: 1;
+  readonly ring: string;
+  readonly token: string;
+  /** Hash of the machine id, so that a cloned disk is noticed. */
+  readonly machine: string;
+  readonly tokenOnly: boolean;
+  readonly done: boolean;
+}
+
+/** What there is already. `token` is undefined where only the module can tell. */
+export interface Existing {
+  readonly ring: boolean;
+  readonly pins: boolean;
+  readonly token: boolean | undefined;
+  readonly encryptionConfig: boolean;
+}
+
+export interface Found extends Existing {
+  /** The ring has no KEK yet: its name may change, and a first KEK may come. */
+  readonly isBlank: boolean;
+}
+
+export async function readRecord(config: Config): Promise<ProvisionRecord | undefined> {
+  const path = provisionRecordPath(config.ring);
+  try {
+    return JSON.parse(await readOwnFile(path)) as ProvisionRecord;
+  } catch (cause) {
+    if (isErrno(cause, 'ENOENT')) return undefined;
+    throw new KleidiError(
+      'refused',
+      `${path} cannot be read, so it is not known what was made here`,
+      {
+        hint: 'restore the file, or move it away where ring, token and PINs are all in place',
+        cause,
+      },
+    );
+  }
+}
+
+export async function writeRecord(config: Config, record: ProvisionRecord): Promise<void> {
+  const path = provisionRecordPath(config.ring);
+  // The daemon's group reads it, as it reads the ring.
+  const owner = await firstOwner(path);
+  await writeFileAtomically(path, `${JSON.stringify(record, null, 2)}\n`, 0o640, owner);
+}
+
+export function findExisting(config: Config): Existing {
+  return {
+    ring: existsSync(config.ring),
+    pins: secretExists(config.pkcs11.pin) || secretExists(config.pkcs11.soPin),
+    token: softHsmTokenExists(config),
+    encryptionConfig: namesKleidi(config.encryptionConfig),
+  };
+}
+
+function softHsmTokenExists(config: Config): boolean | undefined {
+  const { module, softhsmConf } = config.pkcs11;
+  if (!isSoftHsm(module)) return undefined;
+  const folder = softHsmFolder(softhsmConf);
+  return folder !== undefined && readdirSync(folder).length > 0;
+}
+
+function namesKleidi(path: string): boolean {
+  try {
+    return /\bkleidi\b/.test(readFileSync(path, 'utf8'));
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,37 @@
+// --expect DIGEST: a ring that comes in a file is the one that the operator means. The
+// digest travels on paper or by a person, apart from the file.
+
+import { KleidiError, usage } from '../../errors.ts';
+import { ringDigest } from '../../keyring/digest.ts';
+import type { Ring } from '../../keyring/ring.ts';
+
+/** @throws KleidiError usage */
+export function parseExpected(text: string | undefined): string {
+  if (text !== undefined && /^sha256:[0-9a-f]{64}$/.test(text)) return text;
+  throw usage('--expect wants sha256: and 64 hex digits, as kleidi ring digest prints them');
+}
+
+/** @throws KleidiError refused */
+export function requireExpected(path: string, ring: Ring, expected: string): void {
+  if (ringDigest(ring) === expected) return;
+  throw new KleidiError('refused', `${path} is not the expected ring: its digest is another one`, {
+    hint: 'the ring has changed since, or somebody has swapped the file: make it again, and ask for the digest again',
+  });
+}
+
+/**
+ * For the members after the first: the same step leads to the same ring, or is not taken.
+ * @param text undefined where the operator names none
+ * @throws KleidiError usage, refused
+ */
+export function requireResult(next: Ring, text: string | undefined): void {
+  if (text === undefined) return;
+  if (ringDigest(next) === parseExpected(text)) return;
+  throw new KleidiError(
+    'refused',
+    'that would lead to another ring than the expected one; nothing was changed',
+    {
+      hint: 'the ring of this host is another one than that of the first member: compare kleidi ring show, then kleidi ring adopt here',
+    },
+  );
+}

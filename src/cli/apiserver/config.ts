@@ -1,0 +1,47 @@
+// kleidi apiserver config: the EncryptionConfiguration alone, for an installation:
+// the file is there when it is needed, and no API server is told of it.
+
+import { mkdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { newConfiguration } from '../../apiserver/encryptionconfig.ts';
+import { findInstallations } from '../../apiserver/installation.ts';
+import { loadConfig } from '../../config.ts';
+import { KleidiError } from '../../errors.ts';
+import { writeNewFile } from '../../files.ts';
+import { note, print } from '../../terminal.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const apiserverConfig: Verb = {
+  help: `usage: kleidi apiserver config [--write]
+
+Prints an EncryptionConfiguration in phase read for this host's socket.
+
+  --write   write it where encryptionConfig in kleidi.yaml says, mode 0600, unless
+            a file is there already. No API server is told of it: that is
+            kleidi apiserver enable.
+
+example: kleidi apiserver config --write`,
+
+  async run(args) {
+    const { flag, configPath } = parse(args, { write: 'flag' });
+    const { encryptionConfig: path, socket } = loadConfig(configPath);
+    const text = newConfiguration('read', socket, [{ identity: {} }]);
+    if (!flag('write')) print(text.trimEnd());
+    // With RKE2 and k3s the file must carry their own key: enable makes it.
+    else if (findInstallations('/').some(({ kind }) => kind === 'rke2' || kind === 'k3s')) {
+      note('kleidi apiserver enable --phase read makes the EncryptionConfiguration here');
+    } else await writeOnce(path, text);
+    return 0;
+  },
+};
+
+async function writeOnce(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true, mode: 0o755 });
+  try {
+    await writeNewFile(path, text, 0o600);
+    note(`wrote ${path}; no API server is told of it yet: kleidi apiserver plan`);
+  } catch (error) {
+    if (!(error instanceof KleidiError && error.code === 'already-exists')) throw error;
+    note(`${path} is there already, unchanged`);
+  }
+}

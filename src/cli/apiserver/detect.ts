@@ -1,0 +1,26 @@
+// kleidi apiserver detect: how kube-apiserver is run on this host.
+import { findInstallations } from '../../apiserver/installation.ts';
+import { note, print, printJson, table } from '../../terminal.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const apiserverDetect: Verb = {
+  help: `usage: kleidi apiserver detect [--root DIR] [--json]
+
+How kube-apiserver is run on this host, by the files that are there: kubeadm, RKE2,
+k3s, or a kube-apiserver.service. Exit code 1 where none is found.
+
+  --root DIR   look at another file system than this host's
+
+example: kleidi apiserver detect`,
+
+  async run(args) {
+    const { json, text } = parse(args, { root: 'text' });
+    const found = findInstallations(text('root') ?? '/');
+    const rows = found.map(({ kind, evidence }) => [kind, evidence]);
+    if (json)
+      printJson({ found: found.map(({ kind, evidence }) => ({ distribution: kind, evidence })) });
+    else if (rows.length > 0) print(table([['DISTRIBUTION', 'FOUND BY'], ...rows]));
+    else note('no kube-apiserver is found on this host');
+    return found.length > 0 ? 0 : 1;
+  },
+};

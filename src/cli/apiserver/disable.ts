@@ -1,0 +1,107 @@
+// kleidi apiserver disable: kube-apiserver of this host as it was before kleidi.
+
+import { changeAll, planAsJson, showPlan } from '../../admin/apiserver/apply.ts';
+import { requireNoneSealed } from '../../admin/apiserver/guards.ts';
+import {
+  type ApiserverHost,
+  hostOptions,
+  openApiserverHost,
+  scanSubject,
+  withApiserverLock,
+} from '../../admin/apiserver/host.ts';
+import { clusterConfigurationName, planCluster } from '../../admin/apiserver/kubeadm.ts';
+import { readProof, scanHelp, scanOptions } from '../../admin/apiserver/scanproof.ts';
+import { disabledClusterConfiguration } from '../../apiserver/clusterconfiguration.ts';
+import { hasOtherKeys, providerName } from '../../apiserver/encryptionconfig.ts';
+import { textAt } from '../../apiserver/installation.ts';
+import { hasLoaded } from '../../apiserver/loadedflags.ts';
+import { recordPhaseTime } from '../../apiserver/phasetime.ts';
+import { planDisable } from '../../apiserver/plan.ts';
+import { removeRecord } from '../../apiserver/record.ts';
+import { KleidiError } from '../../errors.ts';
+import { note, printJson } from '../../terminal.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const apiserverDisable: Verb = {
+  choices: { distribution: ['kubeadm', 'rke2', 'k3s', 'unit'] },
+  help: `usage: kleidi apiserver disable (--scan FILE | --no-scan) [OPTIONS] [--json]
+
+Puts kube-apiserver of this host back to how it was: files that nobody has changed
+since byte for byte, others without what kleidi has added. Only from phase read, and
+once nothing is left that kleidi has sealed. While kube-apiserver would be started with
+its old flags (a unit that systemd has not reloaded, RKE2 until its restart), the
+EncryptionConfiguration stays, without kleidi; the same command once more removes it.
+
+  --scan FILE           an etcd snapshot, to prove that nothing is left: of this cluster,
+                        and taken some 3 minutes after phase read or later
+  --no-scan             without that proof
+${scanHelp}
+  --distribution NAME   where more than one is found: kubeadm, rke2, k3s, unit
+  --root DIR            look at another file system than this host's
+
+example: kleidi apiserver disable --scan snapshot.db`,
+
+  async run(args) {
+    const options = parse(args, { ...hostOptions, ...scanOptions });
+    return withApiserverLock(options.configPath, () => disable(options));
+  },
+};
+
+async function disable(options: ReturnType<typeof parse>): Promise<number> {
+  const host = await openApiserverHost(options);
+  const { root, installation, paths } = host;
+  const isLoaded = hasLoaded(root, installation, paths.config);
+  const plan = planDisable(root, installation, paths, host.record, isLoaded);
+  if (plan.from === 'write' || plan.from === 'only') throw stillWriting(plan.from);
+  const proof = await readProof(options, scanSubject(host, 'read'));
+  if (proof !== undefined) requireNoneSealed(proof, providerName);
+  const cluster = planCluster(
+    host,
+    () => undefined,
+    (text) => clusterBefore(host, text),
+  );
+  const outcome = await changeAll(host, plan.changes, cluster);
+  const stays = isLoaded && isToGo(host);
+  if (!stays) {
+    await removeRecord(host.recordPath);
+    await recordPhaseTime(host.recordPath, 'off');
+  }
+  const isChanged = plan.changes.length > 0;
+  if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome, stays });
+  else {
+    showPlan(plan);
+    if (isChanged) note(host.installation.restart);
+    if (stays) note(whyStays(host));
+  }
+  return 0;
+}
+
+/** It is kleidi's own, and there still. */
+function isToGo({ root, paths, record }: ApiserverHost): boolean {
+  const isOurs = record?.firstOf(paths.config) === '';
+  return isOurs && textAt(root, paths.config) !== undefined;
+}
+
+function whyStays({ paths, installation }: ApiserverHost): string {
+  return `${paths.config} stays, without kleidi: kube-apiserver would be started with the old flags until ${installation.restart}. Then run this command again: it removes the file`;
+}
+
+/** As it was; where somebody has changed it since, without what kleidi has added. */
+function clusterBefore({ root, record, paths }: ApiserverHost, text: string): string {
+  const original = record?.originalOf(clusterConfigurationName, text);
+  if (original?.contents !== undefined) return original.contents;
+  const inUse = textAt(root, paths.config);
+  const isNeeded = inUse !== undefined && hasOtherKeys(inUse, paths.config, paths.socket);
+  const keep = record?.firstOf(clusterConfigurationName) ?? isNeeded;
+  return disabledClusterConfiguration(text, paths, keep);
+}
+
+function stillWriting(phase: string): KleidiError {
+  return new KleidiError(
+    'refused',
+    `kube-apiserver of this host is at phase ${phase}: it still writes through kleidi`,
+    {
+      hint: 'on every API server: kleidi apiserver enable --phase read; then rewrite all Secrets, take an etcd snapshot, and disable with --scan',
+    },
+  );
+}

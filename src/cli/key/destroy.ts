@@ -1,0 +1,173 @@
+// kleidi key destroy: ends a retired KEK in the ring, and then removes it from the
+// token. In this order, so that the daemon never takes the missing key for
+// damage; a run that was killed between the two is finished by the next.
+
+import {
+  readProof,
+  requireScanChoice,
+  type ScanSubject,
+  scanHelp,
+  scanOptions,
+} from '../../admin/apiserver/scanproof.ts';
+import { awaitDaemon, requireWholeToken, stateIfAny } from '../../admin/follow.ts';
+import { selectFingerprint } from '../../admin/keys/held.ts';
+import { requireResult } from '../../admin/ring/expecteddigest.ts';
+import { ringLine, verifiedDigest } from '../../admin/ring/verifieddigest.ts';
+import { findInstallations } from '../../apiserver/installation.ts';
+import { type Config, loadConfig } from '../../config.ts';
+import { KleidiError } from '../../errors.ts';
+import { readChangeTimes } from '../../keyring/changetimes.ts';
+import type { Ring } from '../../keyring/ring.ts';
+import { readRing, withRingLock, writeRing } from '../../keyring/ringfile.ts';
+import { destroy } from '../../keyring/transitions.ts';
+import type { StateResponse } from '../../kms/contract.ts';
+import type { Fingerprint } from '../../providers/provider.ts';
+import { under } from '../../snapshot/judgement.ts';
+import { type ProvenSnapshot, settleMs } from '../../snapshot/proof.ts';
+import { note, print, printJson, warn } from '../../terminal.ts';
+import { TokenCommand } from '../../tokenchild/client.ts';
+import { requireTyped } from '../prompt/confirmation.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const keyDestroy: Verb = {
+  help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [OPTIONS] [--json]
+
+Removes a retired KEK from the token of this host, for good; in the ring its entry
+stays as destroyed, so that no other member brings it back. The first eight digits of
+its fingerprint are enough, where the ring has it; typed to confirm, all are needed.
+Refused while anything is known to need it: an object in the snapshot, or a
+Decrypt that the running daemon has had to refuse since the KEK was retired.
+
+  --scan FILE           an etcd snapshot of this cluster, taken after the KEK was
+                        retired: nothing in it may be under this KEK, earlier states
+                        of objects included
+  --no-scan             without that proof
+${scanHelp}
+  --root DIR            look for kube-apiserver's flags in another file system
+  --yes                 without typing the fingerprint
+  --expect DIGEST       refused unless that leads to exactly this ring: the first host
+                        prints the digest, the others are given it
+
+A recovery bundle of the KEK stays: delete it, and its copies, to end the KEK
+everywhere.
+
+example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
+
+  async run(args) {
+    const options = parse(
+      args,
+      { ...scanOptions, root: 'text', yes: 'flag', expect: 'text' },
+      { least: 1, most: 1 },
+    );
+    requireScanChoice(options);
+    const config = loadConfig(options.configPath);
+    const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
+    const before = await stateIfAny(config);
+    requireWholeToken(before);
+    requireUnused(before, fp);
+    const root = options.text('root') ?? '/';
+    const proof = await readProof(options, scanSubject(config.ring, root, fp));
+    if (proof !== undefined) requireAbsent(proof, fp);
+    if (!options.flag('yes')) await requireTyped(fp, `KEK ${fp} will be destroyed on this host`);
+    const wish = { fp, expect: options.text('expect') };
+    const done = await withRingLock(config.ring, () => destroyHere(config, wish, before));
+    const digest = await verifiedDigest(config, done.ring);
+    report({ fp, digest, wasHeld: done.wasHeld }, before !== undefined, options.json);
+    return 0;
+  },
+};
+
+interface Wish {
+  readonly fp: Fingerprint;
+  readonly expect: string | undefined;
+}
+
+interface Done {
+  readonly ring: Ring;
+  readonly wasHeld: boolean;
+}
+
+async function destroyHere(
+  config: Config,
+  { fp, expect }: Wish,
+  before: StateResponse | undefined,
+): Promise<Done> {
+  const ring = await readRing(config.ring);
+  const next = await without(config, ring, fp);
+  requireResult(next, expect);
+  if (next !== ring) await writeRing(config.ring, next);
+  await awaitDaemon(config, next, before);
+  const isInVault = ring.keks.some((kek) => kek.fp === fp && kek.provider === 'vault');
+  if (!isInVault) return { ring: next, wasHeld: await new TokenCommand(config).destroy(fp) };
+  note('Vault still holds its key: raise min_decryption_version, then trim the Transit key');
+  return { ring: next, wasHeld: true };
+}
+
+/** What an interrupted command has left in the token alone may be destroyed, too. */
+async function without(config: Config, ring: Ring, fp: Fingerprint): Promise<Ring> {
+  const kek = ring.keks.find((each) => each.fp === fp);
+  if (kek !== undefined) return destroy(ring, fp);
+  if ((await new TokenCommand(config).list()).some((each) => each.fp === fp)) return ring;
+  throw new KleidiError('refused', `KEK ${fp} is neither in the ring nor in the token`, {
+    hint: 'kleidi key list; if it was destroyed before, all is done',
+  });
+}
+
+function requireUnused(state: StateResponse | undefined, fp: Fingerprint): void {
+  const use = state?.keks.find((kek) => kek.fp === fp);
+  // The ring has ended it already: a run that was killed comes to its end.
+  if (use === undefined || use.state === 'destroyed' || use.refusedDecrypts === 0) return;
+  const last = new Date(use.lastRefusedUnixMs).toISOString();
+  throw new KleidiError(
+    'refused',
+    `since KEK ${fp} was retired the daemon has refused ${use.refusedDecrypts} Decrypts under it, the last at ${last}: something needs it`,
+    {
+      hint: `kleidi key retire ${fp} --undo, then rewrite what is under it (kleidi snapshot scan)`,
+    },
+  );
+}
+
+/** It was last written with by API servers some minutes after another KEK took its place. */
+function scanSubject(ringPath: string, root: string, fp: Fingerprint): ScanSubject {
+  return {
+    ringPath,
+    root,
+    installations: findInstallations(root),
+    async change() {
+      const { retired, lastWrite } = await readChangeTimes(ringPath, fp);
+      const written = lastWrite === undefined ? 0 : Date.parse(lastWrite) + settleMs;
+      return {
+        what: `KEK ${fp} is retired`,
+        unixMs: retired === undefined ? undefined : Math.max(Date.parse(retired), written),
+        howToRecord: `kleidi key retire ${fp} records it as of now: then take a new snapshot`,
+      };
+    },
+  };
+}
+
+function requireAbsent(proof: ProvenSnapshot, fp: Fingerprint): void {
+  const { path: file } = proof.snapshot;
+  const found = under(proof, fp);
+  if (found.live + found.older === 0) return;
+  const what =
+    found.live > 0 ? `${found.live} objects` : `${found.older} earlier states of objects`;
+  throw new KleidiError('refused', `${file} holds ${what} under KEK ${fp}`, {
+    hint:
+      found.live > 0
+        ? `kleidi key retire ${fp} --undo, rewrite them, and take a new snapshot`
+        : 'they disappear by compaction, every 5 minutes: take a new snapshot then',
+  });
+}
+
+interface Destroyed {
+  readonly fp: Fingerprint;
+  readonly digest: string | null;
+  readonly wasHeld: boolean;
+}
+
+function report({ fp, digest, wasHeld }: Destroyed, isServed: boolean, json: boolean): void {
+  if (json) printJson({ fp, destroyed: true, wasInToken: wasHeld, digest });
+  else print(`KEK ${fp} is destroyed on this host${ringLine(digest)}`);
+  if (!wasHeld) warn('it was not in the token of this host');
+  if (isServed) note('the daemon may hold a copy in memory until: systemctl restart kleidi');
+}

@@ -1,0 +1,97 @@
+// kleidi key list: every KEK of ring and token, with its attributes.
+
+import { vaultKey } from '../../admin/keys/vaultkeks.ts';
+import { type Config, loadConfig } from '../../config.ts';
+import type { Ring, RingKek } from '../../keyring/ring.ts';
+import { readRing } from '../../keyring/ringfile.ts';
+import { lackingKeks } from '../../providers/kekidentity.ts';
+import type { KekDescription, KekIdentity, ProviderKind } from '../../providers/provider.ts';
+import { print, printJson, table } from '../../terminal.ts';
+import { TokenCommand } from '../../tokenchild/client.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const keyList: Verb = {
+  help: `usage: kleidi key list [--json]
+
+Every KEK of the ring and of the token: its state, where it is held, and what is
+wrong with its object.
+
+example: kleidi key list --json`,
+  run: list,
+};
+
+async function list(args: readonly string[]): Promise<number> {
+  const { configPath, json } = parse(args, {});
+  const config = loadConfig(configPath);
+  const ring = await readRing(config.ring);
+  const keks = merge(ring, await inToken(config, ring), await inVault(config, ring));
+  if (json) printJson(keks);
+  else print(table([['FINGERPRINT', 'RING', 'HELD BY', 'NOTE'], ...keks.map(row)]));
+  return 0;
+}
+
+/** A host that keeps its KEKs in Vault alone has no token, and needs no PIN. */
+async function inToken(config: Config, ring: Ring): Promise<readonly KekDescription[]> {
+  const isUsed = config.vault.address.length === 0 || ring.keks.some(isOf('pkcs11'));
+  return isUsed ? new TokenCommand(config).list() : [];
+}
+
+async function inVault(config: Config, ring: Ring): Promise<readonly KekIdentity[]> {
+  if (!ring.keks.some(isOf('vault'))) return [];
+  const { keks } = await vaultKey(config);
+  return keks.filter(({ refusal }) => refusal === undefined);
+}
+
+const isOf =
+  (kind: ProviderKind) =>
+  ({ provider }: RingKek): boolean =>
+    provider === kind;
+
+interface Listed {
+  readonly fp: string;
+  readonly state: string | null;
+  readonly provider: ProviderKind;
+  /** Whether this host can use it: it is in the token, or Vault has a usable version. */
+  readonly held: boolean;
+  /** Of the object in the token; null for others. */
+  readonly sensitive: boolean | null;
+  readonly extractable: boolean | null;
+}
+
+function merge(
+  ring: Ring,
+  objects: readonly KekDescription[],
+  versions: readonly KekIdentity[],
+): Listed[] {
+  const fps = new Set([...ring.keks, ...objects].map((kek) => kek.fp));
+  return [...fps].map((fp) => {
+    const object = objects.find((kek) => kek.fp === fp);
+    const entry = ring.keks.find((kek) => kek.fp === fp);
+    const provider = entry?.provider ?? 'pkcs11';
+    return {
+      fp,
+      state: entry?.state ?? null,
+      provider,
+      held: isHeld(entry, provider === 'pkcs11' ? objects : versions),
+      sensitive: object?.sensitive ?? null,
+      extractable: object?.extractable ?? null,
+    };
+  });
+}
+
+/** What the ring does not name is in the token. */
+function isHeld(entry: RingKek | undefined, held: readonly KekIdentity[]): boolean {
+  return entry === undefined || lackingKeks([entry], held).length === 0;
+}
+
+function row(kek: Listed): string[] {
+  const place = kek.provider === 'pkcs11' ? 'token' : 'Vault';
+  const notes: string[] = [];
+  if (kek.state === 'destroyed' && kek.held)
+    notes.push('its key is still there: kleidi key destroy');
+  if (kek.state !== 'destroyed' && !kek.held) notes.push(`not in the ${place} of this host`);
+  if (kek.state === null) notes.push('not in the ring: left by an interrupted command, or foreign');
+  if (kek.extractable === true) notes.push('EXTRACTABLE: whoever has the PIN can copy it');
+  if (kek.sensitive === false) notes.push('NOT SENSITIVE: whoever has the PIN can read it');
+  return [kek.fp, kek.state ?? '-', kek.held ? place : 'NOTHING', notes.join('; ')];
+}

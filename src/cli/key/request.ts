@@ -1,0 +1,54 @@
+// kleidi key request: this host's one-shot transport key. The same one while it
+// is open, so that the command can be run again.
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { hostname } from 'node:os';
+import { loadConfig } from '../../config.ts';
+import { writeNewFile } from '../../files.ts';
+import { recipientOf } from '../../keyring/publickey.ts';
+import { formatRequest, makeRequest, type Request, requestRecord } from '../../keyring/request.ts';
+import { readRing, withRingLock } from '../../keyring/ringfile.ts';
+import { note, print, printJson } from '../../terminal.ts';
+import { TokenCommand } from '../../tokenchild/client.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const keyRequest: Verb = {
+  help: `usage: kleidi key request [--out FILE] [--new] [--json]
+
+A request for KEKs: the public half of a key pair that this token has made for
+one import. The private half stays in the token and dies with that import. While
+the request is open, the same one is given again.
+
+Take the fingerprint (sha256) to the host that makes the KEK by a way that nobody
+can change: there it is named as --for FILE=SHA256. It covers the key, and the
+names of host and ring.
+
+  --out FILE   write it there; without, it is printed
+  --new        void an open request and make another
+
+example: kleidi key request --out cp2.request`,
+  run: request,
+};
+
+async function request(args: readonly string[]): Promise<number> {
+  const options = parse(args, { out: 'text', new: 'flag' });
+  const config = loadConfig(options.configPath);
+  const made = await withRingLock(config.ring, async (): Promise<Request> => {
+    const { ring } = await readRing(config.ring);
+    const spki = await new TokenCommand(config).request(options.flag('new'));
+    return makeRequest({ spki, recipient: recipientOf(spki) }, ring, hostname());
+  });
+  const out = options.text('out');
+  if (out !== undefined) await writeOnce(out, formatRequest(made));
+  if (options.json) printJson(requestRecord(made));
+  else if (out === undefined) print(formatRequest(made).trimEnd());
+  else print(`${out}: sha256:${made.fingerprint}`);
+  if (!options.json && out === undefined) note(`fingerprint sha256:${made.fingerprint}`);
+  return 0;
+}
+
+/** The same request may be written there twice. */
+async function writeOnce(path: string, text: string): Promise<void> {
+  if (existsSync(path) && (await readFile(path, 'utf8').catch(() => '')) === text) return;
+  await writeNewFile(path, text, 0o644);
+}

@@ -1,0 +1,63 @@
+// kleidi recovery create: the recovery key, made on a machine that is offline.
+import { existsSync } from 'node:fs';
+import { KleidiError } from '../../errors.ts';
+import { writeNewFile } from '../../files.ts';
+import { formatRecoveryKey } from '../../keyring/recipient.ts';
+import { makeRecoveryKey } from '../../keyring/recoverykey.ts';
+import { note, print, printJson } from '../../terminal.ts';
+import { newPassphrase } from '../prompt/passphrase.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const recoveryCreate: Verb = {
+  help: `usage: kleidi recovery create [--out NAME] [--generate-passphrase | --passphrase-fd N]
+                              [--json]
+
+Makes the recovery key, RSA-4096 and ML-KEM-1024, of which both are needed to open
+what is wrapped for it: NAME.key, the private halves under a passphrase, which stays
+offline; and NAME.pub, which key create and provision take. Prints the fingerprint:
+write it on paper, and keep that with the passphrase.
+
+  --out NAME          default: recovery, in this folder
+  --generate-passphrase   six random words, shown once on the terminal and asked
+                      for from the paper
+  --passphrase-fd N   read the passphrase from file descriptor N; without, it is
+                      asked for on the terminal, twice; Enter has one made
+
+example: kleidi recovery create --out recovery`,
+  run: create,
+};
+
+async function create(args: readonly string[]): Promise<number> {
+  const options = parse(args, {
+    out: 'text',
+    'passphrase-fd': 'text',
+    'generate-passphrase': 'flag',
+  });
+  const name = options.text('out') ?? 'recovery';
+  const paths = { privateKey: `${name}.key`, publicKey: `${name}.pub` };
+  requireFree(Object.values(paths));
+  const passphrase = await newPassphrase({
+    fd: options.text('passphrase-fd'),
+    isGenerated: options.flag('generate-passphrase'),
+  });
+  try {
+    const key = await makeRecoveryKey(passphrase);
+    await writeNewFile(paths.privateKey, key.file, 0o600);
+    await writeNewFile(paths.publicKey, formatRecoveryKey(key), 0o644);
+    if (options.json) printJson({ sha256: key.fingerprint, ...paths });
+    else print(`sha256:${key.fingerprint}`);
+  } finally {
+    passphrase.fill(0);
+  }
+  note(`${paths.privateKey} stays offline, in two places; ${paths.publicKey} goes to the hosts`);
+  note('write the fingerprint on paper: it is how the hosts know the right key');
+  return 0;
+}
+
+function requireFree(paths: readonly string[]): void {
+  const taken = paths.find((path) => existsSync(path));
+  if (taken === undefined) return;
+  throw new KleidiError('already-exists', `${taken} exists already`, {
+    hint: 'choose another name by --out; never throw an old recovery key away while a backup needs it',
+  });
+}

@@ -1,0 +1,35 @@
+// kleidi ring export: the ring file as another member adopts it, and on standard
+// error the digest to name there.
+
+import { verifiedDigest } from '../../admin/ring/verifieddigest.ts';
+import { loadConfig } from '../../config.ts';
+import { writeNewFile } from '../../files.ts';
+import { formatRing } from '../../keyring/ring.ts';
+import { readRing } from '../../keyring/ringfile.ts';
+import { note, print, printJson } from '../../terminal.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const ringExport: Verb = {
+  help: `usage: kleidi ring export [--out FILE] [--json]
+
+The ring of this host, for kleidi ring adopt on another. Holds no secret. Bring
+the digest there by another way than the file, so that nobody can swap it.
+
+  --out FILE   into this new file; default: standard output
+
+example: kleidi ring export --out ring-prod.json`,
+
+  async run(args) {
+    const options = parse(args, { out: 'text' });
+    const config = loadConfig(options.configPath);
+    const ring = await readRing(config.ring);
+    const [file, digest] = [options.text('out'), await verifiedDigest(config, ring)];
+    if (file !== undefined) await writeNewFile(file, formatRing(ring), 0o644);
+    if (options.json) printJson(file === undefined ? ring : { file, digest });
+    else if (file === undefined) print(formatRing(ring).trimEnd());
+    if (digest !== null) {
+      note(`to be adopted with: kleidi ring adopt ${file ?? 'FILE'} --expect ${digest}`);
+    }
+    return 0;
+  },
+};

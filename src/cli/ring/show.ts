@@ -1,0 +1,39 @@
+// kleidi ring show: what the ring file says.
+import { loadConfig } from '../../config.ts';
+import { formatKeyId, keyIdHash } from '../../keyring/keyid.ts';
+import { writeKekOf } from '../../keyring/ring.ts';
+import { readRing } from '../../keyring/ringfile.ts';
+import { print, printJson, table } from '../../terminal.ts';
+import { parse, type Verb } from '../verb.ts';
+
+export const ringShow: Verb = {
+  help: `usage: kleidi ring show [--json]
+
+The ring file: KEKs by fingerprint, their states, the key id.
+
+example: kleidi ring show`,
+  run: show,
+};
+
+async function show(args: readonly string[]): Promise<number> {
+  const { configPath, json } = parse(args, {});
+  const found = await readRing(loadConfig(configPath).ring);
+  const fp = writeKekOf(found)?.fp;
+  const keyId = fp && formatKeyId({ ring: found.ring, generation: found.generation, fp });
+  if (json) {
+    printJson({ ...found, keyId: keyId ?? null, keyIdHash: keyId ? keyIdHash(keyId) : null });
+    return 0;
+  }
+  print(`ring ${found.ring}, generation ${found.generation}`);
+  print(keyId ? `key id ${keyId}\n       ${keyIdHash(keyId)}` : 'no write KEK yet');
+  const rows = found.keks.map((kek) => [
+    kek.fp,
+    kek.state,
+    kek.provider,
+    kek.created,
+    kek.recovery === null ? 'none' : `sha256:${kek.recovery.slice(0, 16)}…`,
+  ]);
+  if (rows.length > 0)
+    print(`\n${table([['FINGERPRINT', 'STATE', 'PROVIDER', 'CREATED', 'RECOVERY'], ...rows])}`);
+  return 0;
+}

@@ -1,0 +1,148 @@
+// Token work as the other verbs ask for it: each job in a child of its own, the
+// PIN over a pipe.
+import type { Config } from '../config.ts';
+import { syncTree } from '../files.ts';
+import { readSecret } from '../host/credentials.ts';
+import type { Bundle, BundleKek } from '../keyring/bundle.ts';
+import { pkcs11Settings } from '../providers/open.ts';
+import { TokenChild } from '../providers/pkcs11/child.ts';
+import { softHsmFolder, tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
+import type {
+  Fingerprint,
+  KekDescription,
+  KekIdentity,
+  VerifiedVoucher,
+} from '../providers/provider.ts';
+import type {
+  CheckedKeks,
+  CreateJob,
+  SealedSeed,
+  SeedAnswer,
+  TokenJob,
+  TokenRequest,
+} from './protocol.ts';
+
+/** Making an RSA-4096 key in SoftHSM takes seconds; a hung module must end. */
+const timeoutMs = 120_000;
+/** A snapshot may hold a sealed seed for each object. */
+const openTimeoutMs = 1_800_000;
+
+/** What the parent does while the child waits. */
+export interface ImportHooks {
+  /** All is checked, nothing is in the token yet. */
+  beforeKeeping(
+    missing: readonly Fingerprint[],
+    vouchers: readonly VerifiedVoucher[],
+  ): Promise<void>;
+  /** All is in the token; the transport key still lives. */
+  beforeClosing(): Promise<void>;
+}
+
+export class TokenCommand {
+  readonly #config: Config;
+
+  constructor(config: Config) {
+    this.#config = config;
+  }
+
+  /** @throws KleidiError refused, module-failed */
+  async initialize(soPin: string): Promise<void> {
+    await this.#run({ kind: 'initialize', soPin }, (child) => this.#kept(child));
+  }
+
+  async list(): Promise<readonly KekDescription[]> {
+    const { keks } = await this.#run({ kind: 'list' }, (child) => child.receive());
+    return keks as readonly KekDescription[];
+  }
+
+  /** `store` runs before anything persists in the token. */
+  create(
+    wish: Omit<CreateJob, 'kind'>,
+    store: (kek: BundleKek) => Promise<void>,
+  ): Promise<BundleKek> {
+    return this.#run({ kind: 'create', ...wish }, async (child) => {
+      const kek = (await child.receive()) as unknown as BundleKek;
+      await store(kek);
+      child.send({ keep: true });
+      await this.#kept(child);
+      return kek;
+    });
+  }
+
+  /** @returns the SPKI of this token's transport key */
+  async request(renew: boolean): Promise<Buffer> {
+    const { spki } = await this.#run({ kind: 'request', renew }, (child) => this.#kept(child));
+    return Buffer.from(String(spki), 'base64');
+  }
+
+  /** @throws KleidiError refused; nothing is changed then */
+  async importKeks({ ring, ringId, keks }: Bundle, hooks: ImportHooks): Promise<void> {
+    await this.#run({ kind: 'import', ring, ringId, keks }, async (child) => {
+      const { missing, vouchers } = (await child.receive()) as unknown as CheckedKeks;
+      await hooks.beforeKeeping(missing, vouchers);
+      child.send({ keep: true });
+      await this.#kept(child);
+      await hooks.beforeClosing();
+      child.send({ close: true });
+      await this.#kept(child);
+    });
+  }
+
+  /** Whether the KEK was in the token until now. */
+  async destroy(fp: Fingerprint): Promise<boolean> {
+    const { destroyed } = await this.#run({ kind: 'destroy', fp }, (child) => this.#kept(child));
+    return destroyed === true;
+  }
+
+  /** One answer for each seed; what is inside stays in the child. */
+  async openSeeds(
+    keks: readonly KekIdentity[],
+    seeds: readonly SealedSeed[],
+  ): Promise<readonly SeedAnswer[]> {
+    const talk = async (child: TokenChild): Promise<SeedAnswer[]> => {
+      const answers: SeedAnswer[] = [];
+      for (const seed of seeds) {
+        child.send(seed);
+        answers.push((await child.receive()) as unknown as SeedAnswer);
+      }
+      return answers;
+    };
+    return this.#run(
+      { kind: 'open', keks: keks.map(({ fp, check }) => ({ fp, check })) },
+      talk,
+      openTimeoutMs,
+    );
+  }
+
+  /**
+   * The child says that the token is changed: the change is on the disk before a
+   * ring or a record names it. SoftHSM itself never calls fsync(2).
+   */
+  async #kept(child: TokenChild): Promise<Record<string, unknown>> {
+    const answer = await child.receive();
+    const folder = softHsmFolder(this.#config.pkcs11.softhsmConf);
+    if (folder !== undefined) await syncTree(folder);
+    return answer;
+  }
+
+  async #run<T>(
+    job: TokenJob,
+    talk: (child: TokenChild) => Promise<T>,
+    limitMs = timeoutMs,
+  ): Promise<T> {
+    const settings = pkcs11Settings(this.#config);
+    const pin = await readSecret(this.#config.pkcs11.pin, process.env);
+    const child = TokenChild.start('token-work', {
+      owner: tokenOwner(settings.softhsmConf),
+      timeoutMs: limitMs,
+      environment: this.#config.pkcs11.environment,
+    });
+    try {
+      const request: TokenRequest = { settings, pin, job };
+      child.send(request);
+      return await talk(child);
+    } finally {
+      await child.end();
+    }
+  }
+}
