@@ -152,7 +152,7 @@ function isMapping(value: unknown): value is object {
 function invalid(path: string, faults: readonly string[]): KleidiError {
   const list = faults.map((fault) => `\n  ${fault}`).join('');
   return new KleidiError('config-invalid', `configuration ${path} is not valid:${list}`, {
-    hint: `mend the file, then run: kleidi config check --config ${path}`,
+    hint: `fix the file, then run: kleidi config check --config ${path}`,
   });
 }
 

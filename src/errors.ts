@@ -54,7 +54,7 @@ export const errorKinds = {
   'ring-rollback': kind('FAILED_PRECONDITION', 1, 'the ring file does not follow the one in use'),
   'module-missing': kind('UNAVAILABLE', 78, 'the PKCS#11 module cannot be loaded'),
   'module-failed': kind('UNAVAILABLE', 1, 'the PKCS#11 module fails'),
-  'module-unfit': kind('UNAVAILABLE', 78, 'the PKCS#11 module lacks a needed mechanism'),
+  'module-unsupported': kind('UNAVAILABLE', 78, 'the PKCS#11 module lacks a needed mechanism'),
   'module-crashed': kind('UNAVAILABLE', 1, 'the PKCS#11 module crashed kleidi at start'),
   'child-failed': kind('UNAVAILABLE', 1, 'a child process could not do its work'),
   'token-missing': kind('UNAVAILABLE', 1, 'the PKCS#11 token is not present'),
@@ -91,7 +91,7 @@ export const errorKinds = {
   'tool-missing': kind('INTERNAL', 1, 'a needed program is missing'),
   'snapshot-invalid': kind('INTERNAL', 1, 'the file is no etcd snapshot, or is damaged'),
   'scan-cannot-tell': kind('INTERNAL', 1, 'the snapshot proves nothing, one way or the other'),
-  'not-followed': kind('INTERNAL', 1, 'the daemon has not taken up the change'),
+  'change-not-applied': kind('INTERNAL', 1, 'the daemon has not taken up the change'),
   internal: kind('INTERNAL', 1, 'kleidi has a bug here'),
 } as const satisfies Record<string, ErrorKind>;
 

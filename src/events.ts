@@ -25,8 +25,8 @@ export const events = {
   'not-serving': event('6255d848664642c0a279e7670b78a1cd', 'error', 'not serving'),
   'ring-changed': event('dfe5be7e71804d55a9a87b26a380bf77', 'info', 'serving by a new ring file'),
   'ring-refused': event('0bee1598434f4414a2ede3f78546ba95', 'error', 'the ring file is refused'),
-  'kek-lacking': event('c73ebac56ba74195a9350fbfcd10cf72', 'warn', 'this host lacks KEKs'),
-  'kek-worn': event('a43b07fdc2984740ae3cc6dfa98b503f', 'warn', 'a KEK should be rotated'),
+  'kek-missing': event('c73ebac56ba74195a9350fbfcd10cf72', 'warn', 'this host lacks KEKs'),
+  'kek-near-limit': event('a43b07fdc2984740ae3cc6dfa98b503f', 'warn', 'a KEK should be rotated'),
   'provider-failed': event('dd6a28a5b22c4196bd312a1b73103a9f', 'warn', 'a provider of KEKs fails'),
   'provider-back': event(
     '978a82ee225640349eb3d10f68132ff1',

@@ -46,7 +46,7 @@ if ! booted; then
 fi
 try systemctl daemon-reload
 # A host that fails here keeps the package: kleidi runs and says the same, and serves
-# as soon as the operator has mended it. A failed dpkg would help nobody.
+# as soon as the operator has fixed it. A failed dpkg would help nobody.
 provision || :
 # Another package's files are still there: rpm goes on in after-transaction.
 case "$1" in

@@ -10,7 +10,7 @@ provision() {
     return
   fi
   say "error: kleidi is installed, but this host is not provisioned: the lines above say why"
-  say "hint: mend that, then run: kleidi provision$options && kleidi apiserver config --write"
+  say "hint: fix that, then run: kleidi provision$options && kleidi apiserver config --write"
   return 1
 }
 

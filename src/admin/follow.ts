@@ -40,7 +40,7 @@ export function requireWholeToken(state: StateResponse | undefined): void {
 /**
  * Waits until the daemon has this ring in use, and these KEKs ready; returns false
  * where none runs.
- * @throws KleidiError not-followed; the ring is written by then
+ * @throws KleidiError change-not-applied; the ring is written by then
  */
 export async function awaitDaemon(
   config: Config,
@@ -56,7 +56,7 @@ export async function awaitDaemon(
     last = (await stateIfAny(config).catch(() => undefined)) ?? last;
     if (last !== undefined && follows(last, ring, ready)) return true;
   }
-  throw new KleidiError('not-followed', notFollowed(last, ring), {
+  throw new KleidiError('change-not-applied', notFollowed(last, ring), {
     hint: 'the ring file is changed: see kleidi status and journalctl -u kleidi, then run the same command again',
   });
 }

@@ -38,7 +38,7 @@ async function takeBack(root: string, done: FileChange[], why: string): Promise<
   for (const { path, before, mode } of done.reverse()) {
     await write(root, path, before, mode).catch((cause: unknown) => {
       throw new KleidiError('file-failed', `${why}; and ${path} could not be put back`, {
-        hint: 'mend the file system, then run the command again: it goes on from what is there',
+        hint: 'fix the file system, then run the command again: it goes on from what is there',
         cause,
       });
     });

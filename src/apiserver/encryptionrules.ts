@@ -28,7 +28,7 @@ export function requireValid(file: unknown, path: string): void {
     'refused',
     `${path} is no EncryptionConfiguration that kube-apiserver takes:${list}`,
     {
-      hint: 'mend it by hand first; nothing was changed',
+      hint: 'fix it by hand first; nothing was changed',
     },
   );
 }
@@ -38,7 +38,7 @@ function parsed(text: string, path: string): unknown {
     return parseConfiguration(text);
   } catch (cause) {
     throw new KleidiError('refused', `${path} is not YAML`, {
-      hint: 'mend it by hand first; nothing was changed',
+      hint: 'fix it by hand first; nothing was changed',
       cause,
     });
   }

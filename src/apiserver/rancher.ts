@@ -90,7 +90,7 @@ function fieldsOf(text: string, path: string): Record<string, unknown> {
     return (parse(text, { maxAliasCount: 0 }) ?? {}) as Record<string, unknown>;
   } catch (cause) {
     throw new KleidiError('refused', `${path} is not YAML`, {
-      hint: 'mend it by hand first; nothing was changed',
+      hint: 'fix it by hand first; nothing was changed',
       cause,
     });
   }

@@ -43,7 +43,7 @@ export class ChangeRecord {
         'file-failed',
         `${path} cannot be read, so it is not known what was changed`,
         {
-          hint: 'mend or move the file; without it, apiserver disable takes out only what kleidi adds',
+          hint: 'fix or move the file; without it, apiserver disable takes out only what kleidi adds',
           cause,
         },
       );

@@ -10,7 +10,7 @@ export function parseDocument(text: string, path: string): Document {
   if (error === undefined) return document as Document;
   const { line, col } = error.linePos?.[0] ?? { line: 0, col: 0 };
   throw new KleidiError('refused', `${path} is not YAML: line ${line}, column ${col}`, {
-    hint: 'mend it by hand first; nothing was changed',
+    hint: 'fix it by hand first; nothing was changed',
   });
 }
 

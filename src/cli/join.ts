@@ -12,11 +12,11 @@ import { KleidiError } from '../errors.ts';
 import type { Bundle } from '../keyring/bundle.ts';
 import { readBundle } from '../keyring/bundlefile.ts';
 import { ringDigest } from '../keyring/digest.ts';
-import { pinnedRecovery, type RecoveryKey, readRecoveryKey } from '../keyring/recipient.ts';
+import { pinnedRecovery, type RecoveryKey, readRecoveryKey } from '../keyring/recoverypublickey.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock } from '../keyring/ringfile.ts';
 import { requireSucceeds, type Undone } from '../keyring/succession.ts';
-import { lackingKeks } from '../providers/kekidentity.ts';
+import { missingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { note, print, printJson, warn } from '../terminal.ts';
 import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
@@ -115,7 +115,7 @@ async function change(
 ): Promise<Joined> {
   const step = await stepTo(config, carried, undone, recovery?.fingerprint);
   const ring = step.to;
-  await requireHeld(config, lackingKeks(ring.keks.filter(isUnretired), bundle.keks));
+  await requireHeld(config, missingKeks(ring.keks.filter(isUnretired), bundle.keks));
   const imported = await takeIn(config, bundle, step);
   if (recovery !== undefined) await keepPinFor(config, recovery);
   return { ring, imported };

@@ -21,7 +21,7 @@ import {
   type RecoveryKey,
   readRecoveryKey,
   requirePinned,
-} from '../keyring/recipient.ts';
+} from '../keyring/recoverypublickey.ts';
 import { emptyRing, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, readRingIfAny, withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { promote } from '../keyring/transitions.ts';

@@ -73,7 +73,7 @@ export function configurationFindings(text: string, config: Config): Finding[] {
     ok(`it names our socket; providers in their order: ${order}`),
     ...kmsFindings(kms),
     ...faults.map((fault) =>
-      fail(`kube-apiserver does not take it: ${fault}`, 'mend it: kube-apiserver would not start'),
+      fail(`kube-apiserver does not take it: ${fault}`, 'fix it: kube-apiserver would not start'),
     ),
   ];
 }

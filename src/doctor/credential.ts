@@ -8,7 +8,7 @@ import {
   readSecret,
 } from '../host/credentials.ts';
 import { otherMachine } from '../host/machine.ts';
-import { RefusedPin } from '../providers/pkcs11/pin.ts';
+import { RefusedPin } from '../providers/pkcs11/refusedpin.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import {
   type Check,

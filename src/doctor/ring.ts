@@ -1,7 +1,7 @@
 // Doctor's group ring: the ring file, what it says against what the token
 // holds, and against what the running daemon has loaded.
 import { isUnretired, type Ring, writeKekOf } from '../keyring/ring.ts';
-import { lackingKeks } from '../providers/kekidentity.ts';
+import { missingKeks } from '../providers/kekidentity.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import {
   type Check,
@@ -66,10 +66,10 @@ async function tokenFindings(subject: Subject, found: Ring): Promise<Finding[]> 
   if (held === undefined) return [];
   const inRing = new Set(found.keks.map(({ fp }) => fp));
   const wanted = found.keks.filter((kek) => isUnretired(kek) && kek.provider === 'pkcs11');
-  const lacking = lackingKeks(wanted, held);
+  const missing = missingKeks(wanted, held);
   const foreign = held.filter(({ fp }) => !inRing.has(fp));
   return [
-    ...lacking.map(({ fp, state }) =>
+    ...missing.map(({ fp, state }) =>
       fail(
         `the token lacks KEK ${fp} (${state})`,
         'kleidi key request here, kleidi recovery rewrap --ring offline, kleidi join here; or restore the token',

@@ -2,7 +2,7 @@
 // the ring names. Says nothing on a host that does not use it.
 import type { Config } from '../config.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
-import { lackingKeks } from '../providers/kekidentity.ts';
+import { missingKeks } from '../providers/kekidentity.ts';
 import { deletionIn, type KeySettings, leakIn } from '../providers/vault/keysettings.ts';
 import type { VaultKek } from '../providers/vault/versions.ts';
 import { type Check, type Finding, fail, failure, ok, warn } from './check.ts';
@@ -59,11 +59,11 @@ function keyFindings({ vault: { mount, key } }: Config, settings: KeySettings): 
 
 function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {
   const named = ring?.keks.filter((kek) => kek.provider === 'vault') ?? [];
-  const lacking = lackingKeks(named.filter(isUnretired), versions);
+  const missing = missingKeks(named.filter(isUnretired), versions);
   const live = named.filter(isUnretired).map(({ fp }) => fp);
   const newer = versions.filter(({ fp }) => !named.some((kek) => kek.fp === fp)).at(-1);
   return [
-    ...lacking.map(({ fp }) =>
+    ...missing.map(({ fp }) =>
       fail(`Vault has no usable version for KEK ${fp}`, 'lower min_decryption_version of the key'),
     ),
     ...versions.filter(({ fp }) => live.includes(fp)).flatMap(knownFindings),

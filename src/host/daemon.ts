@@ -2,22 +2,22 @@
 // first, then connections, then READY) and takes them apart on SIGTERM.
 import type { Config } from '../config.ts';
 import { boundsOf } from '../kms/bounds.ts';
-import { Live } from '../kms/live.ts';
 import type { KmsServer } from '../kms/server.ts';
 import { KmsService } from '../kms/service.ts';
+import { Serving } from '../kms/serving.ts';
 import { stateOf } from '../kms/state.ts';
 import type { Log } from '../log.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import { version } from '../version.ts';
 import { inheritedFd } from './activation.ts';
+import { CrashLoop } from './crashloop.ts';
 import { requireCredential } from './credentials.ts';
-import { Keeper } from './keeper.ts';
 import { Listener, type ListenOn } from './listener.ts';
 import { otherMachine } from './machine.ts';
 import { Notify } from './notify.ts';
+import { Reconciler } from './reconciler.ts';
 import { Report } from './report.ts';
 import { watchRing } from './ringwatch.ts';
-import { StartMarks } from './startmarks.ts';
 
 const graceMs = 5_000;
 
@@ -38,51 +38,51 @@ export async function runDaemon(
   if (config.vault.address.length === 0) await requireCredential(config.pkcs11.pin, env);
   const where = listenOn(config, env, socketPath);
   const notify = new Notify(env);
-  const live = new Live();
-  live.notice('machine', otherMachine(config.ring));
+  const serving = new Serving();
+  serving.notice('machine', otherMachine(config.ring));
   const stop = Promise.withResolvers<string>();
-  const keeper = new Keeper({
+  const reconciler = new Reconciler({
     config,
     env,
     threads,
-    live,
-    marks: new StartMarks(config.runtimeDir),
-    report: new Report(live, log),
+    serving,
+    marks: new CrashLoop(config.runtimeDir),
+    report: new Report(serving, log),
     supervised: where.kind === 'fd' || env['NOTIFY_SOCKET'] !== undefined,
     restart: (reason) => stop.resolve(`restart: ${reason}`),
-    changed: () => notify.status(statusLine(live)),
+    changed: () => notify.status(statusLine(serving)),
   });
-  onSignals(stop.resolve, () => keeper.ringChanged());
-  const watch = watchRing(config.ring, () => keeper.ringChanged());
+  onSignals(stop.resolve, () => reconciler.ringChanged());
+  const watch = watchRing(config.ring, () => reconciler.ringChanged());
   try {
-    const started = keeper.start();
+    const started = reconciler.start();
     // Loading gRPC holds up all else here, but not a thread that opens the token.
     if (config.vault.address.length === 0) await Promise.race([threads.called, started]);
-    const server = await serverOf(live, config, log);
+    const server = await serverOf(serving, config, log);
     await started;
     const reason = await serveUntil(stop.promise, { log, notify, where, server });
-    await keeper.endIfStuck();
+    await reconciler.endIfStuck();
     return reason;
   } finally {
     watch.close();
-    keeper.stop();
+    reconciler.stop();
   }
 }
 
-async function serverOf(live: Live, config: Config, log: Log): Promise<KmsServer> {
+async function serverOf(serving: Serving, config: Config, log: Log): Promise<KmsServer> {
   const { KmsServer } = await import('../kms/server.ts');
-  const service = new KmsService(live, config.limits.queue);
-  return new KmsServer(service, () => stateOf(live), log, boundsOf(config.limits));
+  const service = new KmsService(serving, config.limits.queue);
+  return new KmsServer(service, () => stateOf(serving), log, boundsOf(config.limits));
 }
 
-interface Serving {
+interface Running {
   readonly log: Log;
   readonly notify: Notify;
   readonly where: ListenOn;
   readonly server: KmsServer;
 }
 
-async function serveUntil(stopped: Promise<string>, parts: Serving): Promise<string> {
+async function serveUntil(stopped: Promise<string>, parts: Running): Promise<string> {
   const { log, notify, where, server } = parts;
   const listener = await Listener.open(where, (connection) => server.serve(connection));
   notify.ready();
@@ -113,12 +113,12 @@ function onSignals(stop: (reason: string) => void, reload: () => void): void {
 }
 
 /** What `systemctl status` shows: the state, or what is wrong and what to do. */
-function statusLine(live: Live): string {
-  const health = live.health();
+function statusLine(serving: Serving): string {
+  const health = serving.health();
   if (health.kind === 'failed') {
     const { message, hint } = health.error;
     return `Not serving: ${message}${hint === undefined ? '' : `. ${hint}`}`;
   }
   const healthz = health.healthz === 'ok' ? [] : [health.healthz];
-  return [`Serving ${health.keyId}`, ...healthz, ...live.notices()].join('; ');
+  return [`Serving ${health.keyId}`, ...healthz, ...serving.notices()].join('; ');
 }

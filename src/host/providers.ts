@@ -141,7 +141,7 @@ function isComplete({ usable, loadFailure }: Opened, mine: readonly RingKek[]): 
 }
 
 function neededKinds(keks: readonly RingKek[], otherwise: ProviderKind): Set<ProviderKind> {
-  const live = keks.filter(isUnretired);
-  const kinds = new Set(live.map((kek) => kek.provider));
+  const serving = keks.filter(isUnretired);
+  const kinds = new Set(serving.map((kek) => kek.provider));
   return kinds.size === 0 ? new Set([otherwise]) : kinds;
 }

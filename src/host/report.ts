@@ -1,46 +1,46 @@
-// Says what has become of token and ring: to `Live`, from which Status is
-// answered, and to the log, once per change. The keeper decides, this tells.
+// Says what has become of token and ring: to `Serving`, from which Status is
+// answered, and to the log, once per change. The reconciler decides, this tells.
 import type { KleidiError } from '../errors.ts';
 import { ringDigest } from '../keyring/digest.ts';
 import { keyIdHash } from '../keyring/keyid.ts';
 import type { Keyring } from '../keyring/keyring.ts';
 import type { Ring } from '../keyring/ring.ts';
-import type { Live } from '../kms/live.ts';
+import type { Serving } from '../kms/serving.ts';
 import type { Log } from '../log.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { DiskWatch } from './diskwatch.ts';
 
 export class Report {
-  readonly #live: Live;
+  readonly #serving: Serving;
   readonly #log: Log;
-  readonly #worn = new Set<Fingerprint>();
+  readonly #nearLimit = new Set<Fingerprint>();
   readonly #away = new Map<ProviderKind, string>();
   /** What was logged last of each kind: a retry that changes nothing logs nothing. */
   #served = '';
   #refused = '';
   readonly disk: DiskWatch;
 
-  constructor(live: Live, log: Log) {
-    this.#live = live;
+  constructor(serving: Serving, log: Log) {
+    this.#serving = serving;
     this.#log = log;
-    this.disk = new DiskWatch(live, log);
+    this.disk = new DiskWatch(serving, log);
   }
 
   /** Every call is refused with this error from now on: there is no keyring. */
   failed(error: KleidiError): void {
-    this.#live.fail(error);
+    this.#serving.fail(error);
     if (this.#isNews(error.message)) this.#notServing(error);
   }
 
   /** This keyring is in use from now on. A ring without a write KEK still opens old data. */
   serves(keyring: Keyring): void {
-    const before = this.#live.keyring;
-    this.#live.serve(keyring);
+    const before = this.#serving.keyring;
+    this.#serving.serve(keyring);
     const { name: ring, generation, keks } = namesOf(keyring);
-    const health = this.#live.health();
-    const lacking = keyring.lacking().map((kek) => kek.fp);
+    const health = this.#serving.health();
+    const missing = keyring.missing().map((kek) => kek.fp);
     const what = health.kind === 'failed' ? health.error.message : health.keyId;
-    if (!this.#isNews(JSON.stringify([what, ringDigest(keyring.ring), lacking]))) return;
+    if (!this.#isNews(JSON.stringify([what, ringDigest(keyring.ring), missing]))) return;
     if (health.kind === 'failed') this.#notServing(health.error, { ring, generation });
     else {
       const { keyId } = health;
@@ -48,11 +48,11 @@ export class Report {
       const isChanged = before !== undefined && before.ring !== keyring.ring;
       this.#log.event(isChanged ? 'ring-changed' : 'serving', { ring, generation, keks, ...ids });
     }
-    this.#lacks(lacking, ring);
+    this.#lacks(missing, ring);
   }
 
   tested(): void {
-    this.#live.selfTestMs = Date.now();
+    this.#serving.selfTestMs = Date.now();
     this.#wears();
   }
 
@@ -72,15 +72,15 @@ export class Report {
 
   ringTaken(): void {
     this.#refused = '';
-    this.#live.refusedRing = undefined;
-    this.#live.notice('ring', undefined);
+    this.#serving.refusedRing = undefined;
+    this.#serving.notice('ring', undefined);
   }
 
   /** @param ring what the file says, where it can be read */
   ringRefused(error: KleidiError, generation: number, ring: Ring | undefined): void {
     const { message, hint, code } = error;
-    this.#live.refusedRing = ring;
-    this.#live.notice('ring', `${message}; serving on with generation ${generation}`);
+    this.#serving.refusedRing = ring;
+    this.#serving.notice('ring', `${message}; serving on with generation ${generation}`);
     if (this.#refused === message) return;
     this.#refused = message;
     this.#log.event('ring-refused', { code, hint, generation }, message);
@@ -103,7 +103,7 @@ export class Report {
   #lacks(fp: readonly Fingerprint[], ring: string): void {
     if (fp.length === 0) return;
     const text = 'this host lacks KEKs of the ring: objects sealed under them cannot be read here';
-    this.#log.event('kek-lacking', { fp, ring }, text);
+    this.#log.event('kek-missing', { fp, ring }, text);
   }
 
   #isNews(what: string): boolean {
@@ -113,9 +113,9 @@ export class Report {
   }
 
   #wears(): void {
-    for (const fp of this.#live.uses.worn().filter((each) => !this.#worn.has(each))) {
-      this.#worn.add(fp);
-      this.#log.event('kek-worn', { fp }, `KEK ${fp} has sealed over 2^28 times, rotate it`);
+    for (const fp of this.#serving.uses.nearLimit().filter((each) => !this.#nearLimit.has(each))) {
+      this.#nearLimit.add(fp);
+      this.#log.event('kek-near-limit', { fp }, `KEK ${fp} has sealed over 2^28 times, rotate it`);
     }
   }
 }

@@ -5,7 +5,7 @@
 import type { Config } from '../config.ts';
 import { type ErrorCode, KleidiError } from '../errors.ts';
 import { isSoftHsm } from '../modules.ts';
-import { lackingKeks } from '../providers/kekidentity.ts';
+import { missingKeks } from '../providers/kekidentity.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
 import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
@@ -15,7 +15,7 @@ const timeoutMs = 30_000;
 export type Verdict =
   | { readonly kind: 'whole' }
   /** The token opens, but these KEKs are not in it. */
-  | { readonly kind: 'lacking'; readonly fps: readonly Fingerprint[] }
+  | { readonly kind: 'missing'; readonly fps: readonly Fingerprint[] }
   | { readonly kind: 'unusable'; readonly error: KleidiError }
   /** The check itself could not be made: it says nothing about the token. */
   | { readonly kind: 'unchecked'; readonly error: KleidiError };
@@ -31,7 +31,7 @@ const aboutToken: ReadonlySet<ErrorCode> = new Set([
 const aboutFiles: ReadonlySet<ErrorCode> = new Set([
   'token-missing',
   'module-failed',
-  'module-unfit',
+  'module-unsupported',
 ]);
 
 /** Never rejects. */
@@ -49,8 +49,8 @@ export async function verifyToken(
     child.send({ settings: pkcs11Settings(config), pin, fps });
     const { verified } = await child.receive();
     const found = Array.isArray(verified) ? (verified as KekIdentity[]) : [];
-    const lacking = lackingKeks(keks, found).map(({ fp }) => fp);
-    return lacking.length === 0 ? { kind: 'whole' } : { kind: 'lacking', fps: lacking };
+    const missing = missingKeks(keks, found).map(({ fp }) => fp);
+    return missing.length === 0 ? { kind: 'whole' } : { kind: 'missing', fps: missing };
   } catch (thrown) {
     const error = KleidiError.from(thrown);
     return { kind: isAboutToken(error, config) ? 'unusable' : 'unchecked', error };

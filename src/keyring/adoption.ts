@@ -3,7 +3,7 @@
 // operator has not compared; a host with a ring keeps to the one that it has pinned.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint } from '../providers/provider.ts';
-import { pinnedRecovery } from './recipient.ts';
+import { pinnedRecovery } from './recoverypublickey.ts';
 import type { Ring, RingKek } from './ring.ts';
 import { requireSucceeds, type Undone } from './succession.ts';
 

@@ -1,7 +1,7 @@
 // Whether bundles are all that a ring needs to be recovered: one for each KEK that is
 // still needed, and none for another recovery key than the ring's.
 
-import { lackingKeks } from '../providers/kekidentity.ts';
+import { missingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { type BundleKek, type KeksOfRing, recoveryPart, type UnsignedKek } from './bundle.ts';
 import { isUnretired, type Ring, type RingKek } from './ring.ts';
@@ -23,7 +23,7 @@ export function coverageFaults(ring: Ring, bundles: readonly KeksOfRing[]): Cove
   const own = bundles.filter((bundle) => isSameRing(bundle, ring)).flatMap(({ keks }) => keks);
   const tokenKeks = ring.keks.filter(({ provider }) => provider === 'pkcs11');
   const missing = tokenKeks
-    .filter((kek) => isUnretired(kek) && lackingKeks([kek], own).length > 0)
+    .filter((kek) => isUnretired(kek) && missingKeks([kek], own).length > 0)
     .map(missingFault);
   const unpinned = unpinnedParts(tokenKeks, own).map(({ fp, recipient, pin }) => ({
     fp,

@@ -98,7 +98,7 @@ export class Keyring {
    * What this host should hold and does not; retired KEKs do not count, nor those
    * of a provider that is away: nobody knows about them.
    */
-  lacking(kind?: ProviderKind): readonly RingKek[] {
+  missing(kind?: ProviderKind): readonly RingKek[] {
     const live = this.ring.keks.filter((kek) => isUnretired(kek) && isOf(kek, kind));
     return live.filter((kek) => !this.isVerified(kek.fp) && !this.#failed.has(kek.provider));
   }

@@ -85,7 +85,7 @@ export class KekUses {
   }
 
   /** KEKs that should be rotated soon, or nothing. */
-  worn(): readonly Fingerprint[] {
+  nearLimit(): readonly Fingerprint[] {
     return [...this.#uses].filter(([, use]) => use.encrypts >= warnEncrypts).map(([fp]) => fp);
   }
 }

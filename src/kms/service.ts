@@ -5,7 +5,7 @@ import { additionalData, open, requirePlaintext, seal } from '../keyring/envelop
 import { parseKeyId } from '../keyring/keyid.ts';
 import type { Target } from '../keyring/keyring.ts';
 import { Gate } from './limits.ts';
-import type { Live } from './live.ts';
+import type { Serving } from './serving.ts';
 
 export interface CallContext {
   /** Why the answer is not wanted any more, if so. */
@@ -21,17 +21,17 @@ export interface Sealed {
 const maxKeyIdBytes = 1024;
 
 export class KmsService {
-  readonly #live: Live;
+  readonly #serving: Serving;
   readonly #gate: Gate;
 
-  constructor(live: Live, queueLimit: number) {
-    this.#live = live;
+  constructor(serving: Serving, queueLimit: number) {
+    this.#serving = serving;
     this.#gate = new Gate(queueLimit);
   }
 
   /** @throws KleidiError where the write KEK must not be used */
   status(): { readonly healthz: string; readonly keyId: string } {
-    const health = this.#live.health();
+    const health = this.#serving.health();
     if (health.kind === 'failed') throw health.error;
     return health;
   }
@@ -40,9 +40,9 @@ export class KmsService {
     requirePlaintext(plaintext);
     return this.#gate.run(async () => {
       requireWanted(context);
-      const { provider, fp, keyId } = this.#live.requireKeyring().writeTarget();
+      const { provider, fp, keyId } = this.#serving.requireKeyring().writeTarget();
       requirePlaintext(plaintext, provider.alg);
-      this.#live.uses.countEncrypt(fp);
+      this.#serving.uses.countEncrypt(fp);
       const aad = additionalData(provider.alg, fp, keyId);
       const body = await provider.wrap(fp, plaintext, aad);
       return { ciphertext: seal({ alg: provider.alg, fp, body }), keyId };
@@ -71,7 +71,7 @@ export class KmsService {
         envelope.body,
         additionalData(envelope.alg, fp, keyId),
       );
-      this.#live.uses.countDecrypt(fp);
+      this.#serving.uses.countDecrypt(fp);
       return plaintext;
     });
   }
@@ -79,10 +79,10 @@ export class KmsService {
   /** What asks for a retired KEK is counted: it must not be destroyed yet. */
   #readTarget(keyId: string): Target {
     try {
-      return this.#live.requireKeyring().readTarget(keyId);
+      return this.#serving.requireKeyring().readTarget(keyId);
     } catch (error) {
       if (KleidiError.from(error).code === 'kek-retired') {
-        this.#live.uses.countRefusal(parseKeyId(keyId).fp);
+        this.#serving.uses.countRefusal(parseKeyId(keyId).fp);
       }
       throw error;
     }

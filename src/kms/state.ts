@@ -6,7 +6,7 @@ import type { Keyring } from '../keyring/keyring.ts';
 import { version } from '../version.ts';
 import type { Callers } from './connections.ts';
 import type { KekReport, StateResponse } from './contract.ts';
-import type { Live } from './live.ts';
+import type { Serving } from './serving.ts';
 
 type HealthPart = Pick<
   StateResponse,
@@ -20,22 +20,22 @@ type RingPart = Pick<
 /** All but who calls, which the connections know. */
 export type KnownState = Omit<StateResponse, keyof Callers>;
 
-export function stateOf(live: Live): KnownState {
+export function stateOf(serving: Serving): KnownState {
   return {
     version,
-    ...healthPart(live),
-    ...ringPart(live),
-    notices: [...live.notices()],
+    ...healthPart(serving),
+    ...ringPart(serving),
+    notices: [...serving.notices()],
     pid: process.pid,
-    startedUnixMs: live.startedMs,
-    selfTestUnixMs: live.selfTestMs,
-    tokenVerifiedUnixMs: live.tokenVerifiedMs,
-    tokenDamaged: live.tokenDamaged,
+    startedUnixMs: serving.startedMs,
+    selfTestUnixMs: serving.selfTestMs,
+    tokenVerifiedUnixMs: serving.tokenVerifiedMs,
+    tokenDamaged: serving.tokenDamaged,
   };
 }
 
-function healthPart(live: Live): HealthPart {
-  const health = live.health();
+function healthPart(serving: Serving): HealthPart {
+  const health = serving.health();
   if (health.kind === 'serving') {
     const { healthz, keyId } = health;
     return { healthz, failure: '', failureCode: '', keyId, keyIdHash: keyIdHash(keyId) };
@@ -50,8 +50,8 @@ function healthPart(live: Live): HealthPart {
   };
 }
 
-function ringPart(live: Live): RingPart {
-  const { keyring } = live;
+function ringPart(serving: Serving): RingPart {
+  const { keyring } = serving;
   if (keyring === undefined) {
     return {
       ring: '',
@@ -68,16 +68,16 @@ function ringPart(live: Live): RingPart {
     ring: keyring.ring.ring,
     ringId: keyring.ring.ringId ?? '',
     generation: keyring.ring.generation,
-    keks: kekReports(live, keyring),
+    keks: kekReports(serving, keyring),
     digest: ringDigest(verified),
     openableDigest: openableDigest(verified),
     providers: keyring.providerDescriptions(),
   };
 }
 
-function kekReports(live: Live, keyring: Keyring): KekReport[] {
+function kekReports(serving: Serving, keyring: Keyring): KekReport[] {
   return keyring.ring.keks.map(({ fp, check, state, provider }) => {
-    const use = live.uses.of(fp);
+    const use = serving.uses.of(fp);
     return {
       fp,
       check,

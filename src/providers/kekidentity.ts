@@ -6,7 +6,7 @@ export function isSameKek(a: KekIdentity, b: KekIdentity): boolean {
 }
 
 /** Of these KEKs, those that are not among the held ones. */
-export function lackingKeks<T extends KekIdentity>(
+export function missingKeks<T extends KekIdentity>(
   wanted: readonly T[],
   held: readonly KekIdentity[],
 ): T[] {

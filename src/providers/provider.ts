@@ -104,11 +104,11 @@ export interface KekWish {
 export interface KekCreator {
   /**
    * Makes a KEK that is extractable only in memory and wraps it for each
-   * recipient. `beforeKeeping` runs before anything persists in the token: what it
+   * recipient. `beforePersist` runs before anything persists in the token: what it
    * throws leaves the token unchanged. Then the KEK is kept, not extractable, by
    * the same unwrap path that other hosts use.
    */
-  createKek(wish: KekWish, beforeKeeping: (kek: CreatedKek) => Promise<void>): Promise<CreatedKek>;
+  createKek(wish: KekWish, beforePersist: (kek: CreatedKek) => Promise<void>): Promise<CreatedKek>;
   describeKeks(): Promise<readonly KekDescription[]>;
   /** Removes every object with this key, half-made ones too; false where there is none. */
   destroyKek(fp: Fingerprint): Promise<boolean>;
@@ -134,12 +134,12 @@ export interface VerifiedVoucher {
 export interface ImportSteps {
   readonly label: string;
   /** All is checked, nothing is kept yet: what this throws leaves the token unchanged. */
-  beforeKeeping(
+  beforePersist(
     missing: readonly Fingerprint[],
     vouchers: readonly VerifiedVoucher[],
   ): Promise<void>;
   /** All is kept; the transport key still lives, so that a killed command can go on. */
-  beforeClosing(): Promise<void>;
+  beforeTransportKeyDestroyed(): Promise<void>;
 }
 
 /** Takes KEKs in. Only the command line uses this. */

@@ -30,12 +30,12 @@ const openTimeoutMs = 1_800_000;
 /** What the parent does while the child waits. */
 export interface ImportHooks {
   /** All is checked, nothing is in the token yet. */
-  beforeKeeping(
+  beforePersist(
     missing: readonly Fingerprint[],
     vouchers: readonly VerifiedVoucher[],
   ): Promise<void>;
   /** All is in the token; the transport key still lives. */
-  beforeClosing(): Promise<void>;
+  beforeTransportKeyDestroyed(): Promise<void>;
 }
 
 export class TokenCommand {
@@ -79,10 +79,10 @@ export class TokenCommand {
   async importKeks({ ring, ringId, keks }: Bundle, hooks: ImportHooks): Promise<void> {
     await this.#run({ kind: 'import', ring, ringId, keks }, async (child) => {
       const { missing, vouchers } = (await child.receive()) as unknown as CheckedKeks;
-      await hooks.beforeKeeping(missing, vouchers);
+      await hooks.beforePersist(missing, vouchers);
       child.send({ keep: true });
       await this.#kept(child);
-      await hooks.beforeClosing();
+      await hooks.beforeTransportKeyDestroyed();
       child.send({ close: true });
       await this.#kept(child);
     });

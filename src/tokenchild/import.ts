@@ -16,8 +16,8 @@ export async function importIntoToken(
     keks.map((kek) => arriving(ring, kek)),
     {
       label: `kleidi ${ring.ring}`,
-      beforeKeeping: (missing, vouchers) => agree({ missing, vouchers }),
-      beforeClosing: () => agree({ kept: true }),
+      beforePersist: (missing, vouchers) => agree({ missing, vouchers }),
+      beforeTransportKeyDestroyed: () => agree({ kept: true }),
     },
   );
   return { closed: true };

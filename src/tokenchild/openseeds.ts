@@ -2,7 +2,7 @@
 // and with each the one object that came with it. Answers whether, never what.
 import { KleidiError } from '../errors.ts';
 import { additionalData, open } from '../keyring/envelope.ts';
-import { lackingKeks } from '../providers/kekidentity.ts';
+import { missingKeks } from '../providers/kekidentity.ts';
 import { Pkcs11Provider } from '../providers/pkcs11/pkcs11.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import type { KekIdentity, Provider } from '../providers/provider.ts';
@@ -21,9 +21,9 @@ export async function openSeeds(
   try {
     const usable = await provider.load(keks.map(({ fp }) => fp));
     const held = [...usable].map(([fp, check]) => ({ fp, check }));
-    const lacking = new Set(lackingKeks(keks, held).map(({ fp }) => fp));
+    const missing = new Set(missingKeks(keks, held).map(({ fp }) => fp));
     for await (const line of lines) {
-      answer(await openOne(provider, lacking, line as unknown as SealedSeed));
+      answer(await openOne(provider, missing, line as unknown as SealedSeed));
     }
   } finally {
     await provider.close();
@@ -32,12 +32,12 @@ export async function openSeeds(
 
 async function openOne(
   provider: Provider,
-  lacking: ReadonlySet<string>,
+  missing: ReadonlySet<string>,
   seed: SealedSeed,
 ): Promise<SeedAnswer> {
   try {
     const { alg, fp, body } = open(Buffer.from(seed.source, 'base64'));
-    if (lacking.has(fp)) throw new KleidiError('kek-missing', `the token does not hold KEK ${fp}`);
+    if (missing.has(fp)) throw new KleidiError('kek-missing', `the token does not hold KEK ${fp}`);
     const plain = await provider.unwrap(fp, body, additionalData(alg, fp, seed.keyId));
     const answer = openObject(plain, seed);
     plain.fill(0);

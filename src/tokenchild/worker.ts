@@ -5,7 +5,7 @@ import { withFileLock } from '../filelock.ts';
 import { isSoftHsm } from '../modules.ts';
 import { failureLine } from '../providers/pkcs11/child.ts';
 import { Pkcs11Module } from '../providers/pkcs11/module.ts';
-import { RefusedPin } from '../providers/pkcs11/pin.ts';
+import { RefusedPin } from '../providers/pkcs11/refusedpin.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { Token } from '../providers/pkcs11/token.ts';
 import { shareWithGroup, softHsmFolder } from '../providers/pkcs11/tokenfolder.ts';

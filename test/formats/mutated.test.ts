@@ -24,7 +24,7 @@ function meaning(question: Question): unknown {
   return { ...ring, generation: ring.generation + 0, keks: sorted };
 }
 
-function mend(value: unknown): void {
+function fix(value: unknown): void {
   const bundle = value as Bundle & { sha256: unknown };
   try {
     bundle.sha256 = bundleSha256(bundle);
@@ -41,11 +41,7 @@ suite('two implementations agree', { skip: missingFormatsProgram() }, () => {
     test(`on ${count} mutated ${what}: both take one, or both refuse it`, (t) => {
       const pairs = choices(count).map((choice): readonly [Question, Question] => {
         const original = originalOf(all[choice.of % all.length] ?? assert.fail('none'));
-        const text = mutated(
-          String(original['text']),
-          choice,
-          what === 'bundles' ? mend : () => {},
-        );
+        const text = mutated(String(original['text']), choice, what === 'bundles' ? fix : () => {});
         return [original, { ...original, text }];
       });
       const sum = requireAgreement(pairs.map(([, question]) => question));

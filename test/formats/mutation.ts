@@ -122,8 +122,8 @@ function reversed(value: Json): Json {
   return Object.fromEntries(entries.map(([name, each]) => [name, reversed(each)]));
 }
 
-/** @param mend makes the checksum of a value right, where it can have one */
-export function mutated(text: string, choice: Choice, mend: (value: unknown) => void): string {
+/** @param fix makes the checksum of a value right, where it can have one */
+export function mutated(text: string, choice: Choice, fix: (value: unknown) => void): string {
   const kind = choice.how % 10;
   if (kind < 2 && !choice.isMended) return otherText(text, choice);
   const value = JSON.parse(text) as Json;
@@ -134,6 +134,6 @@ export function mutated(text: string, choice: Choice, mend: (value: unknown) => 
     const place = places[Math.abs(choice.where + i * 7919) % places.length];
     if (place !== undefined) changeAt(place, places, choice);
   }
-  if (choice.isMended) mend(value);
+  if (choice.isMended) fix(value);
   return JSON.stringify(value, null, 2);
 }

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chmodSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
+import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
 import { contentOf, copy, diagnose, enable, found } from '../support/diagnosis.ts';
 import { TestHost } from '../support/host.ts';
 

@@ -66,7 +66,7 @@ test('apiserver: the file is open to others, names another socket, or is not wha
   ];
   for (const [text, what] of broken) {
     enable(host, text);
-    found((await diagnose(host, 'apiserver')).findings, 'fail', what, /apiserver plan|mend it/);
+    found((await diagnose(host, 'apiserver')).findings, 'fail', what, /apiserver plan|fix it/);
   }
 });
 

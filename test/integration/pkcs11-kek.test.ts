@@ -9,7 +9,7 @@ import { firstModule } from '../../src/modules.ts';
 import { ckrOf } from '../../src/providers/pkcs11/ckr.ts';
 import { copyIntoMemory, findKeks } from '../../src/providers/pkcs11/kek.ts';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
-import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
+import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
 import { Token } from '../../src/providers/pkcs11/token.ts';
 import { TestHost } from '../support/host.ts';
 

@@ -1,4 +1,4 @@
-// The recovery ladder on a real token: which failures the caller never sees,
+// The recovery policy on a real token: which failures the caller never sees,
 // which are told, and what each costs.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -14,7 +14,7 @@ const aad = Buffer.from('header and key id');
 /** What PKCS#11 calls CKR_USER_ALREADY_LOGGED_IN. */
 const alreadyLoggedIn = '256';
 
-describe('the recovery ladder', { skip: missingTool('cc') }, async () => {
+describe('the recovery policy', { skip: missingTool('cc') }, async () => {
   const faults = new FaultModule();
   const host = await TestHost.provisioned();
   let opened: OpenedProvider;
@@ -142,15 +142,17 @@ describe('the recovery ladder', { skip: missingTool('cc') }, async () => {
   });
 
   for (const code of ['0x68', '0x70', '0x71']) {
-    test(`${code} is told as module-unfit at once, and breaks nothing`, async () => {
+    test(`${code} is told as module-unsupported at once, and breaks nothing`, async () => {
       const body = await seal();
       faults.plan(`C_EncryptInit fail ${code}`, `C_DecryptInit fail ${code}`);
       faults.forgetTrace();
-      await assert.rejects(seal(), { code: 'module-unfit' });
+      await assert.rejects(seal(), { code: 'module-unsupported' });
       assert.equal(faults.calls('C_EncryptInit'), 1);
-      await assert.rejects(opened.provider.unwrap(opened.fp, body, aad), { code: 'module-unfit' });
+      await assert.rejects(opened.provider.unwrap(opened.fp, body, aad), {
+        code: 'module-unsupported',
+      });
       assert.equal(faults.calls('C_DecryptInit'), 1);
-      await assert.rejects(opened.provider.selfTest(), { code: 'module-unfit' });
+      await assert.rejects(opened.provider.selfTest(), { code: 'module-unsupported' });
       assert.deepEqual(opened.broken, []);
       faults.plan();
       await roundTrip();

@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
-import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
+import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
 import { KmsClient } from '../support/client.ts';
 import { FaultModule } from '../support/faultmodule.ts';
 import { TestHost } from '../support/host.ts';

@@ -14,7 +14,7 @@ import {
 import { readBundle } from '../../src/keyring/bundlefile.ts';
 import type { HybridPublicKey } from '../../src/keyring/hybrid.ts';
 import { publicKeyOfObject } from '../../src/keyring/publickey.ts';
-import { readRecoveryKey } from '../../src/keyring/recipient.ts';
+import { readRecoveryKey } from '../../src/keyring/recoverypublickey.ts';
 import { formatRequest, makeRequest, readRequest } from '../../src/keyring/request.ts';
 import { emptyRing, formatRing } from '../../src/keyring/ring.ts';
 import {

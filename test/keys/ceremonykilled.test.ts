@@ -8,7 +8,7 @@ import { ringEntry } from '../../src/admin/keys/create.ts';
 import { formatBundle } from '../../src/keyring/bundle.ts';
 import { readBundle } from '../../src/keyring/bundlefile.ts';
 import { ringDigest } from '../../src/keyring/digest.ts';
-import { readRecoveryKey } from '../../src/keyring/recipient.ts';
+import { readRecoveryKey } from '../../src/keyring/recoverypublickey.ts';
 import { readRequest } from '../../src/keyring/request.ts';
 import { stage } from '../../src/keyring/transitions.ts';
 import { makeRecovery, requestOf, tokenOnlyHost } from '../support/ceremony.ts';

@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { type BundleKek, formatBundle } from '../../src/keyring/bundle.ts';
 import { readBundle } from '../../src/keyring/bundlefile.ts';
 import { ringDigest } from '../../src/keyring/digest.ts';
-import { readRecoveryKey } from '../../src/keyring/recipient.ts';
+import { readRecoveryKey } from '../../src/keyring/recoverypublickey.ts';
 import { readRequest } from '../../src/keyring/request.ts';
 import type { Ring } from '../../src/keyring/ring.ts';
 import type { RingName } from '../../src/keyring/ringid.ts';
@@ -293,7 +293,7 @@ test('a host that lacks a KEK of its ring says no digest, whatever it is asked, 
     assert.deepEqual([exitCode, stdout], [1, ''], args.join(' '));
     assert.match(stderr, new RegExp(`lacks KEK ${first}: its ring has no digest`));
   }
-  const [file, backup] = [join(folder, `lacking-${files}`), join(folder, `backup-${files++}`)];
+  const [file, backup] = [join(folder, `missing-${files}`), join(folder, `backup-${files++}`)];
   const third = join(folder, `bundle-${files++}`);
   const offline = ['--recovery', `${recovery.pub}=${recovery.sha256}`];
   for (const args of [

@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { formatBundle } from '../../src/keyring/bundle.ts';
 import { recipientOf } from '../../src/keyring/publickey.ts';
-import { formatRecoveryKey } from '../../src/keyring/recipient.ts';
+import { formatRecoveryKey } from '../../src/keyring/recoverypublickey.ts';
 import { formatRequest, makeRequest, readRequest } from '../../src/keyring/request.ts';
 import { requestOf, requireRefusal, tokenOnlyHost } from '../support/ceremony.ts';
 import { temporaryFolder } from '../support/folder.ts';

@@ -135,11 +135,7 @@ test('a provision that fails leaves the package installed, and says what to do',
   );
   // Written now, the file would make a later provision believe that keys were lost.
   assert.ok(!calls.includes('kleidi apiserver config --write'));
-  assert.deepEqual(
-    calls.slice(-2),
-    firstInstall.slice(-2),
-    'it runs, and serves once it is mended',
-  );
+  assert.deepEqual(calls.slice(-2), firstInstall.slice(-2), 'it runs, and serves once it is fixed');
 });
 
 test('a service that does not start does not fail the installation', () => {

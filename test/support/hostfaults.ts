@@ -1,5 +1,5 @@
 // A fault of a host, with a client waiting all the time: planted, met by the
-// daemon, told in the journal, mended. What PID 1 journals shows a loop.
+// daemon, told in the journal, fixed. What PID 1 journals shows a loop.
 import assert from 'node:assert/strict';
 import { after, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,7 +21,7 @@ call();`;
 export interface Fault {
   readonly name: string;
   readonly plant: string;
-  readonly mend: string;
+  readonly fix: string;
   /** What the journal of the unit must say, the fix in it. After the first the next try waits. */
   readonly says: readonly RegExp[];
   /** The daemon cannot stay up; otherwise STATUS= says it too. */
@@ -47,7 +47,7 @@ export async function sufferAndMend(host: SystemHost, fault: Fault, t: TestConte
   try {
     requireTold(host, fault, await suffer(host, fault));
   } finally {
-    host.sh(fault.mend);
+    host.sh(fault.fix);
   }
   if (fault.restart === true) host.sh('systemctl restart --no-block kleidi.service');
   const mendedMs = Date.now();

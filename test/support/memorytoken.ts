@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type pkcs11js from 'pkcs11js';
 import { firstModule } from '../../src/modules.ts';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
-import { RefusedPin } from '../../src/providers/pkcs11/pin.ts';
+import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
 import { Token } from '../../src/providers/pkcs11/token.ts';
 import { Pkcs11TokenInitializer } from '../../src/providers/pkcs11/write/initialization.ts';
 import { temporaryFolder } from './folder.ts';

@@ -24,7 +24,7 @@ import {
   seal,
 } from '../../src/keyring/hybrid.ts';
 import type { PublicKey } from '../../src/keyring/publickey.ts';
-import { formatRecoveryKey } from '../../src/keyring/recipient.ts';
+import { formatRecoveryKey } from '../../src/keyring/recoverypublickey.ts';
 import type { RingName } from '../../src/keyring/ringid.ts';
 import { vouchText } from '../../src/keyring/voucher.ts';
 

@@ -8,23 +8,23 @@ import type { Suite } from './systemhost.ts';
 const dropIn = '/run/systemd/system/kleidi.service.d/fault.conf';
 
 /** Drop-in lines that break the service. */
-function dropped(...lines: string[]): Pick<Fault, 'plant' | 'mend'> {
+function dropped(...lines: string[]): Pick<Fault, 'plant' | 'fix'> {
   const text = lines.join('\\n');
   return {
     plant: `mkdir -p $(dirname ${dropIn}); printf '[Service]\\n${text}\\n' > ${dropIn}; systemctl daemon-reload`,
-    mend: `rm ${dropIn}; systemctl daemon-reload`,
+    fix: `rm ${dropIn}; systemctl daemon-reload`,
   };
 }
 
-/** A mount unit as a line of /etc/fstab makes it, that fails until it is mended. */
-function failingMount(unit: string, where: string): Pick<Fault, 'plant' | 'mend'> {
+/** A mount unit as a line of /etc/fstab makes it, that fails until it is fixed. */
+function failingMount(unit: string, where: string): Pick<Fault, 'plant' | 'fix'> {
   const file = `/run/systemd/system/${unit}`;
   return {
     plant: `mkdir -p /var/aside/data; cp -a ${where}/. /var/aside/data/
       mv /var/lib/kleidi/ring.json /var/aside/ring.kept
       printf '[Mount]\\nWhat=/var/aside/data\\nWhere=${where}\\nType=tmpfs\\nOptions=no-such-option\\n' > ${file}
       systemctl daemon-reload; systemctl start ${unit} || true`,
-    mend: `sed -i 's/^Type=.*/Type=none/;s/^Options=.*/Options=bind/' ${file}
+    fix: `sed -i 's/^Type=.*/Type=none/;s/^Options=.*/Options=bind/' ${file}
       systemctl daemon-reload; systemctl start ${unit}`,
   };
 }
@@ -35,14 +35,14 @@ export const startFaults: readonly Fault[] = [
     name: 'a credential that was tampered with',
     plant:
       'cp -p /etc/kleidi/credentials/pin.cred /var/aside/; sed -i "2s/./A/20;2s/./B/21;2s/./C/22" /etc/kleidi/credentials/pin.cred; sed -i "1s/^.\\{8\\}/AAAAAAAA/" /etc/kleidi/credentials/pin.cred',
-    mend: 'cp -p /var/aside/pin.cred /etc/kleidi/credentials/',
+    fix: 'cp -p /var/aside/pin.cred /etc/kleidi/credentials/',
     says: [/error: no start: exit status 243/, /hint: .*backup/],
     ends: true,
   },
   {
     name: 'a user that does not exist',
     plant: 'cp -p /etc/passwd /var/aside/; sed -i /^kleidi:/d /etc/passwd',
-    mend: 'cp -p /var/aside/passwd /etc/',
+    fix: 'cp -p /var/aside/passwd /etc/',
     says: [/error: the user kleidi does not exist/, /hint: systemd-sysusers/],
     ends: true,
   },
@@ -55,14 +55,14 @@ export const startFaults: readonly Fault[] = [
   {
     name: 'a missing runtime',
     plant: 'mv /usr/lib/kleidi/bin /usr/lib/kleidi/gone',
-    mend: 'mv /usr/lib/kleidi/gone /usr/lib/kleidi/bin',
+    fix: 'mv /usr/lib/kleidi/gone /usr/lib/kleidi/bin',
     says: [/error: .*cannot be run/, /hint: install the kleidi package again/],
     ends: true,
   },
   {
     name: "the package's folder is gone",
     plant: 'mv /usr/lib/kleidi /usr/lib/gone',
-    mend: 'mv /usr/lib/gone /usr/lib/kleidi',
+    fix: 'mv /usr/lib/gone /usr/lib/kleidi',
     says: [/error: \/usr\/lib\/kleidi is incomplete/],
     ends: true,
   },
@@ -112,7 +112,7 @@ export const failingRequirement: Fault = {
   name: 'a mount that PrivateTmp= requires fails',
   plant: `printf '[Mount]\\nWhat=tmpfs\\nWhere=/var/tmp\\nType=tmpfs\\nOptions=no-such-option\\n' > /run/systemd/system/var-tmp.mount
     systemctl daemon-reload`,
-  mend: `sed -i '/^Options=/d' /run/systemd/system/var-tmp.mount; systemctl daemon-reload`,
+  fix: `sed -i '/^Options=/d' /run/systemd/system/var-tmp.mount; systemctl daemon-reload`,
   says: [/error: the last start came to no process/, /hint: systemctl --failed/],
   ends: true,
 };

@@ -1,5 +1,5 @@
 // What goes wrong on a host, each with a client waiting all the time: a clear
-// line with the fix, no loop, the socket stays, and it serves as soon as it is mended.
+// line with the fix, no loop, the socket stays, and it serves as soon as it is fixed.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
@@ -17,7 +17,7 @@ const faults: readonly Fault[] = [
   {
     name: 'a missing credential',
     plant: 'mv /etc/kleidi/credentials/pin.cred /var/aside/',
-    mend: 'mv /var/aside/pin.cred /etc/kleidi/credentials/',
+    fix: 'mv /var/aside/pin.cred /etc/kleidi/credentials/',
     says: [/error: there is no PIN/, /hint: .*pin\.cred back/],
     ends: true,
   },
@@ -25,7 +25,7 @@ const faults: readonly Fault[] = [
     name: 'a configuration with a bad field',
     plant:
       'cp -p /etc/kleidi/kleidi.yaml /var/aside/; echo "selfTest: { intervalMs: soon }" >> /etc/kleidi/kleidi.yaml',
-    mend: 'cp -p /var/aside/kleidi.yaml /etc/kleidi/',
+    fix: 'cp -p /var/aside/kleidi.yaml /etc/kleidi/',
     says: [/selfTest.*: found "soon"|already|duplicate|unique/i, /hint: .*config check/],
     ends: true,
   },
@@ -33,39 +33,39 @@ const faults: readonly Fault[] = [
     name: 'a wrong PIN',
     plant:
       'mv /etc/kleidi/credentials/pin.cred /var/aside/; printf 000000000000 | systemd-creds encrypt --with-key=host --name=pin - /etc/kleidi/credentials/pin.cred',
-    mend: 'mv /var/aside/pin.cred /etc/kleidi/credentials/',
+    fix: 'mv /var/aside/pin.cred /etc/kleidi/credentials/',
     says: [/PIN|damaged/],
     restart: true,
   },
   {
     name: 'a token folder of the wrong owner',
     plant: 'chown -R root:root /var/lib/kleidi/tokens',
-    mend: 'systemd-tmpfiles --create kleidi.conf',
+    fix: 'systemd-tmpfiles --create kleidi.conf',
     says: [/token/],
   },
   {
     name: 'a missing token folder',
     plant:
       'mv /var/lib/kleidi/tokens /var/aside/; install -d -o kleidi-token -g kleidi -m 750 /var/lib/kleidi/tokens',
-    mend: 'rmdir /var/lib/kleidi/tokens; mv /var/aside/tokens /var/lib/kleidi/',
+    fix: 'rmdir /var/lib/kleidi/tokens; mv /var/aside/tokens /var/lib/kleidi/',
     says: [/token/],
   },
   {
     name: 'a missing module',
     plant: 'mv /usr/lib/softhsm /usr/lib/gone',
-    mend: 'mv /usr/lib/gone /usr/lib/softhsm',
+    fix: 'mv /usr/lib/gone /usr/lib/softhsm',
     says: [/module/i, /libsofthsm2\.so/],
   },
   {
     name: 'a corrupt ring file',
     plant: 'cp -p /var/lib/kleidi/ring.json /var/aside/; echo "{" > /var/lib/kleidi/ring.json',
-    mend: 'cp -p /var/aside/ring.json /var/lib/kleidi/',
+    fix: 'cp -p /var/aside/ring.json /var/lib/kleidi/',
     says: [/ring file .*not|ring/],
   },
   {
     name: 'a missing ring file',
     plant: 'mv /var/lib/kleidi/ring.json /var/aside/',
-    mend: 'mv /var/aside/ring.json /var/lib/kleidi/',
+    fix: 'mv /var/aside/ring.json /var/lib/kleidi/',
     says: [/ring file .* does not exist/],
   },
 ];
@@ -99,7 +99,7 @@ await onHosts(async () => {
     await host.until('kleidi status');
   });
 
-  test('a daemon that dies at each start is started in no loop, and serves once it is mended', async () => {
+  test('a daemon that dies at each start is started in no loop, and serves once it is fixed', async () => {
     host.sh(
       'mv /usr/lib/kleidi/kleidi.js /var/aside/; echo "process.kill(process.pid, 9)" > /usr/lib/kleidi/kleidi.js',
     );

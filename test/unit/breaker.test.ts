@@ -68,7 +68,7 @@ test('calls that began before it opened neither lengthen the wait nor make more 
   await trial;
 });
 
-test('a failure that another attempt cannot mend proves that Vault is there', async (t) => {
+test('a failure that another attempt cannot fix proves that Vault is there', async (t) => {
   const { breaker, work, state } = setUp(t);
   await assert.rejects(breaker.run(work));
   await assert.rejects(breaker.run(work));

@@ -9,7 +9,7 @@ import {
   type Operation,
   type Recovery,
   recoveryFor,
-} from '../../src/providers/pkcs11/ladder.ts';
+} from '../../src/providers/pkcs11/recoverypolicy.ts';
 import { memoryToken } from '../support/memorytoken.ts';
 
 const operations: readonly Operation[] = ['wrap', 'unwrap', 'self-test'];

@@ -116,8 +116,8 @@ test('nothing imports in a circle, types included', () => {
 
 test('every form of import is seen', () => {
   const found = (file: string): string[] => importsOf(`src/${file}`);
-  assert.ok(found('host/daemon.ts').includes('./keeper.ts'), 'import');
-  assert.ok(found('kms/service.ts').includes('./live.ts'), 'import type');
+  assert.ok(found('host/daemon.ts').includes('./reconciler.ts'), 'import');
+  assert.ok(found('kms/service.ts').includes('./serving.ts'), 'import type');
   assert.ok(found('keyring/ringfile.ts').includes('../files.ts'), 'import of several names');
   assert.ok(found('providers/open.ts').includes('./pkcs11/pkcs11.ts'), 'import()');
   assert.ok(found('version.ts').includes('../package.json'), 'import with');

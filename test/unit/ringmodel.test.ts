@@ -55,8 +55,8 @@ function requireRing({ ring }: Member): Ring {
 
 /** As the commands do it: token and Vault are asked before a ring is written. */
 function requireHeld(held: readonly string[], ring: Ring): void {
-  const lacking = ring.keks.filter((kek) => isUnretired(kek) && !held.includes(kek.fp));
-  if (lacking.length > 0) throw new KleidiError('kek-missing', 'the token lacks a KEK');
+  const missing = ring.keks.filter((kek) => isUnretired(kek) && !held.includes(kek.fp));
+  if (missing.length > 0) throw new KleidiError('kek-missing', 'the token lacks a KEK');
 }
 
 function onRing(

@@ -109,7 +109,7 @@ await onVault(async (server) => {
     await vault.close();
   });
 
-  test('the daemon answers Status and calls with the reason, and serves when it is mended', async () => {
+  test('the daemon answers Status and calls with the reason, and serves when it is fixed', async () => {
     const host = new TestHost();
     const token = join(host.folder, 'vault-token');
     writeFileSync(token, server.rootToken);

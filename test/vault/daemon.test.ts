@@ -113,7 +113,7 @@ await onVault(async (server) => {
     await server.unseal();
     const mendedMs = Date.now();
     await until(writes(vaultFp));
-    t.diagnostic(`serves ${Date.now() - mendedMs} ms after it was mended`);
+    t.diagnostic(`serves ${Date.now() - mendedMs} ms after it was fixed`);
     assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
   });
 

@@ -201,10 +201,10 @@ await onVault(async (server) => {
         assert.equal(await codeOf(wrap()), outage.code, outage.name);
       }
       assert.equal(vault.failure?.code, outage.code, `${outage.name}: the breaker is not open`);
-      await outage.mend();
+      await outage.fix();
       const mendedMs = Date.now();
       await heals(wrap);
-      t.diagnostic(`${outage.name}: serves ${Date.now() - mendedMs} ms after it was mended`);
+      t.diagnostic(`${outage.name}: serves ${Date.now() - mendedMs} ms after it was fixed`);
     }
   });
 
@@ -222,7 +222,7 @@ interface Outage {
   readonly name: string;
   readonly code: string;
   cause(): Promise<void>;
-  mend(): Promise<void>;
+  fix(): Promise<void>;
 }
 
 type Server = Parameters<Parameters<typeof onVault>[0]>[0];
@@ -233,13 +233,13 @@ function outages(server: Server): readonly Outage[] {
       name: 'sealed',
       code: 'vault-sealed',
       cause: () => server.seal(),
-      mend: () => server.unseal(),
+      fix: () => server.unseal(),
     },
     {
       name: 'killed',
       code: 'vault-unreachable',
       cause: () => server.kill(),
-      mend: async () => {
+      fix: async () => {
         await server.run();
         await server.unseal();
       },
@@ -248,7 +248,7 @@ function outages(server: Server): readonly Outage[] {
       name: 'frozen',
       code: 'vault-unreachable',
       cause: async () => server.pause(),
-      mend: async () => server.resume(),
+      fix: async () => server.resume(),
     },
   ];
 }

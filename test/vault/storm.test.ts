@@ -7,8 +7,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KleidiError } from '../../src/errors.ts';
 import { Keyring } from '../../src/keyring/keyring.ts';
 import type { Ring } from '../../src/keyring/ring.ts';
-import { Live } from '../../src/kms/live.ts';
 import { KmsService } from '../../src/kms/service.ts';
+import { Serving } from '../../src/kms/serving.ts';
 import type { VaultAuth } from '../../src/providers/vault/settings.ts';
 import type { VaultProvider } from '../../src/providers/vault/vault.ts';
 import { HostileVault, sendJson } from '../support/hostilevault.ts';
@@ -184,7 +184,7 @@ test('the longest plaintext opens again; one byte more is refused before any cal
   } as const;
   const name = { ring: 'r'.repeat(10), ringId: '5e'.repeat(16) };
   const ring: Ring = { format: 2, ...name, generation: 1, keks: [kek] };
-  const live = new Live();
+  const live = new Serving();
   live.serve(new Keyring(ring, [{ provider: vault, usable }]));
   const service = new KmsService(live, 8);
   const context = { over: () => undefined };

@@ -52,7 +52,7 @@ export async function requireServing(config: Config): Promise<StateResponse> {
   const state = await askState(config.socket);
   if (state.failure === '' && state.healthz === 'ok') return state;
   throw new KleidiError('refused', `kleidi is not well here: ${state.failure || state.healthz}`, {
-    hint: 'mend that first: kleidi status, kleidi doctor',
+    hint: 'fix that first: kleidi status, kleidi doctor',
   });
 }
 

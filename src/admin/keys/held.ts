@@ -4,7 +4,7 @@
 import type { Config } from '../../config.ts';
 import { KleidiError, usage } from '../../errors.ts';
 import type { Ring, RingKek } from '../../keyring/ring.ts';
-import { lackingKeks } from '../../providers/kekidentity.ts';
+import { missingKeks } from '../../providers/kekidentity.ts';
 import type { Fingerprint, ProviderKind } from '../../providers/provider.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import { requireKnown } from './vaultknown.ts';
@@ -42,11 +42,11 @@ export async function requireHeld(config: Config, keks: readonly RingKek[]): Pro
 }
 
 /** Of these KEKs, those that the token lacks. It is opened only where there are any. */
-export async function lackingInToken(
+export async function missingInToken(
   config: Config,
   keks: readonly RingKek[],
 ): Promise<readonly RingKek[]> {
-  return keks.length === 0 ? [] : lackingKeks(keks, await new TokenCommand(config).list());
+  return keks.length === 0 ? [] : missingKeks(keks, await new TokenCommand(config).list());
 }
 
 /**
@@ -54,9 +54,9 @@ export async function lackingInToken(
  * @throws KleidiError kek-missing
  */
 async function requireInToken(config: Config, keks: readonly RingKek[]): Promise<void> {
-  const lacking = (await lackingInToken(config, keks)).map(({ fp }) => fp);
-  if (lacking.length === 0) return;
-  const text = `the token of this host does not hold KEK ${lacking.join(', ')}`;
+  const missing = (await missingInToken(config, keks)).map(({ fp }) => fp);
+  if (missing.length === 0) return;
+  const text = `the token of this host does not hold KEK ${missing.join(', ')}`;
   throw new KleidiError('kek-missing', `${text}; nothing was changed`, {
     hint: 'bring it here with kleidi join; kleidi key list shows what the token holds',
   });

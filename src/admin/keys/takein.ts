@@ -22,13 +22,13 @@ export async function takeIn(
 ): Promise<readonly Fingerprint[]> {
   let imported: readonly Fingerprint[] = [];
   await new TokenCommand(config).importKeks(bundle, {
-    beforeKeeping: async (missing, vouchers) => {
+    beforePersist: async (missing, vouchers) => {
       if (from !== undefined) requireVouched(from, bundle.keks, vouchers);
       imported = missing;
       for (const kek of bundle.keks) await storeRecoveryBundle(config, bundle, kek);
     },
     // Also where it says the same: a daemon that has refused it looks again at once.
-    beforeClosing: () => writeRing(config.ring, to),
+    beforeTransportKeyDestroyed: () => writeRing(config.ring, to),
   });
   return imported;
 }

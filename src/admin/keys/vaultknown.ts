@@ -4,7 +4,7 @@ import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { writeFileAtomically } from '../../files.ts';
 import { firstOwner } from '../../keyring/ringfile.ts';
-import { lackingKeks } from '../../providers/kekidentity.ts';
+import { missingKeks } from '../../providers/kekidentity.ts';
 import type { Fingerprint, KekIdentity } from '../../providers/provider.ts';
 import {
   formatKnownTexts,
@@ -35,9 +35,9 @@ export function requireKnown(
 }
 
 function requireAll(wanted: readonly KekIdentity[], held: readonly KekIdentity[]): void {
-  const lacking = lackingKeks(wanted, held).map(({ fp }) => fp);
-  if (lacking.length === 0) return;
-  const text = `Vault has no usable version for KEK ${lacking.join(', ')}`;
+  const missing = missingKeks(wanted, held).map(({ fp }) => fp);
+  if (missing.length === 0) return;
+  const text = `Vault has no usable version for KEK ${missing.join(', ')}`;
   throw new KleidiError('kek-missing', `${text}; nothing was changed`, {
     hint: 'this host asks another Vault, mount or key than the others, or min_decryption_version is too high',
   });

@@ -19,7 +19,7 @@ import {
 } from '../../host/credentials.ts';
 import { keepHostKey, requireNoLostHostKey } from '../../host/hostkey.ts';
 import { pinPartPath, wrapPin } from '../../keyring/pinpart.ts';
-import type { RecoveryKey } from '../../keyring/recipient.ts';
+import type { RecoveryKey } from '../../keyring/recoverypublickey.ts';
 import type { Reader } from '../../providers/pkcs11/tokenfolder.ts';
 import { warn } from '../../terminal.ts';
 import { writePlainCredentialDropIn } from './dropin.ts';

@@ -4,22 +4,22 @@ import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { ringDigest } from '../../keyring/digest.ts';
 import { isUnretired, type Ring, type RingKek } from '../../keyring/ring.ts';
-import { lackingKeks } from '../../providers/kekidentity.ts';
+import { missingKeks } from '../../providers/kekidentity.ts';
 import type { ProviderKind } from '../../providers/provider.ts';
 import { warn } from '../../terminal.ts';
-import { lackingInToken } from '../keys/held.ts';
+import { missingInToken } from '../keys/held.ts';
 import { vaultKey } from '../keys/vaultkeks.ts';
 
 /** @throws KleidiError kek-missing, and what opening token or Vault throws */
 export async function requireVerified(config: Config, ring: Ring): Promise<void> {
   const live = ring.keks.filter(isUnretired);
   const of = (kind: ProviderKind): RingKek[] => live.filter((kek) => kek.provider === kind);
-  const lacking = [
-    ...(await lackingInToken(config, of('pkcs11'))),
-    ...(of('vault').length === 0 ? [] : lackingKeks(of('vault'), await inVault(config))),
+  const missing = [
+    ...(await missingInToken(config, of('pkcs11'))),
+    ...(of('vault').length === 0 ? [] : missingKeks(of('vault'), await inVault(config))),
   ];
-  if (lacking.length === 0) return;
-  const fps = lacking.map(({ fp }) => fp).join(', ');
+  if (missing.length === 0) return;
+  const fps = missing.map(({ fp }) => fp).join(', ');
   throw new KleidiError('kek-missing', `this host lacks KEK ${fps}: its ring has no digest`, {
     hint: 'kleidi key list; kleidi join brings a KEK here, and a member that holds them all has the digest',
   });

@@ -20,7 +20,7 @@ import {
   type RecoveryKey,
   readRecoveryKey,
   requirePinned,
-} from '../../keyring/recipient.ts';
+} from '../../keyring/recoverypublickey.ts';
 import { type RequestFile, readRequest } from '../../keyring/request.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { readRing, withRingLock } from '../../keyring/ringfile.ts';

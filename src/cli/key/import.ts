@@ -10,7 +10,7 @@ import { loadConfig } from '../../config.ts';
 import { KleidiError, usage } from '../../errors.ts';
 import type { Bundle } from '../../keyring/bundle.ts';
 import { readBundle } from '../../keyring/bundlefile.ts';
-import { requirePinned } from '../../keyring/recipient.ts';
+import { requirePinned } from '../../keyring/recoverypublickey.ts';
 import { isUnretired, type Ring, type RingKek } from '../../keyring/ring.ts';
 import { readRing, withRingLock } from '../../keyring/ringfile.ts';
 import { requireSameRing } from '../../keyring/ringid.ts';
@@ -73,12 +73,12 @@ function readExpected(texts: readonly string[]): ReadonlySet<string> {
 /** Else whoever can change the bundle could give this host a KEK of their own. */
 function requireExpected({ keks }: Bundle, expected: ReadonlySet<string>): void {
   const strange = keks.find(({ fp }) => !expected.has(fp));
-  const lacking = [...expected].find((fp) => !keks.some((kek) => kek.fp === fp));
-  if (strange === undefined && lacking === undefined) return;
+  const missing = [...expected].find((fp) => !keks.some((kek) => kek.fp === fp));
+  if (strange === undefined && missing === undefined) return;
   throw new KleidiError(
     'refused',
     strange === undefined
-      ? `the expected KEK ${lacking} is not in the bundle; nothing was changed`
+      ? `the expected KEK ${missing} is not in the bundle; nothing was changed`
       : `the bundle holds KEK ${strange.fp}, which is not expected; nothing was changed`,
     { hint: 'compare with key create or ring show of the host that made the bundle' },
   );

@@ -4,7 +4,7 @@ import { vaultKey } from '../../admin/keys/vaultkeks.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import type { Ring, RingKek } from '../../keyring/ring.ts';
 import { readRing } from '../../keyring/ringfile.ts';
-import { lackingKeks } from '../../providers/kekidentity.ts';
+import { missingKeks } from '../../providers/kekidentity.ts';
 import type { KekDescription, KekIdentity, ProviderKind } from '../../providers/provider.ts';
 import { print, printJson, table } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
@@ -81,7 +81,7 @@ function merge(
 
 /** What the ring does not name is in the token. */
 function isHeld(entry: RingKek | undefined, held: readonly KekIdentity[]): boolean {
-  return entry === undefined || lackingKeks([entry], held).length === 0;
+  return entry === undefined || missingKeks([entry], held).length === 0;
 }
 
 function row(kek: Listed): string[] {

@@ -26,7 +26,7 @@ same generation on every host: the first prints it. Rollback is the same command
 with the old KEK, and gets a new generation. Safe to repeat.
 
 With a running daemon it waits up to 10 s until that announces the new key id;
-exit code 1 where it does not, with the ring changed all the same: mend what
+exit code 1 where it does not, with the ring changed all the same: fix what
 kleidi status says and repeat.
 
   --generation N    default: the current one plus 1

@@ -3,7 +3,7 @@
 // operator, or confirmed by them on a terminal. There is no third way.
 import { KleidiError } from '../../errors.ts';
 import type { NamedKey } from '../../keyring/publickey.ts';
-import type { RecoveryKey } from '../../keyring/recipient.ts';
+import type { RecoveryKey } from '../../keyring/recoverypublickey.ts';
 import type { RequestFile } from '../../keyring/request.ts';
 import { note } from '../../terminal.ts';
 import { ask, isAnswerable } from './ask.ts';

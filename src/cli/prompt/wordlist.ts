@@ -25,7 +25,7 @@ capital captain car carbon card cargo carpet carry cart case cash casino castle 
 catch category cattle caught cause caution cave ceiling celery cement census century cereal certain
 chair chalk champion change chaos chapter charge chase chat cheap check cheese chef cherry chest
 chicken chief child chimney choice choose chronic chuckle chunk churn cigar cinnamon circle citizen
-city civil claim clap clarify claw clay clean clerk clever click client cliff climb clinic clip
+city civil claim clap clarify claw clay clean clerk clever click client cliff run clinic clip
 clock clog close cloth cloud clown club clump cluster clutch coach coast coconut code coffee coil
 coin collect color column combine come comfort comic common company concert conduct confirm
 congress connect consider control convince cook cool copper copy coral core corn correct cost

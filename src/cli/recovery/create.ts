@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { KleidiError } from '../../errors.ts';
 import { writeNewFile } from '../../files.ts';
-import { formatRecoveryKey } from '../../keyring/recipient.ts';
 import { makeRecoveryKey } from '../../keyring/recoverykey.ts';
+import { formatRecoveryKey } from '../../keyring/recoverypublickey.ts';
 import { note, print, printJson } from '../../terminal.ts';
 import { newPassphrase } from '../prompt/passphrase.ts';
 import { parse, type Verb } from '../verb.ts';

@@ -6,9 +6,9 @@ import { isSameKek } from '../kekidentity.ts';
 import type { KekIdentity } from '../provider.ts';
 import { ckrOf } from './ckr.ts';
 import { identityOf } from './identity.ts';
-import { isTokenLost } from './ladder.ts';
 import type { Handle } from './module.ts';
 import { findInToken } from './objects.ts';
+import { isTokenLost } from './recoverypolicy.ts';
 import type { Token } from './token.ts';
 
 export interface FoundKek extends KekIdentity {

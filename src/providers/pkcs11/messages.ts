@@ -59,7 +59,7 @@ export function failure(error: unknown): Answer {
   return { kind: 'pkcs11', code: ckrOf(error), text };
 }
 
-/** As it was thrown in the other thread, as far as the recovery ladder looks at it. */
+/** As it was thrown in the other thread, as far as the recovery policy looks at it. */
 export function thrownBy(answer: Exclude<Answer, { kind: 'done' }>): Error {
   if (answer.kind === 'pkcs11') return Object.assign(new Error(answer.text), { code: answer.code });
   const { code, text, hint } = answer;

@@ -5,12 +5,12 @@ import { KleidiError } from '../../errors.ts';
 import { isSameKek } from '../kekidentity.ts';
 import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
 import type { CallMode } from './calls.ts';
-import { Climber, toKleidiError } from './climber.ts';
+import { Executor, toKleidiError } from './executor.ts';
 import { usable } from './held.ts';
 import { LocalToken } from './local.ts';
 import { Pkcs11Module } from './module.ts';
-import { RefusedPin } from './pin.ts';
 import { type PooledParts, PooledToken } from './pooled.ts';
+import { RefusedPin } from './refusedpin.ts';
 import type { Pkcs11Settings } from './settings.ts';
 import { ModuleThreads } from './thread.ts';
 import { type Place, Token, type TokenAccess } from './token.ts';
@@ -29,7 +29,7 @@ export class Pkcs11Provider implements Provider {
   readonly #pin: string;
   readonly #hooks: Pkcs11Hooks;
   readonly #threads: ModuleThreads;
-  readonly #climber: Climber;
+  readonly #executor: Executor;
   #isPlaced = false;
   /** What self-tests use: the KEK that was sealed with last, as a rule the write KEK. */
   #probe: Fingerprint | undefined;
@@ -44,7 +44,7 @@ export class Pkcs11Provider implements Provider {
     this.#settings = settings;
     this.#pin = pin;
     this.#hooks = hooks;
-    this.#climber = new Climber(settings.token, (error) => hooks.onBroken(error));
+    this.#executor = new Executor(settings.token, (error) => hooks.onBroken(error));
   }
 
   /**
@@ -59,7 +59,7 @@ export class Pkcs11Provider implements Provider {
     threads: ModuleThreads,
   ): Promise<Pkcs11Provider> {
     const provider = new Pkcs11Provider(settings, pin, hooks, threads);
-    provider.#climber.calls = await PooledToken.open(provider.#poolParts());
+    provider.#executor.calls = await PooledToken.open(provider.#poolParts());
     return provider;
   }
 
@@ -72,7 +72,7 @@ export class Pkcs11Provider implements Provider {
     const module = Pkcs11Module.open(settings.module, settings.softhsmConf);
     try {
       const token = await Token.open(module, provider.#access());
-      provider.#climber.calls = new LocalToken(token);
+      provider.#executor.calls = new LocalToken(token);
       return provider;
     } catch (error) {
       module.close();
@@ -82,19 +82,19 @@ export class Pkcs11Provider implements Provider {
 
   get description(): string {
     const { module, token } = this.#settings;
-    return `${this.#climber.calls.description} (${module}), token ${token}`;
+    return `${this.#executor.calls.description} (${module}), token ${token}`;
   }
 
   /** Where calls to the module run, by measured speed. */
   get mode(): CallMode {
-    return this.#climber.calls.mode;
+    return this.#executor.calls.mode;
   }
 
   async load(wanted: readonly Fingerprint[]): Promise<UsableKeks> {
-    this.#climber.requireWhole();
+    this.#executor.requireWhole();
     this.#hooks.onStage('C_FindObjects');
     try {
-      await this.#climber.find(new Set(wanted));
+      await this.#executor.find(new Set(wanted));
       this.#hooks.onStage('C_Encrypt');
       await this.#chooseProbe();
       await this.#choosePlace();
@@ -103,11 +103,11 @@ export class Pkcs11Provider implements Provider {
     } finally {
       this.#hooks.onStage('ready');
     }
-    return usable(this.#climber.keks);
+    return usable(this.#executor.keks);
   }
 
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
-    const body = await this.#climber.climb('wrap', fp, (calls, key) =>
+    const body = await this.#executor.run('wrap', fp, (calls, key) =>
       calls.seal(key, plaintext, aad),
     );
     this.#probe = fp;
@@ -115,50 +115,50 @@ export class Pkcs11Provider implements Provider {
   }
 
   unwrap(fp: Fingerprint, body: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#climber.climb('unwrap', fp, (calls, key) => calls.unseal(key, body, aad));
+    return this.#executor.run('unwrap', fp, (calls, key) => calls.unseal(key, body, aad));
   }
 
   async selfTest(writeFp?: Fingerprint): Promise<UsableKeks> {
-    if (writeFp !== undefined && this.#climber.keks.has(writeFp)) this.#probe = writeFp;
+    if (writeFp !== undefined && this.#executor.keks.has(writeFp)) this.#probe = writeFp;
     // A module that is slow for once meets the deadline; one that hangs, twice.
     await this.#testAll().catch((error: unknown) => {
       if (!isCode(error, 'deadline')) throw error;
       return this.#testAll();
     });
-    this.#climber.requireWhole();
-    return usable(this.#climber.keks);
+    this.#executor.requireWhole();
+    return usable(this.#executor.keks);
   }
 
   async close(): Promise<void> {
-    this.#climber.retire();
-    await this.#climber.calls.close();
+    this.#executor.retire();
+    await this.#executor.calls.close();
   }
 
   async #testAll(): Promise<void> {
-    if (this.#probe !== undefined) await this.#climber.knownAnswer(this.#probe);
-    for (const kek of this.#climber.keks.values()) {
-      const computed = await this.#climber.climb('self-test', kek.fp, (calls, key) =>
+    if (this.#probe !== undefined) await this.#executor.roundTrip(this.#probe);
+    for (const kek of this.#executor.keks.values()) {
+      const computed = await this.#executor.run('self-test', kek.fp, (calls, key) =>
         calls.identify(key),
       );
       if (isSameKek(computed, kek)) continue;
       const error = new KleidiError('token-damaged', `KEK ${kek.fp} has become another key`);
-      throw this.#climber.break(error);
+      throw this.#executor.break(error);
     }
   }
 
   /** The first KEK that GCM is allowed with; an old one may have been locked in the token. */
   async #chooseProbe(): Promise<void> {
-    const { keks } = this.#climber;
+    const { keks } = this.#executor;
     if (this.#probe !== undefined && keks.has(this.#probe)) return;
     this.#probe = undefined;
     let unfit: unknown;
     for (const fp of keks.keys()) {
       try {
-        await this.#climber.knownAnswer(fp);
+        await this.#executor.roundTrip(fp);
         this.#probe = fp;
         return;
       } catch (error) {
-        if (!isCode(error, 'module-unfit')) throw error;
+        if (!isCode(error, 'module-unsupported')) throw error;
         unfit = error;
       }
     }
@@ -167,13 +167,13 @@ export class Pkcs11Provider implements Provider {
 
   /** Once, with the first KEK there is, before anything is served. */
   async #choosePlace(): Promise<void> {
-    const { calls, keks } = this.#climber;
+    const { calls, keks } = this.#executor;
     const key = this.#probe === undefined ? undefined : keks.get(this.#probe)?.handle;
     if (key === undefined || this.#isPlaced || !(calls instanceof PooledToken)) return;
     this.#isPlaced = true;
     if (!(await calls.isFast(key))) return;
     // Slot, sessions, keys and login are those of the process: nothing is opened twice.
-    this.#climber.calls = this.#here(calls.place);
+    this.#executor.calls = this.#here(calls.place);
     // Nobody waits for the thread's end: whether it comes is watched there.
     void calls.leave();
   }
@@ -188,7 +188,7 @@ export class Pkcs11Provider implements Provider {
   /** What was fast is not any more. No call is under way here: each ends before the next. */
   #moveToThreads(token: Token): void {
     const { module, place } = token;
-    this.#climber.calls = PooledToken.at(this.#poolParts(), place, module.description);
+    this.#executor.calls = PooledToken.at(this.#poolParts(), place, module.description);
   }
 
   #poolParts(): PooledParts {
@@ -197,7 +197,7 @@ export class Pkcs11Provider implements Provider {
       pin: this.#pin,
       threads: this.#threads,
       onStage: (stage) => this.#hooks.onStage(stage),
-      onStuck: (error) => void this.#climber.break(error),
+      onStuck: (error) => void this.#executor.break(error),
     };
   }
 

@@ -5,13 +5,13 @@
 import { randomBytes } from 'node:crypto';
 import type { MessagePort } from 'node:worker_threads';
 import type { Fingerprint, KekIdentity } from '../provider.ts';
+import { isFast } from './callmode.ts';
 import type { HeldKeks } from './held.ts';
 import { LocalToken } from './local.ts';
 import { type Answer, buffersOf, failure, packed, type Request, unpacked } from './messages.ts';
 import { type Handle, Pkcs11Module } from './module.ts';
-import { RefusedPin } from './pin.ts';
+import { RefusedPin } from './refusedpin.ts';
 import type { Pkcs11Settings } from './settings.ts';
-import { isFast } from './speed.ts';
 import { type Place, Token, type TokenAccess } from './token.ts';
 
 const selfTestAad = Buffer.from('kleidi/v1 self-test');

@@ -4,9 +4,9 @@
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
 import { ckr, ckrOf, ckrText } from './ckr.ts';
-import { isTokenLost } from './ladder.ts';
 import type { Handle, Pkcs11Module } from './module.ts';
-import type { RefusedPin } from './pin.ts';
+import { isTokenLost } from './recoverypolicy.ts';
+import type { RefusedPin } from './refusedpin.ts';
 
 export interface TokenAccess {
   readonly label: string;
@@ -38,7 +38,7 @@ export class Token {
     this.#anchor = anchor;
   }
 
-  /** @throws KleidiError token-missing, module-unfit, pin-refused, token-damaged */
+  /** @throws KleidiError token-missing, module-unsupported, pin-refused, token-damaged */
   static async open(module: Pkcs11Module, access: TokenAccess): Promise<Token> {
     const slot = findSlot(module, access.label);
     requireMechanisms(module, slot);
@@ -68,7 +68,7 @@ export class Token {
     return this.#anchor;
   }
 
-  /** Throws what pkcs11js threw: the recovery ladder knows what to do then. */
+  /** Throws what pkcs11js threw: the recovery policy knows what to do then. */
   newSession(): Handle {
     return newSession(this.module, this.#slot, this.#access.writable);
   }
@@ -150,11 +150,15 @@ function requireMechanisms(module: Pkcs11Module, slot: Handle): void {
     [pkcs11js.CKM_AES_GCM, 'CKM_AES_GCM'],
     [pkcs11js.CKM_AES_CMAC, 'CKM_AES_CMAC'],
   ];
-  const lacking = needed.filter(([number]) => !offered.has(number)).map(([, name]) => name);
-  if (lacking.length === 0) return;
-  throw new KleidiError('module-unfit', `${module.description} lacks ${lacking.join(' and ')}`, {
-    hint: 'kleidi needs both; docs/operations.md lists modules that have them',
-  });
+  const missing = needed.filter(([number]) => !offered.has(number)).map(([, name]) => name);
+  if (missing.length === 0) return;
+  throw new KleidiError(
+    'module-unsupported',
+    `${module.description} lacks ${missing.join(' and ')}`,
+    {
+      hint: 'kleidi needs both; docs/operations.md lists modules that have them',
+    },
+  );
 }
 
 function mechanismsOf(module: Pkcs11Module, slot: Handle): ReadonlySet<number> {
@@ -194,7 +198,7 @@ function loginFailed(label: string, cause: unknown): KleidiError {
 
 function pinRefused(label: string, cause: unknown): KleidiError {
   return new KleidiError('pin-refused', `token '${label}' refuses the PIN: ${ckrText(cause)}`, {
-    hint: 'kleidi will not try this PIN again, so that the token does not lock: mend the credential and restart kleidi',
+    hint: 'kleidi will not try this PIN again, so that the token does not lock: fix the credential and restart kleidi',
     cause,
   });
 }
@@ -202,7 +206,7 @@ function pinRefused(label: string, cause: unknown): KleidiError {
 /** SoftHSM never locks, and says PIN_INCORRECT when token.object is damaged. */
 function softHsmRefusal(label: string, cause: unknown): KleidiError {
   return new KleidiError('pin-refused', `token '${label}' refuses the PIN: ${ckrText(cause)}`, {
-    hint: 'either the PIN credential is not of this token, or token.object is damaged; after mending it: systemctl restart kleidi',
+    hint: 'either the PIN credential is not of this token, or token.object is damaged; after fixing it: systemctl restart kleidi',
     cause,
   });
 }

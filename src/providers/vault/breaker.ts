@@ -1,5 +1,5 @@
 // Circuit breaker: while a thing fails, calls fail at once instead of each trying
-// it again, and one call at a time tries whether it is mended. One stands before
+// it again, and one call at a time tries whether it is fixed. One stands before
 // Vault as a whole, for outages; one before the login, for refusals.
 import { KleidiError } from '../../errors.ts';
 
@@ -9,7 +9,7 @@ export interface BreakerRules {
   /** Wait before the first trial; doubled at each that fails. */
   readonly firstMs: number;
   readonly longestMs: number;
-  /** What another attempt may mend. Any other failure closes it, as a success does. */
+  /** What another attempt may fix. Any other failure closes it, as a success does. */
   counts(error: KleidiError): boolean;
 }
 
@@ -69,7 +69,7 @@ export class Breaker {
   }
 }
 
-/** What another attempt may mend. */
+/** What another attempt may fix. */
 export function isOutage({ code }: KleidiError): boolean {
   return code === 'vault-unreachable' || code === 'vault-sealed' || code === 'vault-throttled';
 }

@@ -39,13 +39,13 @@ export class Pkcs11KekCreator implements KekCreator {
 
   async createKek(
     wish: KekWish,
-    beforeKeeping: (kek: CreatedKek) => Promise<void>,
+    beforePersist: (kek: CreatedKek) => Promise<void>,
   ): Promise<CreatedKek> {
     const session = this.#openSession();
     try {
       const { created, own } = this.#make(session, wish);
       unwrapIntoMemory(this.#token, session, own);
-      await beforeKeeping(created);
+      await beforePersist(created);
       unwrapIntoToken(this.#token, session, own);
       return created;
     } catch (error) {

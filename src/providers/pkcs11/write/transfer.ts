@@ -52,10 +52,10 @@ export class Pkcs11KekTransfer implements KekTransfer {
       const held = new Map(findings.keks.map((kek) => [kek.fp, kek]));
       const parts = this.#check(session, keks, held, transport, steps.label);
       const missing = parts.map(({ fp }) => fp);
-      await steps.beforeKeeping(missing, this.#verifyVouchers(session, keks, held));
+      await steps.beforePersist(missing, this.#verifyVouchers(session, keks, held));
       destroyHalfMade(this.#token, findings, new Set(missing));
       for (const part of parts) unwrapIntoToken(this.#token, session, part);
-      await steps.beforeClosing();
+      await steps.beforeTransportKeyDestroyed();
       if (transport !== undefined) this.#close(transport);
     } catch (error) {
       throw toWriteError(error, 'the KEKs cannot be imported');

@@ -21,7 +21,7 @@ interface Marks {
   readonly deathsMs: readonly number[];
 }
 
-export class StartMarks {
+export class CrashLoop {
   readonly #file: string;
   readonly #nowMs: () => number;
   #marks: Marks;

@@ -1,4 +1,4 @@
-// A call with a KEK, and the recovery ladder under it: every failure is mended
+// A call with a KEK, and the recovery policy under it: every failure is fixed
 // where that makes sense, and told once where the module is beyond repair.
 import { randomBytes } from 'node:crypto';
 import { KleidiError } from '../../errors.ts';
@@ -6,8 +6,8 @@ import type { Fingerprint } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
 import { ckrOf, ckrText } from './ckr.ts';
 import type { HeldKeks } from './held.ts';
-import { type Operation, type Recovery, recoveryFor } from './ladder.ts';
 import type { Handle } from './module.ts';
+import { type Operation, type Recovery, recoveryFor } from './recoverypolicy.ts';
 
 interface Failure {
   readonly kind: Recovery['kind'];
@@ -19,7 +19,7 @@ interface Failure {
 
 const selfTestAad = Buffer.from('kleidi/v1 self-test');
 
-export class Climber {
+export class Executor {
   readonly #label: string;
   readonly #onBroken: (error: KleidiError) => void;
   #keks: HeldKeks = new Map();
@@ -57,7 +57,7 @@ export class Climber {
   }
 
   /** One operation, and one more try after each rung of the ladder: no rung twice. */
-  async climb<T>(
+  async run<T>(
     operation: Operation,
     fp: Fingerprint,
     run: (calls: TokenCalls, key: Handle) => Promise<T>,
@@ -75,18 +75,18 @@ export class Climber {
         const { kind } = recoveryFor(operation, ckrOf(error));
         if (climbed.has(kind)) throw this.#giveUp(kind, operation, error);
         climbed.add(kind);
-        await this.#mend({ kind, operation, fp, keks, error });
+        await this.#fix({ kind, operation, fp, keks, error });
       }
     }
   }
 
   /** Seals and opens a random value. */
-  async knownAnswer(fp: Fingerprint): Promise<void> {
+  async roundTrip(fp: Fingerprint): Promise<void> {
     const secret = randomBytes(32);
-    const body = await this.climb('self-test', fp, (calls, key) =>
+    const body = await this.run('self-test', fp, (calls, key) =>
       calls.seal(key, secret, selfTestAad),
     );
-    const opened = await this.climb('self-test', fp, (calls, key) =>
+    const opened = await this.run('self-test', fp, (calls, key) =>
       calls.unseal(key, body, selfTestAad),
     );
     if (opened.equals(secret)) return;
@@ -112,7 +112,7 @@ export class Climber {
   }
 
   /** Returns where another try makes sense, throws where it does not. */
-  async #mend({ kind, operation, fp, keks, error }: Failure): Promise<void> {
+  async #fix({ kind, operation, fp, keks, error }: Failure): Promise<void> {
     switch (kind) {
       case 'new-session':
         return;
@@ -120,12 +120,16 @@ export class Climber {
       case 'login':
         return this.#findAgain(keks);
       case 'ask-self-test':
-        return this.knownAnswer(fp);
+        return this.roundTrip(fp);
       case 'unfit':
-        throw new KleidiError('module-unfit', `KEK ${fp} refuses ${operation}: ${ckrText(error)}`, {
-          hint: 'the attributes of the key object forbid AES-GCM: see kleidi key list',
-          cause: error,
-        });
+        throw new KleidiError(
+          'module-unsupported',
+          `KEK ${fp} refuses ${operation}: ${ckrText(error)}`,
+          {
+            hint: 'the attributes of the key object forbid AES-GCM: see kleidi key list',
+            cause: error,
+          },
+        );
       case 'broken':
         throw this.break(toKleidiError(error, `${operation} failed`));
       default:

@@ -1,4 +1,4 @@
-// The recovery ladder: what to do after a PKCS#11 call failed, by operation
+// The recovery policy: what to do after a PKCS#11 call failed, by operation
 // and return value. A pure table; the provider climbs it.
 import { ckr } from './ckr.ts';
 

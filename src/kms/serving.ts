@@ -14,7 +14,7 @@ export type Health =
   /** Writes go on; `healthz` is "ok", or one sentence that makes an API server NotReady. */
   | { readonly kind: 'serving'; readonly healthz: string; readonly keyId: string };
 
-export class Live {
+export class Serving {
   readonly uses = new KekUses();
   readonly startedMs = Date.now();
   selfTestMs = 0;
@@ -58,10 +58,12 @@ export class Live {
   }
 
   notices(): readonly string[] {
-    const worn = this.uses.worn().map((fp) => `KEK ${fp} has sealed over 2^28 times, rotate it`);
+    const nearLimit = this.uses
+      .nearLimit()
+      .map((fp) => `KEK ${fp} has sealed over 2^28 times, rotate it`);
     const away = (this.#keyring?.failures() ?? []).map((error) => error.message);
     const told = this.#keyring?.notices() ?? [];
-    return [...this.#notices.values(), ...worn, ...away, ...told];
+    return [...this.#notices.values(), ...nearLimit, ...away, ...told];
   }
 
   health(): Health {
@@ -77,8 +79,8 @@ export class Live {
 }
 
 function healthz(keyring: Keyring, refused: Ring | undefined): string {
-  const lacking = keyring.lacking().map((kek) => kek.fp);
-  if (lacking.length > 0) return `this host lacks ${sentence(lacking)}`;
+  const missing = keyring.missing().map((kek) => kek.fp);
+  if (missing.length > 0) return `this host lacks ${sentence(missing)}`;
   const named = refused?.keks.filter(isUnretired).map((kek) => kek.fp) ?? [];
   const unreadable = named.filter((fp) => !keyring.canRead(fp));
   return unreadable.length === 0

@@ -1,4 +1,4 @@
-// Opening providers at start and after a failure. For the token each dangerous step is marked
+// Opener providers at start and after a failure. For the token each dangerous step is marked
 // before it is taken; after three crashes within a minute a child process is
 // asked first, so that the daemon stays up and Status can say why.
 import type { Config } from '../config.ts';
@@ -7,19 +7,19 @@ import type { Ring } from '../keyring/ring.ts';
 import { openProvider, openVault } from '../providers/open.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { KekIdentity, Provider, ProviderKind } from '../providers/provider.ts';
+import type { CrashLoop } from './crashloop.ts';
 import { readSecret } from './credentials.ts';
-import type { StartMarks } from './startmarks.ts';
 import { type Verdict, verifyToken } from './verifier.ts';
 
-export class Opening {
+export class Opener {
   readonly #config: Config;
   readonly #env: NodeJS.ProcessEnv;
-  readonly #marks: StartMarks;
+  readonly #marks: CrashLoop;
   readonly #threads: ModuleThreads;
   #pin = '';
   #hasAnswered = false;
 
-  constructor(config: Config, env: NodeJS.ProcessEnv, marks: StartMarks, threads: ModuleThreads) {
+  constructor(config: Config, env: NodeJS.ProcessEnv, marks: CrashLoop, threads: ModuleThreads) {
     this.#threads = threads;
     this.#config = config;
     this.#env = env;
@@ -78,7 +78,7 @@ export class Opening {
     this.#hasAnswered = true;
     if (isFirst) throw crashedAtStart(this.#marks.diedIn);
     const verdict = await this.verify(ring.keks.filter((kek) => kek.provider === 'pkcs11'));
-    if (verdict.kind === 'whole' || verdict.kind === 'lacking') return this.#marks.clear();
+    if (verdict.kind === 'whole' || verdict.kind === 'missing') return this.#marks.clear();
     this.#marks.renew();
     const isCrash = verdict.kind === 'unchecked' || verdict.error.code === 'module-crashed';
     throw isCrash ? crashedAtStart(this.#marks.diedIn) : verdict.error;

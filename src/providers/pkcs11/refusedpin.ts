@@ -39,7 +39,7 @@ export class RefusedPin {
       'pin-refused',
       'the token refused this PIN before; it is not tried again',
       {
-        hint: `mend the PIN credential and restart kleidi; to try the same PIN once more: rm ${this.#file}`,
+        hint: `fix the PIN credential and restart kleidi; to try the same PIN once more: rm ${this.#file}`,
       },
     );
   }

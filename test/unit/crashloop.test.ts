@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { beforeEach, test } from 'node:test';
-import { StartMarks } from '../../src/host/startmarks.ts';
+import { CrashLoop } from '../../src/host/crashloop.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 let nowMs = 0;
@@ -21,7 +21,7 @@ beforeEach(() => {
   nowMs = 1_000_000;
 });
 
-const marksIn = (folder: string): StartMarks => new StartMarks(folder, () => nowMs);
+const marksIn = (folder: string): CrashLoop => new CrashLoop(folder, () => nowMs);
 
 /** A process that dies in this stage. */
 function dieIn(folder: string, stage: string): void {
@@ -29,7 +29,7 @@ function dieIn(folder: string, stage: string): void {
 }
 
 test('where nothing has happened yet, a start is an ordinary one', () => {
-  const marks = new StartMarks(temporaryFolder());
+  const marks = new CrashLoop(temporaryFolder());
   assert.equal(marks.tooMany, false);
   assert.equal(marks.diedIn, undefined);
 });
@@ -97,8 +97,8 @@ test('starts that died before one that came to be ready do not count', () => {
 
 test('the clock is the kernel’s, which no one sets', () => {
   const folder = temporaryFolder();
-  for (let i = 0; i < 3; i += 1) new StartMarks(folder).die();
-  assert.equal(new StartMarks(folder).tooMany, true);
+  for (let i = 0; i < 3; i += 1) new CrashLoop(folder).die();
+  assert.equal(new CrashLoop(folder).tooMany, true);
 });
 
 test('a death of one’s own making counts like any other, without a stage', () => {

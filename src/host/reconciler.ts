@@ -1,4 +1,4 @@
-// Keeps `Live` true for as long as the daemon runs. One job, `#reconcile`, brings
+// Keeps `Serving` true for as long as the daemon runs. One job, `#reconcile`, brings
 // what is served to what ring file and providers allow, at the start, after a
 // change and after a failure alike. Others test the providers, have the token on
 // disk verified, and end the process if the module is beyond repair.
@@ -6,21 +6,21 @@ import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { Keyring } from '../keyring/keyring.ts';
 import type { Ring } from '../keyring/ring.ts';
-import type { Live } from '../kms/live.ts';
+import type { Serving } from '../kms/serving.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
-import { Opening } from './opening.ts';
+import type { CrashLoop } from './crashloop.ts';
+import { Opener } from './opener.ts';
 import { Providers } from './providers.ts';
 import type { Report } from './report.ts';
 import { RetryTimer } from './retry.ts';
-import type { StartMarks } from './startmarks.ts';
 
 export interface KeeperParts {
   readonly config: Config;
   readonly env: NodeJS.ProcessEnv;
-  readonly live: Live;
-  readonly marks: StartMarks;
+  readonly serving: Serving;
+  readonly marks: CrashLoop;
   /** Where a PKCS#11 module is called. */
   readonly threads: ModuleThreads;
   readonly report: Report;
@@ -35,9 +35,9 @@ export interface KeeperParts {
 /** Calls under way at another provider end within this time, if they end at all. */
 const drainMs = 6_000;
 
-export class Keeper {
+export class Reconciler {
   readonly #parts: KeeperParts;
-  readonly #opening: Opening;
+  readonly #opener: Opener;
   readonly #retry = new RetryTimer(() => void this.#enqueue(() => this.#reconcile()));
   readonly #timers: NodeJS.Timeout[] = [];
   readonly #providers = new Providers();
@@ -47,7 +47,7 @@ export class Keeper {
 
   constructor(parts: KeeperParts) {
     this.#parts = parts;
-    this.#opening = new Opening(parts.config, parts.env, parts.marks, parts.threads);
+    this.#opener = new Opener(parts.config, parts.env, parts.marks, parts.threads);
   }
 
   /** Resolves after the first attempt, whether it has succeeded or not. */
@@ -72,10 +72,10 @@ export class Keeper {
 
   /** Ends the process where a call is stuck in the module: process.exit would wait for it. */
   async endIfStuck(): Promise<void> {
-    if (!(await this.#opening.isQuiet())) killItself();
+    if (!(await this.#opener.isQuiet())) killItself();
   }
 
-  /** One job at a time. A job never rejects: how it ended is in `Live`. */
+  /** One job at a time. A job never rejects: how it ended is in `Serving`. */
   #enqueue(job: () => Promise<void>): Promise<void> {
     this.#queue = this.#queue.then(async () => {
       if (this.#stopped) return;
@@ -92,15 +92,15 @@ export class Keeper {
 
   /** A keyring that is in use stays in use. */
   #jobFailed(error: KleidiError): void {
-    const { live, report } = this.#parts;
-    const inUse = live.keyring?.ring;
+    const { serving, report } = this.#parts;
+    const inUse = serving.keyring?.ring;
     if (inUse === undefined) report.failed(error);
     else report.ringRefused(error, inUse.generation, undefined);
     this.#retry.schedule();
   }
 
   async #reconcile(): Promise<void> {
-    const inUse = this.#parts.live.keyring;
+    const inUse = this.#parts.serving.keyring;
     const file = await readCandidate(this.#parts.config.ring, inUse);
     if (file.kind === 'good') return this.#serve(file.ring, undefined);
     if (inUse !== undefined) return this.#serve(inUse.ring, file);
@@ -110,11 +110,11 @@ export class Keeper {
 
   /** Serves this ring as far as its providers allow, and tries again what is missing. */
   async #serve(ring: Ring, refused: RefusedRing | undefined): Promise<void> {
-    const { live, report, config } = this.#parts;
-    const inUse = live.keyring;
+    const { serving, report, config } = this.#parts;
+    const inUse = serving.keyring;
     const keks = [...(inUse?.ring.keks ?? []), ...ring.keks];
-    await this.#providers.open(keks, this.#opening.usual, (kind) =>
-      this.#opening.open(kind, ring, (error) => this.#broken(kind, error)),
+    await this.#providers.open(keks, this.#opener.usual, (kind) =>
+      this.#opener.open(kind, ring, (error) => this.#broken(kind, error)),
     );
     await this.#providers.load(keks, ring === inUse?.ring ? 'incomplete' : 'all');
     await this.#providers.selfTest(ring, 'failed');
@@ -140,7 +140,7 @@ export class Keeper {
   #tryAgainIfIncomplete(keyring: Keyring, refused: RefusedRing | undefined): void {
     const isComplete =
       refused === undefined &&
-      keyring.lacking().length === 0 &&
+      keyring.missing().length === 0 &&
       this.#providers.failures().size === 0;
     if (isComplete) this.#retry.reset();
     else this.#retry.schedule();
@@ -148,21 +148,21 @@ export class Keeper {
 
   /** Whether a new process would see what this one lacks. */
   async #appearsAfresh(keyring: Keyring): Promise<boolean> {
-    const lacking = keyring.lacking('pkcs11');
-    if (lacking.every(({ fp }) => this.#reopenedFor.has(fp)) || !this.#mayReopen) return false;
-    return (await this.#opening.verify(lacking)).kind === 'whole';
+    const missing = keyring.missing('pkcs11');
+    if (missing.every(({ fp }) => this.#reopenedFor.has(fp)) || !this.#mayReopen) return false;
+    return (await this.#opener.verify(missing)).kind === 'whole';
   }
 
   /** Not while the disk no longer holds what memory does: it could not be opened again. */
   get #mayReopen(): boolean {
-    return this.#providers.openKinds().includes('pkcs11') && !this.#parts.live.tokenDamaged;
+    return this.#providers.openKinds().includes('pkcs11') && !this.#parts.serving.tokenDamaged;
   }
 
   /** Once for each KEK: one that stays missing afterwards is not in sight of this process. */
-  async #reopen(lacking: Keyring): Promise<void> {
+  async #reopen(missing: Keyring): Promise<void> {
     const { supervised, report, restart } = this.#parts;
     const reason = 'the ring names KEKs that only a new process sees';
-    for (const { fp } of lacking.lacking('pkcs11')) this.#reopenedFor.add(fp);
+    for (const { fp } of missing.missing('pkcs11')) this.#reopenedFor.add(fp);
     if (supervised) return restart(reason);
     report.reopens(reason);
     await this.#providers.close();
@@ -170,8 +170,8 @@ export class Keeper {
   }
 
   async #selfTest(): Promise<void> {
-    const { live, report } = this.#parts;
-    const ring = live.keyring?.ring;
+    const { serving, report } = this.#parts;
+    const ring = serving.keyring?.ring;
     if (ring === undefined) return;
     await this.#providers.selfTest(ring, 'all');
     const next = this.#keyringOf(ring);
@@ -181,10 +181,10 @@ export class Keeper {
   }
 
   async #verify(): Promise<void> {
-    const { live, report } = this.#parts;
-    if (live.keyring === undefined || !this.#providers.openKinds().includes('pkcs11')) return;
-    const held = live.keyring.verified('pkcs11');
-    if (held.length > 0) report.disk.judge(await this.#opening.verify(held));
+    const { serving, report } = this.#parts;
+    if (serving.keyring === undefined || !this.#providers.openKinds().includes('pkcs11')) return;
+    const held = serving.keyring.verified('pkcs11');
+    if (held.length > 0) report.disk.judge(await this.#opener.verify(held));
   }
 
   /** The module cannot be used by this process any more. */
