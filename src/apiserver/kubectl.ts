@@ -5,16 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { uidPattern } from './clusteruid.ts';
-import type { Distribution } from './installation.ts';
+import type { Installation } from './installation.ts';
 
-const adminConf = '/etc/kubernetes/admin.conf';
-/** A kubeconfig of this host's own cluster: none but these is ever asked. */
-const kubeconfigs: Readonly<Record<Distribution, string>> = {
-  kubeadm: adminConf,
-  unit: adminConf,
-  rke2: '/etc/rancher/rke2/rke2.yaml',
-  k3s: '/etc/rancher/k3s/k3s.yaml',
-};
 /** RKE2 puts none on the path. */
 const ownKubectl = '/var/lib/rancher/rke2/bin/kubectl';
 const timeoutMs = 15_000;
@@ -27,10 +19,11 @@ export interface ConfigMap {
 
 /** The ClusterConfiguration, or why it cannot be asked for. */
 export function readClusterConfiguration(
-  root: string,
+  installation: Installation,
 ): ConfigMap | { readonly unreachable: string } {
-  if (!existsSync(join(root, adminConf))) return { unreachable: `there is no ${adminConf}` };
-  const { stdout, stderr, status, error } = run(root, ['get', ...target, '-o', 'json']);
+  const missing = missingKubeconfig(installation);
+  if (missing !== undefined) return missing;
+  const { stdout, stderr, status, error } = run(installation, ['get', ...target, '-o', 'json']);
   if (status !== 0) return { unreachable: error?.message ?? stderr.trim() };
   const { data, metadata } = JSON.parse(stdout) as {
     data?: { ClusterConfiguration?: string };
@@ -43,17 +36,13 @@ export function readClusterConfiguration(
 
 /** The UID of the namespace kube-system, or why it cannot be asked for. */
 export function askClusterUid(
-  root: string,
-  kind: Distribution,
+  installation: Installation,
 ): { readonly uid: string } | { readonly unreachable: string } {
-  const kubeconfig = kubeconfigs[kind];
-  if (!existsSync(join(root, kubeconfig))) return { unreachable: `there is no ${kubeconfig}` };
-  const { stdout, stderr, status, error } = run(
-    root,
-    ['get', 'namespace', 'kube-system', '-o', 'jsonpath={.metadata.uid}'],
-    '',
-    kubeconfig,
-  );
+  const missing = missingKubeconfig(installation);
+  if (missing !== undefined) return missing;
+  const { stdout, stderr, status, error } = run(installation, [
+    ...['get', 'namespace', 'kube-system', '-o', 'jsonpath={.metadata.uid}'],
+  ]);
   if (status !== 0) return { unreachable: error?.message ?? stderr.trim() };
   const uid = stdout.trim();
   return uidPattern.test(uid) ? { uid } : { unreachable: 'kubectl prints no UID' };
@@ -61,7 +50,7 @@ export function askClusterUid(
 
 /** Refused by the API server where somebody else has changed it since. */
 export function writeClusterConfiguration(
-  root: string,
+  installation: Installation,
   text: string,
   resourceVersion: string,
 ): string | undefined {
@@ -70,18 +59,28 @@ export function writeClusterConfiguration(
     data: { ClusterConfiguration: text },
   });
   const { status, stderr, error } = run(
-    root,
+    installation,
     ['patch', ...target, '--type=merge', '--patch-file=/dev/stdin'],
     patch,
   );
   return status === 0 ? undefined : (error?.message ?? stderr.trim());
 }
 
-function run(root: string, args: readonly string[], input = '', kubeconfig = adminConf) {
+function missingKubeconfig({ root, distribution: { kubeconfig } }: Installation) {
+  return existsSync(join(root, kubeconfig))
+    ? undefined
+    : { unreachable: `there is no ${kubeconfig}` };
+}
+
+function run({ root, distribution }: Installation, args: readonly string[], input = '') {
   const own = join(root, ownKubectl);
   return spawnSync(
     existsSync(own) ? own : 'kubectl',
-    [`--kubeconfig=${join(root, kubeconfig)}`, `--request-timeout=${timeoutMs}ms`, ...args],
+    [
+      `--kubeconfig=${join(root, distribution.kubeconfig)}`,
+      `--request-timeout=${timeoutMs}ms`,
+      ...args,
+    ],
     {
       input,
       encoding: 'utf8',

@@ -13,19 +13,9 @@ import {
   withPhase,
 } from './encryptionconfig.ts';
 import { requireValid } from './encryptionrules.ts';
-import type { Paths } from './flags.ts';
-import { type Installation, rancherTexts, textAt, unitFiles } from './installation.ts';
-import { disabledManifest, enabledManifest, manifestFlag, manifestPath } from './manifest.ts';
-import {
-  carriedProviders,
-  dropInText,
-  generatedConfig,
-  rancherDropIn,
-  requireNoneLater,
-  requireNoOtherFlag,
-} from './rancher.ts';
+import { textAt } from './hostfiles.ts';
+import { type Apiserver, type Installation, isFlagged } from './installation.ts';
 import type { ChangeRecord } from './record.ts';
-import { unitDropIn, unitDropInText } from './unit.ts';
 
 export interface Plan {
   readonly installation: Installation;
@@ -36,27 +26,21 @@ export interface Plan {
 }
 
 /** @throws KleidiError refused, file-failed */
-export function planEnable(
-  root: string,
-  installation: Installation,
-  paths: Paths,
-  phase: Phase,
-): Plan {
+export function planEnable(apiserver: Apiserver, phase: Phase): Plan {
+  const { root, paths } = apiserver;
   const text = textAt(root, paths.config);
-  const flag = flagChange(root, installation, paths);
+  const flag = flagChange(apiserver);
   const from = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
-  if (text !== undefined && !isFlagged(root, installation, paths)) {
-    requireCarried(root, installation, text, paths.config);
-  }
+  if (text !== undefined && !isFlagged(apiserver)) requireCarried(apiserver, text);
   const after =
     text === undefined
-      ? newConfiguration(phase, paths.socket, othersFor(root, installation))
+      ? newConfiguration(phase, paths.socket, othersFor(apiserver))
       : from === phase
         ? text
         : withPhase(text, paths.config, paths.socket, phase);
   requireValid(after, paths.config);
   const config: FileChange = { path: paths.config, before: text, after, mode: 0o600 };
-  return { installation, from, to: phase, changes: [config, flag].filter(isChange) };
+  return { installation: apiserver, from, to: phase, changes: [config, flag].filter(isChange) };
 }
 
 /**
@@ -66,16 +50,14 @@ export function planEnable(
  *   EncryptionConfiguration stays, without kleidi
  */
 export function planDisable(
-  root: string,
-  installation: Installation,
-  paths: Paths,
+  apiserver: Apiserver,
   record: ChangeRecord | undefined,
   isLoaded: boolean,
 ): Plan {
+  const { root, distribution, paths } = apiserver;
   const text = textAt(root, paths.config);
   const from = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
-  const flag = flagPath(installation);
-  const changes = [flag, paths.config].map((path): FileChange => {
+  const changes = [distribution.flagFile, paths.config].map((path): FileChange => {
     const before = textAt(root, path);
     const restored = record?.originalOf(path, before);
     const first = record?.firstOf(path);
@@ -86,92 +68,51 @@ export function planDisable(
     const after =
       restored === undefined ||
       (path === paths.config && isLoaded && restored.contents === undefined)
-        ? without(path, before, installation, paths, keep)
+        ? without(apiserver, path, before, keep)
         : restored.contents;
     return { path, before, after, mode: 0o600 };
   });
-  return { installation, from, to: undefined, changes: changes.filter(isChange) };
+  return { installation: apiserver, from, to: undefined, changes: changes.filter(isChange) };
 }
 
-/** The file by which kube-apiserver is told of the EncryptionConfiguration. */
-export function flagPath({ kind, evidence }: Installation): string {
-  switch (kind) {
-    case 'kubeadm':
-      return evidence;
-    case 'rke2':
-    case 'k3s':
-      return rancherDropIn(kind);
-    case 'unit':
-      return unitDropIn;
-  }
-}
-
-/** Whether kube-apiserver is told of our EncryptionConfiguration. */
-export function isFlagged(root: string, installation: Installation, paths: Paths): boolean {
-  const text = textAt(root, flagPath(installation));
-  if (text === undefined) return false;
-  if (installation.kind !== 'kubeadm') return text.includes(paths.config);
-  return manifestFlag(text, installation.evidence) === paths.config;
-}
-
-function flagChange(root: string, installation: Installation, paths: Paths): FileChange {
-  const path = flagPath(installation);
+function flagChange({ root, distribution, evidence, paths }: Apiserver): FileChange {
+  const { flagFile: path } = distribution;
   const before = textAt(root, path);
-  return { path, before, after: flagged(root, installation, paths, before ?? ''), mode: 0o644 };
-}
-
-function flagged(root: string, installation: Installation, paths: Paths, before: string): string {
-  const { kind, evidence } = installation;
-  switch (kind) {
-    case 'kubeadm':
-      return enabledManifest(before, manifestPath, paths);
-    case 'rke2':
-    case 'k3s':
-      requireNoOtherFlag(rancherTexts(root, kind), paths);
-      requireNoneLater(rancherTexts(root, kind), kind);
-      return dropInText(kind, paths);
-    case 'unit':
-      return unitDropInText(
-        textAt(root, evidence) ?? '',
-        evidence,
-        paths,
-        unitFiles(root, evidence),
-      );
-  }
+  const beside = distribution.textsBeside(root, evidence);
+  const after = distribution.enabled({ text: before ?? '', evidence, beside }, paths);
+  return { path, before, after, mode: 0o644 };
 }
 
 /** What reads the data that is there: nothing but clear text, or the distribution's own key. */
-function othersFor(root: string, { kind }: Installation): object[] {
-  if (kind !== 'rke2' && kind !== 'k3s') return [{ identity: {} }];
-  const path = generatedConfig(kind);
-  const generated = textAt(root, path);
-  return generated === undefined ? [{ identity: {} }] : carriedProviders(generated, path);
+function othersFor({ root, distribution: { ownKeys } }: Installation): object[] {
+  if (ownKeys === undefined) return [{ identity: {} }];
+  const text = textAt(root, ownKeys.path);
+  return text === undefined ? [{ identity: {} }] : ownKeys.providersIn(text);
 }
 
 /**
  * A file that was made before RKE2 or k3s had a key of its own lacks that key.
  * @throws KleidiError refused
  */
-function requireCarried(root: string, found: Installation, text: string, path: string): void {
-  if (carries(text, path, othersFor(root, found))) return;
+function requireCarried(apiserver: Apiserver, text: string): void {
+  const { config: path } = apiserver.paths;
+  if (carries(text, path, othersFor(apiserver))) return;
   throw new KleidiError(
     'refused',
-    `${path} lacks the key of ${found.kind}: what it has sealed could not be read any more`,
+    `${path} lacks the key of ${apiserver.distribution.name}: what it has sealed could not be read any more`,
     { hint: `move ${path} away and run the command again: a new one is made with that key` },
   );
 }
 
 function without(
+  { distribution, paths }: Apiserver,
   path: string,
   text: string | undefined,
-  { kind, evidence }: Installation,
-  paths: Paths,
   keep: string | boolean,
 ): string | undefined {
   if (text === undefined) return undefined;
   if (path === paths.config) return withoutKleidi(text, path, paths.socket);
-  if (kind === 'kubeadm') return disabledManifest(text, evidence, paths, keep);
-  return undefined;
+  return distribution.disabled(text, paths, keep);
 }
 
 function isChange({ before, after }: FileChange): boolean {

@@ -6,8 +6,7 @@ import { recordedClusterUid } from '../apiserver/clusteruid.ts';
 import { isSocket } from '../apiserver/encryptionconfig.ts';
 import { faultsIn, parseConfiguration } from '../apiserver/encryptionrules.ts';
 import type { Paths } from '../apiserver/flags.ts';
-import { findInstallations } from '../apiserver/installation.ts';
-import { flagPath, isFlagged } from '../apiserver/plan.ts';
+import { findInstallations, isFlagged } from '../apiserver/installation.ts';
 import type { Config } from '../config.ts';
 import { isErrno } from '../files.ts';
 import { type Check, type Finding, fail, ok, type Subject, warn } from './check.ts';
@@ -106,7 +105,7 @@ const pathsOf = ({ socket, encryptionConfig }: Config): Paths => ({
 /** Without it no snapshot proves anything: --scan would refuse where it is needed most. */
 async function clusterFindings({ root }: Subject, config: Config): Promise<Finding[]> {
   const paths = pathsOf(config);
-  const isUsed = findInstallations(root).some((each) => isFlagged(root, each, paths));
+  const isUsed = findInstallations(root).some((each) => isFlagged({ ...each, paths }));
   if (!isUsed || (await recordedClusterUid(config.ring)) !== undefined) return [];
   return [
     warn(
@@ -120,8 +119,8 @@ async function clusterFindings({ root }: Subject, config: Config): Promise<Findi
 function flagFindings({ root }: Subject, config: Config): Finding[] {
   const paths = pathsOf(config);
   return findInstallations(root).map((installation) => {
-    const where = `${installation.kind} (${flagPath(installation)})`;
-    if (isFlagged(root, installation, paths)) return ok(`kube-apiserver reads it, by ${where}`);
+    const where = `${installation.distribution.name} (${installation.distribution.flagFile})`;
+    if (isFlagged({ ...installation, paths })) return ok(`kube-apiserver reads it, by ${where}`);
     return warn(`kube-apiserver of ${where} does not read it yet`, 'kleidi apiserver plan');
   });
 }

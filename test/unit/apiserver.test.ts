@@ -10,26 +10,32 @@ import { carryOut } from '../../src/apiserver/change.ts';
 import {
   disabledClusterConfiguration,
   enabledClusterConfiguration,
-} from '../../src/apiserver/clusterconfiguration.ts';
+} from '../../src/apiserver/distributions/clusterconfiguration.ts';
+import type { DistributionName } from '../../src/apiserver/distributions/distribution.ts';
 import { type Phase, phaseOf } from '../../src/apiserver/encryptionconfig.ts';
 import { faultsIn } from '../../src/apiserver/encryptionrules.ts';
+import { textAt } from '../../src/apiserver/hostfiles.ts';
 import {
-  type Distribution,
+  type Apiserver,
+  isFlagged,
   requireInstallation,
-  textAt,
 } from '../../src/apiserver/installation.ts';
-import { isFlagged, planDisable, planEnable } from '../../src/apiserver/plan.ts';
+import { planDisable, planEnable } from '../../src/apiserver/plan.ts';
 import { ChangeRecord } from '../../src/apiserver/record.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 const vectors = 'test/vectors/apiserver';
 const config = '/etc/kubernetes/kleidi/encryption-config.yaml';
 const paths = { socket: '/run/kleidi/kms.sock', config };
+const found = (root: string, wanted?: DistributionName): Apiserver => ({
+  ...requireInstallation(root, wanted),
+  paths,
+});
 const phases: readonly Phase[] = ['read', 'write', 'only'];
 
 interface Case {
   readonly name: string;
-  readonly kind: Distribution;
+  readonly kind: DistributionName;
   /** Vector file by its place on the host. */
   readonly files: Readonly<Record<string, string>>;
   /** What changes, and the stem of its vectors. */
@@ -102,9 +108,9 @@ function requireVector(actual: string, vector: string): void {
   assert.equal(actual, readFileSync(path, 'utf8'), vector);
 }
 
-async function enable(root: string, kind: Distribution, phase: Phase): Promise<number> {
+async function enable(root: string, kind: DistributionName, phase: Phase): Promise<number> {
   const record = join(root, 'record.json');
-  const { changes } = planEnable(root, requireInstallation(root, kind), paths, phase);
+  const { changes } = planEnable(found(root, kind), phase);
   if (changes.length > 0)
     await ChangeRecord.write(record, await ChangeRecord.read(record), changes);
   await carryOut(root, changes);
@@ -122,13 +128,13 @@ for (const { name, kind, files, results } of cases) {
       const text = textAt(root, config) ?? '';
       assert.deepEqual(faultsIn(parse(text)), []);
       assert.equal(phaseOf(text, config, paths.socket), phase);
-      assert.ok(isFlagged(root, requireInstallation(root, kind), paths));
+      assert.ok(isFlagged(found(root, kind)));
       assert.equal(await enable(root, kind, phase), 0, 'a second run changes something');
     }
     await enable(root, kind, 'write');
     await enable(root, kind, 'read');
     const record = await ChangeRecord.read(join(root, 'record.json'));
-    const plan = planDisable(root, requireInstallation(root, kind), paths, record, false);
+    const plan = planDisable(found(root, kind), record, false);
     assert.equal(plan.from, 'read');
     await carryOut(root, plan.changes);
     for (const path of Object.keys(results)) {
@@ -146,10 +152,7 @@ test('disable takes out only what is ours from a manifest that was changed since
   const path = join(root, manifest);
   writeFileSync(path, readFileSync(path, 'utf8').replace('v1.34.1', 'v1.34.2'));
   const record = await ChangeRecord.read(join(root, 'record.json'));
-  await carryOut(
-    root,
-    planDisable(root, requireInstallation(root, undefined), paths, record, false).changes,
-  );
+  await carryOut(root, planDisable(found(root), record, false).changes);
   const original = readFileSync(join(vectors, 'kubeadm/manifest.yaml'), 'utf8');
   assert.equal(readFileSync(path, 'utf8'), original.replace('v1.34.1', 'v1.34.2'));
 });

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { carryOut } from '../../src/apiserver/change.ts';
 import { differenceOf } from '../../src/apiserver/difference.ts';
-import { requireInstallation } from '../../src/apiserver/installation.ts';
+import { type Apiserver, requireInstallation } from '../../src/apiserver/installation.ts';
 import { planDisable, planEnable, requireStep } from '../../src/apiserver/plan.ts';
 import { ChangeRecord } from '../../src/apiserver/record.ts';
 import { KleidiError } from '../../src/errors.ts';
@@ -15,6 +15,7 @@ const manifestPath = '/etc/kubernetes/manifests/kube-apiserver.yaml';
 const unit = '/etc/systemd/system/kube-apiserver.service';
 const config = '/etc/kubernetes/kleidi/encryption-config.yaml';
 const paths = { socket: '/run/kleidi/kms.sock', config };
+const found = (root: string): Apiserver => ({ ...requireInstallation(root, undefined), paths });
 const manifest = readFileSync('test/vectors/apiserver/kubeadm/manifest.yaml', 'utf8');
 const secret = 'c2l4dGVlbiBieXRlcyBub3QgYSBrZXkgYXQgYWxsISE=';
 
@@ -242,7 +243,7 @@ for (const [name, files, pattern] of refused) {
     const root = hostWith(files);
     const before = filesOf(root);
     assert.throws(
-      () => planEnable(root, requireInstallation(root, undefined), paths, 'read'),
+      () => planEnable(found(root), 'read'),
       (error) =>
         error instanceof KleidiError && pattern.test(error.message) && error.hint !== undefined,
     );
@@ -252,7 +253,7 @@ for (const [name, files, pattern] of refused) {
 
 test('a change that fails half way is taken back', async () => {
   const root = hostWith({ [manifestPath]: manifest });
-  const { changes } = planEnable(root, requireInstallation(root, undefined), paths, 'read');
+  const { changes } = planEnable(found(root), 'read');
   assert.equal(changes.length, 2);
   const before = filesOf(root);
   // A file stands where the folder of the second one should be.
@@ -266,13 +267,13 @@ test('a change that fails half way is taken back', async () => {
 test('a run that was killed between two files is finished, or undone, by the next', async () => {
   const root = hostWith({ [manifestPath]: manifest });
   const record = join(root, 'record.json');
-  const installation = requireInstallation(root, undefined);
-  const plan = planEnable(root, installation, paths, 'read');
+  const apiserver = found(root);
+  const plan = planEnable(apiserver, 'read');
   await ChangeRecord.write(record, undefined, plan.changes);
   await carryOut(root, plan.changes.slice(0, 1));
-  const finished = planEnable(root, installation, paths, 'read');
+  const finished = planEnable(apiserver, 'read');
   assert.deepEqual(finished.changes, plan.changes.slice(1));
-  const undone = planDisable(root, installation, paths, await ChangeRecord.read(record), false);
+  const undone = planDisable(apiserver, await ChangeRecord.read(record), false);
   await carryOut(root, undone.changes);
   const { 'record.json': _, ...left } = filesOf(root);
   assert.deepEqual(left, { [manifestPath.slice(1)]: manifest });
@@ -285,7 +286,7 @@ test('temporary names in the manifests folder are hidden from the kubelet', asyn
   const watch = setInterval(() => {
     for (const name of readdirSync(folder)) seen.add(name);
   }, 0);
-  const { changes } = planEnable(root, requireInstallation(root, undefined), paths, 'read');
+  const { changes } = planEnable(found(root), 'read');
   for (let i = 0; i < 20; i += 1) await carryOut(root, changes);
   clearInterval(watch);
   assert.deepEqual(

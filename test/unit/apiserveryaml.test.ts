@@ -6,9 +6,9 @@ import { test } from 'node:test';
 import {
   disabledClusterConfiguration,
   enabledClusterConfiguration,
-} from '../../src/apiserver/clusterconfiguration.ts';
+} from '../../src/apiserver/distributions/clusterconfiguration.ts';
+import { disabledManifest, enabledManifest } from '../../src/apiserver/distributions/manifest.ts';
 import { withoutKleidi, withPhase } from '../../src/apiserver/encryptionconfig.ts';
-import { disabledManifest, enabledManifest } from '../../src/apiserver/manifest.ts';
 import { requireRestUntouched } from '../../src/apiserver/yamlrules.ts';
 import { KleidiError } from '../../src/errors.ts';
 

@@ -89,7 +89,7 @@ for (const [name, files, prefixes, elsewhere] of cases) {
       mkdirSync(dirname(join(root, path)), { recursive: true });
       writeFileSync(join(root, path), text);
     }
-    assert.deepEqual(etcdFlags(root, requireInstallation(root, undefined)), {
+    assert.deepEqual(etcdFlags(requireInstallation(root, undefined)), {
       prefixes,
       elsewhere,
     });

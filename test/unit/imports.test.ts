@@ -68,7 +68,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   convict: /^src\/config\.ts/,
   'sd-notify': /^src\/host\/notify\.ts/,
   'unix-dgram': /^src\/journal\.ts/,
-  yaml: /^src\/(config|cli\/config|apiserver\/\w+)\.ts/,
+  yaml: /^src\/(config|cli\/config|apiserver\/(?:distributions\/)?\w+)\.ts/,
   diff: /^src\/apiserver\/difference\.ts/,
 };
 
@@ -101,6 +101,22 @@ test('the code that writes a token is in one folder', () => {
   const found = files.filter((each) => writing.test(readFileSync(each, 'utf8')));
   assert.ok(found.length > 0);
   for (const file of found) assert.match(file, /^src\/providers\/pkcs11\/write\//);
+});
+
+test('how kube-apiserver is run is asked in src/apiserver/distributions alone', () => {
+  // What an operator may type stands in the tables of options, and what people read in texts.
+  const choices = /\[(?:'(?:kubeadm|rke2|k3s|unit)'(?:, )?){4}\]/g;
+  const branch =
+    /'(?:kubeadm|rke2|k3s)'|[!=]==? 'unit'|case 'unit'|\b(?:kubeadm|rke2|k3s): |\.name [!=]==? '/;
+  const outside = (file: string): boolean =>
+    /^src\/(?:apiserver|admin\/apiserver|cli\/apiserver|doctor)\//.test(file) &&
+    !file.startsWith('src/apiserver/distributions/');
+  const code = (file: string): string =>
+    readFileSync(file, 'utf8')
+      .replace(/`[^`]*`/g, '``')
+      .replace(choices, '[]');
+  assert.match(code('src/apiserver/distributions/rancher.ts'), branch);
+  for (const file of files.filter(outside)) assert.doesNotMatch(code(file), branch, file);
 });
 
 test('nothing imports in a circle, types included', () => {

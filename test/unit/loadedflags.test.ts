@@ -2,11 +2,14 @@
 // started with the flags that name it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Distribution, Installation } from '../../src/apiserver/installation.ts';
-import { hasLoaded } from '../../src/apiserver/loadedflags.ts';
+import { distributions } from '../../src/apiserver/distributions/all.ts';
+import type { Distribution } from '../../src/apiserver/distributions/distribution.ts';
 
 const config = '/etc/kubernetes/kleidi/encryption-config.yaml';
-const found = (kind: Distribution): Installation => ({ kind, evidence: '', restart: '' });
+function found(name: string): Distribution {
+  const distribution = distributions.find((each) => each.name === name);
+  return distribution ?? assert.fail(name);
+}
 
 test('of a unit, what systemd has loaded counts; without an answer the file stays', () => {
   const answers: readonly (readonly [string | undefined, boolean])[] = [
@@ -17,16 +20,16 @@ test('of a unit, what systemd has loaded counts; without an answer the file stay
   ];
   for (const [answer, isLoaded] of answers) {
     assert.equal(
-      hasLoaded('/', found('unit'), config, () => answer),
+      found('unit').hasLoaded('/', config, () => answer),
       isLoaded,
       answer,
     );
   }
-  assert.ok(!hasLoaded('/mnt', found('unit'), config, () => assert.fail('another host')));
+  assert.ok(!found('unit').hasLoaded('/mnt', config, () => assert.fail('another host')));
 });
 
 test('the kubelet and k3s read what is there', () => {
   for (const kind of ['kubeadm', 'k3s'] as const) {
-    assert.ok(!hasLoaded('/', found(kind), config, () => assert.fail('not asked')));
+    assert.ok(!found(kind).hasLoaded('/', config, () => assert.fail('not asked')));
   }
 });

@@ -40,16 +40,16 @@ export async function changeAll(
 export function showPlan({ changes, installation }: Plan): void {
   if (changes.length === 0) note('nothing to change');
   for (const change of changes) print(differenceOf(change));
-  if (changes.length > 0) note(`found ${installation.kind}: ${installation.evidence}`);
+  if (changes.length > 0) note(`found ${installation.distribution.name}: ${installation.evidence}`);
 }
 
 export function planAsJson({ installation, from, to, changes }: Plan): object {
   return {
-    distribution: installation.kind,
+    distribution: installation.distribution.name,
     evidence: installation.evidence,
     from: from ?? null,
     to: to ?? null,
-    restart: installation.restart,
+    restart: installation.distribution.restart,
     changes: changes.map((change) => ({ path: change.path, diff: differenceOf(change) })),
   };
 }

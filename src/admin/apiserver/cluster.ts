@@ -11,10 +11,10 @@ import type { ApiserverHost } from './host.ts';
  * @throws KleidiError refused
  */
 export async function noteCluster(host: ApiserverHost, given: string | undefined): Promise<void> {
-  const { root, installation, config } = host;
+  const { config } = host;
   const recorded = await recordedClusterUid(config.ring);
   if (recorded !== undefined && (given === undefined || given === recorded)) return;
-  const asked = askClusterUid(root, installation.kind);
+  const asked = askClusterUid(host);
   const told = 'uid' in asked ? asked.uid : undefined;
   if (given !== undefined && told !== undefined && told !== given) {
     throw new KleidiError('refused', `the API server says that this is cluster ${told}`, {

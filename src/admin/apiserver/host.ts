@@ -3,8 +3,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Phase } from '../../apiserver/encryptionconfig.ts';
-import type { Paths } from '../../apiserver/flags.ts';
-import { type Installation, requireInstallation } from '../../apiserver/installation.ts';
+import { type Apiserver, requireInstallation } from '../../apiserver/installation.ts';
 import { phaseSinceUnixMs } from '../../apiserver/phasetime.ts';
 import { ChangeRecord, recordPath } from '../../apiserver/record.ts';
 import { type Config, loadConfig } from '../../config.ts';
@@ -13,12 +12,8 @@ import { withRingLock } from '../../keyring/ringfile.ts';
 import { settleMs } from '../../snapshot/proof.ts';
 import type { ScanSubject } from './scanproof.ts';
 
-export interface ApiserverHost {
+export interface ApiserverHost extends Apiserver {
   readonly config: Config;
-  /** Where its file system begins: `/`, but in tests. */
-  readonly root: string;
-  readonly installation: Installation;
-  readonly paths: Paths;
   readonly record: ChangeRecord | undefined;
   readonly recordPath: string;
 }
@@ -38,9 +33,8 @@ export async function openApiserverHost(options: Options): Promise<ApiserverHost
   const path = recordPath(config.ring);
   const paths = { socket: config.socket, config: config.encryptionConfig };
   return {
+    ...installation,
     config,
-    root,
-    installation,
     paths,
     recordPath: path,
     record: await ChangeRecord.read(path),
@@ -63,8 +57,7 @@ export async function withApiserverLock<T>(configPath: string, work: () => Promi
 export function scanSubject(host: ApiserverHost, phase: Phase): ScanSubject {
   return {
     ringPath: host.config.ring,
-    root: host.root,
-    installations: [host.installation],
+    installations: [host],
     async change() {
       const since = await phaseSinceUnixMs(host.recordPath, phase);
       return {

@@ -3,6 +3,7 @@
 // told what to do.
 
 import type { FileChange } from '../../apiserver/change.ts';
+import type { ClusterObject } from '../../apiserver/distributions/distribution.ts';
 import { configFlag, reloadFlag } from '../../apiserver/flags.ts';
 import { readClusterConfiguration, writeClusterConfiguration } from '../../apiserver/kubectl.ts';
 import { note, warn } from '../../terminal.ts';
@@ -25,16 +26,17 @@ export const clusterConfigurationName = 'configmap kube-system/kubeadm-config';
  * @param edit throws where the text is not one that kleidi can edit
  */
 export function planCluster(
-  { root, installation }: ApiserverHost,
-  check: (text: string) => void,
-  edit: (text: string) => string,
+  host: ApiserverHost,
+  check: (object: ClusterObject, text: string) => void,
+  edit: (object: ClusterObject, text: string) => string,
 ): ClusterPlan {
-  if (installation.kind !== 'kubeadm') return { kind: 'not-kubeadm' };
-  const found = readClusterConfiguration(root);
+  const object = host.distribution.clusterObject;
+  if (object === undefined) return { kind: 'not-kubeadm' };
+  const found = readClusterConfiguration(host);
   if ('unreachable' in found) return { kind: 'by-hand', why: found.unreachable };
-  check(found.text);
+  check(object, found.text);
   try {
-    const after = edit(found.text);
+    const after = edit(object, found.text);
     if (after === found.text) return { kind: 'unchanged' };
     return { kind: 'change', before: found.text, after };
   } catch (error) {
@@ -53,26 +55,26 @@ export function changesOf(plan: ClusterPlan): FileChange[] {
 export function carryOutCluster(host: ApiserverHost, plan: ClusterPlan): ClusterOutcome {
   if (plan.kind === 'by-hand') return byHand(plan.why, host.paths.config);
   if (plan.kind !== 'change') return plan.kind;
-  const refusal = replace(host.root, plan.before, plan.after);
+  const refusal = replace(host, plan.before, plan.after);
   if (refusal !== undefined) return byHand(refusal, host.paths.config);
   note('changed the ClusterConfiguration of kubeadm, so that an upgrade keeps it');
   return 'changed';
 }
 
 /** Where the files could not be changed after all. */
-export function takeBackCluster({ root }: ApiserverHost, plan: ClusterPlan): void {
+export function takeBackCluster(host: ApiserverHost, plan: ClusterPlan): void {
   if (plan.kind !== 'change') return;
-  const refusal = replace(root, plan.after, plan.before);
+  const refusal = replace(host, plan.after, plan.before);
   if (refusal !== undefined)
     warn(`the ClusterConfiguration of kubeadm is changed, and could not be put back: ${refusal}`);
 }
 
 /** Only what it was a moment ago is replaced. @returns why not */
-function replace(root: string, from: string, to: string): string | undefined {
-  const found = readClusterConfiguration(root);
+function replace(host: ApiserverHost, from: string, to: string): string | undefined {
+  const found = readClusterConfiguration(host);
   if ('unreachable' in found) return found.unreachable;
   if (found.text !== from) return 'somebody else has changed it meanwhile';
-  return writeClusterConfiguration(root, to, found.resourceVersion);
+  return writeClusterConfiguration(host, to, found.resourceVersion);
 }
 
 function byHand(why: string, config: string): ClusterOutcome {

@@ -28,7 +28,6 @@ interface Options {
 
 export interface ScanSubject {
   readonly ringPath: string;
-  readonly root: string;
   /** kube-apiserver of this host; none where it has none. */
   readonly installations: readonly Installation[];
   /** Asked for where there is a snapshot. */
@@ -77,9 +76,9 @@ async function clusterOf(text: string | undefined, ringPath: string): Promise<st
 }
 
 /** What the flags say; an operator may say it too, but nothing else. */
-function prefixOf(given: string | undefined, { root, installations }: ScanSubject): string {
+function prefixOf(given: string | undefined, { installations }: ScanSubject): string {
   const found = installations.flatMap((each) => {
-    const { prefixes } = etcdFlags(root, each);
+    const { prefixes } = etcdFlags(each);
     return prefixes.length > 0 ? prefixes : [defaultPrefix];
   });
   const known = [...new Set(found.map(withSlash))];
@@ -96,9 +95,9 @@ function prefixOf(given: string | undefined, { root, installations }: ScanSubjec
 /** Never sealed, or only what makes a snapshot say less. */
 const harmless = ['/events', 'events.k8s.io/events', 'coordination.k8s.io/leases'];
 
-function requireOneStore(file: string, { root, installations }: ScanSubject): void {
+function requireOneStore(file: string, { installations }: ScanSubject): void {
   const other = installations
-    .flatMap((each) => etcdFlags(root, each).elsewhere)
+    .flatMap((each) => etcdFlags(each).elsewhere)
     .filter((each) => !harmless.includes(each));
   if (other.length === 0) return;
   throw cannotTell(

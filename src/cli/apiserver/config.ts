@@ -28,7 +28,9 @@ example: kleidi apiserver config --write`,
     const text = newConfiguration('read', socket, [{ identity: {} }]);
     if (!flag('write')) print(text.trimEnd());
     // With RKE2 and k3s the file must carry their own key: enable makes it.
-    else if (findInstallations('/').some(({ kind }) => kind === 'rke2' || kind === 'k3s')) {
+    else if (
+      findInstallations('/').some(({ distribution }) => distribution.ownKeys !== undefined)
+    ) {
       note('kleidi apiserver enable --phase read makes the EncryptionConfiguration here');
     } else await writeOnce(path, text);
     return 0;

@@ -16,9 +16,9 @@ example: kleidi apiserver detect`,
   async run(args) {
     const { json, text } = parse(args, { root: 'text' });
     const found = findInstallations(text('root') ?? '/');
-    const rows = found.map(({ kind, evidence }) => [kind, evidence]);
+    const rows = found.map(({ distribution, evidence }) => [distribution.name, evidence]);
     if (json)
-      printJson({ found: found.map(({ kind, evidence }) => ({ distribution: kind, evidence })) });
+      printJson({ found: rows.map(([distribution, evidence]) => ({ distribution, evidence })) });
     else if (rows.length > 0) print(table([['DISTRIBUTION', 'FOUND BY'], ...rows]));
     else note('no kube-apiserver is found on this host');
     return found.length > 0 ? 0 : 1;

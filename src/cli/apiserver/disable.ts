@@ -11,10 +11,9 @@ import {
 } from '../../admin/apiserver/host.ts';
 import { clusterConfigurationName, planCluster } from '../../admin/apiserver/kubeadm.ts';
 import { readProof, scanHelp, scanOptions } from '../../admin/apiserver/scanproof.ts';
-import { disabledClusterConfiguration } from '../../apiserver/clusterconfiguration.ts';
+import type { ClusterObject } from '../../apiserver/distributions/distribution.ts';
 import { hasOtherKeys, providerName } from '../../apiserver/encryptionconfig.ts';
-import { textAt } from '../../apiserver/installation.ts';
-import { hasLoaded } from '../../apiserver/loadedflags.ts';
+import { textAt } from '../../apiserver/hostfiles.ts';
 import { recordPhaseTime } from '../../apiserver/phasetime.ts';
 import { planDisable } from '../../apiserver/plan.ts';
 import { removeRecord } from '../../apiserver/record.ts';
@@ -49,16 +48,15 @@ example: kleidi apiserver disable --scan snapshot.db`,
 
 async function disable(options: ReturnType<typeof parse>): Promise<number> {
   const host = await openApiserverHost(options);
-  const { root, installation, paths } = host;
-  const isLoaded = hasLoaded(root, installation, paths.config);
-  const plan = planDisable(root, installation, paths, host.record, isLoaded);
+  const isLoaded = host.distribution.hasLoaded(host.root, host.paths.config);
+  const plan = planDisable(host, host.record, isLoaded);
   if (plan.from === 'write' || plan.from === 'only') throw stillWriting(plan.from);
   const proof = await readProof(options, scanSubject(host, 'read'));
   if (proof !== undefined) requireNoneSealed(proof, providerName);
   const cluster = planCluster(
     host,
     () => undefined,
-    (text) => clusterBefore(host, text),
+    (object, text) => clusterBefore(host, object, text),
   );
   const outcome = await changeAll(host, plan.changes, cluster);
   const stays = isLoaded && isToGo(host);
@@ -70,7 +68,7 @@ async function disable(options: ReturnType<typeof parse>): Promise<number> {
   if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome, stays });
   else {
     showPlan(plan);
-    if (isChanged) note(host.installation.restart);
+    if (isChanged) note(host.distribution.restart);
     if (stays) note(whyStays(host));
   }
   return 0;
@@ -82,18 +80,22 @@ function isToGo({ root, paths, record }: ApiserverHost): boolean {
   return isOurs && textAt(root, paths.config) !== undefined;
 }
 
-function whyStays({ paths, installation }: ApiserverHost): string {
-  return `${paths.config} stays, without kleidi: kube-apiserver would be started with the old flags until ${installation.restart}. Then run this command again: it removes the file`;
+function whyStays({ paths, distribution }: ApiserverHost): string {
+  return `${paths.config} stays, without kleidi: kube-apiserver would be started with the old flags until ${distribution.restart}. Then run this command again: it removes the file`;
 }
 
 /** As it was; where somebody has changed it since, without what kleidi has added. */
-function clusterBefore({ root, record, paths }: ApiserverHost, text: string): string {
+function clusterBefore(
+  { root, record, paths }: ApiserverHost,
+  object: ClusterObject,
+  text: string,
+): string {
   const original = record?.originalOf(clusterConfigurationName, text);
   if (original?.contents !== undefined) return original.contents;
   const inUse = textAt(root, paths.config);
   const isNeeded = inUse !== undefined && hasOtherKeys(inUse, paths.config, paths.socket);
   const keep = record?.firstOf(clusterConfigurationName) ?? isNeeded;
-  return disabledClusterConfiguration(text, paths, keep);
+  return object.disabled(text, paths, keep);
 }
 
 function stillWriting(phase: string): KleidiError {

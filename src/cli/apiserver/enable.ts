@@ -27,13 +27,10 @@ import {
   scanHelp,
   scanOptions,
 } from '../../admin/apiserver/scanproof.ts';
-import {
-  enabledClusterConfiguration,
-  requireOwnClusterFlag,
-} from '../../apiserver/clusterconfiguration.ts';
 import { type Phase, resourcesOf } from '../../apiserver/encryptionconfig.ts';
+import { isFlagged } from '../../apiserver/installation.ts';
 import { forgetPhaseTime, phaseSinceUnixMs, recordPhaseTime } from '../../apiserver/phasetime.ts';
-import { flagPath, isFlagged, type Plan, planEnable, requireStep } from '../../apiserver/plan.ts';
+import { type Plan, planEnable, requireStep } from '../../apiserver/plan.ts';
 import { note, printJson } from '../../terminal.ts';
 import { parse, type Verb } from '../verb.ts';
 
@@ -88,8 +85,8 @@ type Options = ReturnType<typeof parse>;
 async function enable(options: Options, phase: Phase): Promise<number> {
   const host = await openApiserverHost(options);
   const uid = parseClusterUid(options.text('cluster'));
-  const plan = planEnable(host.root, host.installation, host.paths, phase);
-  const isUsed = isFlagged(host.root, host.installation, host.paths);
+  const plan = planEnable(host, phase);
+  const isUsed = isFlagged(host);
   // Flags that an upgrade has lost do not take this host back to the beginning.
   const from = isUsed || host.record !== undefined ? plan.from : undefined;
   requireStep(from, phase, options.flag('single-master'));
@@ -99,8 +96,8 @@ async function enable(options: Options, phase: Phase): Promise<number> {
   if (phase === 'only' && from !== 'only') await requireRewritten(options, plan, host);
   const cluster = planCluster(
     host,
-    (text) => requireOwnClusterFlag(text, host.paths),
-    (text) => enabledClusterConfiguration(text, host.paths),
+    (object, text) => object.requireOwnFlag(text, host.paths),
+    (object, text) => object.enabled(text, host.paths),
   );
   const outcome = await changeTo(host, phase, plan, cluster);
   const isChanged = plan.changes.length > 0;
@@ -144,11 +141,9 @@ async function requireRewritten(options: Options, plan: Plan, host: ApiserverHos
 
 /** A file that is in use already is read again every minute; flags are not, and not by RKE2. */
 function nextStep(phase: Phase, { installation, changes }: Plan): string {
-  const isRestarted =
-    installation.kind === 'rke2' || changes.some(({ path }) => path === flagPath(installation));
-  const how = isRestarted
-    ? installation.restart
-    : 'kube-apiserver reads the file again within two minutes';
+  const { restart, flagFile, readsChangesItself } = installation.distribution;
+  const isRestarted = !readsChangesItself || changes.some(({ path }) => path === flagFile);
+  const how = isRestarted ? restart : 'kube-apiserver reads the file again within two minutes';
   switch (phase) {
     case 'read':
       return `${how}. Next, once every API server is at read: --phase write on each`;

@@ -24,7 +24,7 @@ example: kleidi apiserver plan --phase write`,
     const options = parse(args, { ...hostOptions, phase: 'text' });
     const phase = parsePhase(options.text('phase') ?? 'read');
     const host = await openApiserverHost(options);
-    const plan = planEnable(host.root, host.installation, host.paths, phase);
+    const plan = planEnable(host, phase);
     if (options.json) printJson(planAsJson(plan));
     else showPlan(plan);
     return 0;

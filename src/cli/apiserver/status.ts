@@ -2,8 +2,9 @@
 
 import { hostOptions, openApiserverHost } from '../../admin/apiserver/host.ts';
 import { phaseOf } from '../../apiserver/encryptionconfig.ts';
-import { textAt } from '../../apiserver/installation.ts';
-import { flagPath, isFlagged, planEnable } from '../../apiserver/plan.ts';
+import { textAt } from '../../apiserver/hostfiles.ts';
+import { isFlagged } from '../../apiserver/installation.ts';
+import { planEnable } from '../../apiserver/plan.ts';
 import { print, printJson, table, warn } from '../../terminal.ts';
 import { parse, type Verb } from '../verb.ts';
 
@@ -22,18 +23,16 @@ example: kleidi apiserver status --json`,
 
   async run(args) {
     const options = parse(args, hostOptions);
-    const { root, installation, paths } = await openApiserverHost(options);
+    const host = await openApiserverHost(options);
+    const { root, distribution, evidence, paths } = host;
     const text = textAt(root, paths.config);
     const phase = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
-    const isUsed = isFlagged(root, installation, paths);
-    const told = flagPath(installation);
-    const isWhole =
-      !isUsed ||
-      phase === undefined ||
-      planEnable(root, installation, paths, phase).changes.length === 0;
+    const isUsed = isFlagged(host);
+    const told = distribution.flagFile;
+    const isWhole = !isUsed || phase === undefined || planEnable(host, phase).changes.length === 0;
     if (options.json) {
       printJson({
-        distribution: installation.kind,
+        distribution: distribution.name,
         config: paths.config,
         phase: phase ?? null,
         told: isUsed,
@@ -44,7 +43,7 @@ example: kleidi apiserver status --json`,
     }
     print(
       table([
-        ['distribution', `${installation.kind} (${installation.evidence})`],
+        ['distribution', `${distribution.name} (${evidence})`],
         ['configuration', `${paths.config}${text === undefined ? ' (missing)' : ''}`],
         ['phase', phase ?? 'kleidi is not in it'],
         ['in use', isUsed ? `yes, by ${told}` : `no, ${told} does not name it`],

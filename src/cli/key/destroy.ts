@@ -131,7 +131,6 @@ function requireUnused(state: StateResponse | undefined, fp: Fingerprint): void 
 function scanSubject(ringPath: string, root: string, fp: Fingerprint): ScanSubject {
   return {
     ringPath,
-    root,
     installations: findInstallations(root),
     async change() {
       const { retired, lastWrite } = await readChangeTimes(ringPath, fp);

@@ -3,13 +3,11 @@
 // the inode of a socket or a configuration that has been replaced since.
 import { dirname } from 'node:path';
 import { type Document, isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
-import { KleidiError } from '../errors.ts';
-import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
+import { KleidiError } from '../../errors.ts';
+import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
+import { parseDocument, plainOf, printDocument } from '../yamlfile.ts';
+import { requireNoAliases, requireRestUntouched, type Touched } from '../yamlrules.ts';
 import { requireRootUser, requireUsableMounts } from './podrules.ts';
-import { parseDocument, plainOf, printDocument } from './yamlfile.ts';
-import { requireNoAliases, requireRestUntouched, type Touched } from './yamlrules.ts';
-
-export const manifestPath = '/etc/kubernetes/manifests/kube-apiserver.yaml';
 
 export interface Mount {
   readonly name: string;

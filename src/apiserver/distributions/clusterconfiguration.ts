@@ -1,11 +1,11 @@
 // kubeadm's ClusterConfiguration, from which an upgrade makes the static pod anew:
 // without our flags in it, the next upgrade would take them away.
 import { type Document, isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
-import { KleidiError } from '../errors.ts';
-import { configFlag, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
+import { KleidiError } from '../../errors.ts';
+import { configFlag, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
+import { parseDocument, printDocument } from '../yamlfile.ts';
+import { requireNoAliases, requireRestUntouched, type Touched } from '../yamlrules.ts';
 import { mountsOf } from './manifest.ts';
-import { parseDocument, printDocument } from './yamlfile.ts';
-import { requireNoAliases, requireRestUntouched, type Touched } from './yamlrules.ts';
 
 const where = 'the ClusterConfiguration of kubeadm (ConfigMap kube-system/kubeadm-config)';
 

@@ -1,35 +1,47 @@
 // A kube-apiserver that systemd runs: a drop-in repeats its command with our
 // flags, so that the unit itself stays as it is.
-import { KleidiError } from '../errors.ts';
-import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from './flags.ts';
+import { spawnSync } from 'node:child_process';
+import { KleidiError } from '../../errors.ts';
+import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
+import { textAt } from '../hostfiles.ts';
+import type { Distribution, Found, Texts } from './distribution.ts';
+import { adminConf } from './kubeadm.ts';
+import { unitDropIn, unitFiles, unitPaths, unitText } from './unitfiles.ts';
 
-export const unitPaths = [
-  '/etc/systemd/system/kube-apiserver.service',
-  '/run/systemd/system/kube-apiserver.service',
-  '/usr/local/lib/systemd/system/kube-apiserver.service',
-  '/usr/lib/systemd/system/kube-apiserver.service',
-  '/lib/systemd/system/kube-apiserver.service',
-] as const;
+const timeoutMs = 10_000;
 
-export const unitDropIn = '/etc/systemd/system/kube-apiserver.service.d/50-kleidi.conf';
+export const systemd: Distribution = {
+  name: 'unit',
+  evidence: unitPaths,
+  flagFile: unitDropIn,
+  restart: 'systemctl daemon-reload && systemctl restart kube-apiserver',
+  readsChangesItself: true,
+  kubeconfig: adminConf,
+  ownKeys: undefined,
+  clusterObject: undefined,
+  isFlagged: (text, { config }) => text.includes(config),
+  textsBeside: (root, unit) =>
+    new Map([[unit, textAt(root, unit) ?? ''], ...unitFiles(root, unit)]),
+  enabled: dropInText,
+  disabled: () => undefined,
+  /** Where systemd does not answer, it is taken to have the old flags. */
+  hasLoaded: (root, config, show = loadedCommand) =>
+    root === '/' && (show()?.includes(config) ?? true),
+  flagText: unitText,
+};
 
-/** Files that systemd reads besides the unit: other drop-ins, and environments by their names. */
-export function filesBeside(text: string, dropIns: ReadonlyMap<string, string>): string[] {
-  return [text, ...dropIns.values()].flatMap((each) =>
-    [...each.matchAll(/^EnvironmentFile=-?(\/[^\s*?]+)/gm)].map(([, file = '']) => file),
+function loadedCommand(): string | undefined {
+  const { stdout, status } = spawnSync(
+    'systemctl',
+    ['show', 'kube-apiserver.service', '--property=ExecStart'],
+    { encoding: 'utf8', timeout: timeoutMs },
   );
+  return status === 0 ? stdout : undefined;
 }
 
-/**
- * @param beside other drop-ins and environment files, by path
- * @throws KleidiError refused
- */
-export function unitDropInText(
-  text: string,
-  path: string,
-  paths: Paths,
-  beside: ReadonlyMap<string, string> = new Map(),
-): string {
+function dropInText({ evidence: path, beside: all }: Found, paths: Paths): string {
+  const text = all.get(path) ?? '';
+  const beside = new Map([...all].filter(([where]) => where !== path));
   const command = commandOf(text, path);
   for (const [where, each] of [[path, command] as const, ...beside])
     requireOwnFlag(joined(each.split(/[\s"'\\]+/)), where, paths);
@@ -60,7 +72,7 @@ function requirePlainCommand(command: string, path: string): void {
 }
 
 /** Ours repeats the unit's command; another drop-in's would be lost, or would win. */
-function requireNoOtherCommand(beside: ReadonlyMap<string, string>): void {
+function requireNoOtherCommand(beside: Texts): void {
   const other = [...beside].find(([, text]) => /^ExecStart=/m.test(text));
   if (other === undefined) return;
   throw new KleidiError('refused', `${other[0]} changes the command of kube-apiserver, too`, {

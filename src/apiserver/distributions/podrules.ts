@@ -2,8 +2,8 @@
 // sees each new EncryptionConfiguration. Refused here, it would be found out later
 // by an API server that does not become ready, or that never changes its phase.
 import { dirname, posix } from 'node:path';
-import { KleidiError } from '../errors.ts';
-import type { Paths } from './flags.ts';
+import { KleidiError } from '../../errors.ts';
+import type { Paths } from '../flags.ts';
 
 interface Pod {
   readonly spec?: {
