@@ -10,6 +10,25 @@ export interface Paths {
   readonly config: string;
 }
 
+export interface Flag {
+  readonly name: string;
+  readonly value: string;
+  readonly argument: string;
+}
+
+/** What kleidi adds to the command of kube-apiserver. */
+export function flagsOf({ config }: Paths): readonly Flag[] {
+  const flags = [
+    { option: configFlag, value: config },
+    { option: reloadFlag, value: 'true' },
+  ];
+  return flags.map(({ option, value }) => ({
+    name: option.slice(2),
+    value,
+    argument: `${option}=${value}`,
+  }));
+}
+
 /** `--flag value` as `--flag=value`: kube-apiserver takes both. */
 export function joined(args: readonly string[]): string[] {
   return args.map((arg, i) =>

@@ -13,7 +13,7 @@ import {
   type YAMLMap,
 } from 'yaml';
 import { KleidiError } from '../errors.ts';
-import { parseDocument } from './yamlfile.ts';
+import { parseDocument, printDocument } from './yamlfile.ts';
 
 export interface Touched {
   /** Of a list, or of a map of flags. */
@@ -41,6 +41,28 @@ function requirePlainItems(node: unknown, name: string, path: string): void {
   if (!isSeq(node)) return;
   const isPlain = node.items.every((item) => !isAlias(item) && !(isMap(item) && hasMerge(item)));
   if (!isPlain) throw aliased(path, `${name} has an item by an alias or a merge (<<)`);
+}
+
+/** Every part that an edit reaches. @throws KleidiError refused */
+export function requireEditable(
+  document: Document,
+  touched: readonly Touched[],
+  path: string,
+): readonly Touched[] {
+  for (const { at } of touched) requireNoAliases(document, at, path);
+  return touched;
+}
+
+/** A document after its edit. @throws KleidiError refused where more than `touched` differs */
+export function printEdited(
+  document: Document,
+  original: string,
+  path: string,
+  touched: readonly Touched[],
+): string {
+  const after = printDocument(document, original);
+  requireRestUntouched(original, after, path, touched);
+  return after;
 }
 
 /** @throws KleidiError refused where anything else than `touched` differs in the new text */

@@ -1,11 +1,19 @@
 // kubeadm's ClusterConfiguration, from which an upgrade makes the static pod anew:
 // without our flags in it, the next upgrade would take them away.
-import { type Document, isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, type YAMLMap } from 'yaml';
 import { KleidiError } from '../../errors.ts';
-import { configFlag, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
-import { parseDocument, printDocument } from '../yamlfile.ts';
-import { requireNoAliases, requireRestUntouched, type Touched } from '../yamlrules.ts';
-import { mountsOf } from './manifest.ts';
+import { type Flag, flagsOf, type Paths, requireOwnFlag } from '../flags.ts';
+import { parseDocument } from '../yamlfile.ts';
+import { printEdited, requireEditable, type Touched } from '../yamlrules.ts';
+import {
+  isMounted,
+  isOurMount,
+  type Kept,
+  keptOf,
+  listIn,
+  mountsOf,
+  takeOutMounts,
+} from './additions.ts';
 
 const where = 'the ClusterConfiguration of kubeadm (ConfigMap kube-system/kubeadm-config)';
 
@@ -20,42 +28,19 @@ export function requireOwnClusterFlag(text: string, paths: Paths): void {
 export function enabledClusterConfiguration(text: string, paths: Paths): string {
   const document = parseDocument(text, where);
   const touched = touchedIn(document, paths);
-  const apiServer = apiServerIn(document.contents, (name) => document.createNode(name));
+  const apiServer = apiServerIn(document);
   requireOwnFlag(currentFlags(apiServer), where, paths);
-  for (const [name, value] of flags(paths))
-    setFlag(apiServer, name, value, isV1beta4(text), (each) => document.createNode(each));
-  const volumes = listOf(apiServer, 'extraVolumes', (each) => document.createNode(each));
+  for (const flag of flagsOf(paths)) setFlag(apiServer, flag, isV1beta4(text), document);
+  const volumes = listIn(apiServer, 'extraVolumes', document);
   for (const { name, path } of mountsOf(paths)) {
-    if (volumes.items.some((item) => isMap(item) && item.get('mountPath') === path)) continue;
+    if (isMounted(volumes, path)) continue;
     const volume = { name, hostPath: path, mountPath: path, readOnly: true, pathType: 'Directory' };
     volumes.add(document.createNode(volume));
   }
-  return checked(printDocument(document, text), text, touched);
+  return printEdited(document, text, where, touched);
 }
 
-function checked(after: string, before: string, touched: readonly Touched[]): string {
-  requireRestUntouched(before, after, where, touched);
-  return after;
-}
-
-/** What an edit reaches. @throws KleidiError refused */
-function touchedIn(document: Document, paths: Paths): readonly Touched[] {
-  const flagNames = flags(paths).map(([name]) => name);
-  const mountNames = mountsOf(paths).map(({ name }) => name);
-  const nameOf = (item: unknown): string =>
-    String(isMap(item) ? item.get('name') : isScalar(item) ? item.value : '');
-  const touched: readonly Touched[] = [
-    { at: ['apiServer', 'extraArgs'], isOurs: (item) => flagNames.includes(nameOf(item)) },
-    { at: ['apiServer', 'extraVolumes'], isOurs: (item) => mountNames.includes(nameOf(item)) },
-  ];
-  for (const { at } of touched) requireNoAliases(document, at, where);
-  return touched;
-}
-
-/**
- * @param keep the text before kleidi, whose flags and volumes stay; where that is not
- *   known, whether the EncryptionConfiguration must stay in use
- */
+/** Takes away what `enabledClusterConfiguration` adds. @throws KleidiError refused */
 export function disabledClusterConfiguration(
   text: string,
   paths: Paths,
@@ -63,46 +48,44 @@ export function disabledClusterConfiguration(
 ): string {
   const document = parseDocument(text, where);
   const touched = touchedIn(document, paths);
-  const apiServer = apiServerIn(document.contents, (name) => document.createNode(name));
-  const stays = keptIn(keep);
-  for (const [name] of flags(paths)) if (!stays.flag(name)) dropFlag(apiServer, name);
-  const volumes = apiServer.get('extraVolumes');
-  const ours = mountsOf(paths)
-    .map(({ name }) => name)
-    .filter((name) => !stays.volume(name));
-  if (isSeq(volumes)) {
-    volumes.items = volumes.items.filter(
-      (item) => !(isMap(item) && ours.includes(String(item.get('name')))),
-    );
-  }
+  const apiServer = apiServerIn(document);
+  const kept = keptOf(keep, keptIn);
+  for (const { name, argument } of flagsOf(paths))
+    if (!kept.flag(argument)) dropFlag(apiServer, name);
+  takeOutMounts(apiServer.get('extraVolumes'), paths, kept);
   for (const name of ['extraArgs', 'extraVolumes']) {
     const list = apiServer.get(name);
     if ((isSeq(list) || isMap(list)) && list.items.length === 0) apiServer.delete(name);
   }
-  return checked(printDocument(document, text), text, touched);
+  return printEdited(document, text, where, touched);
 }
 
-function keptIn(keep: string | boolean) {
-  if (typeof keep === 'boolean')
-    return { flag: () => keep, volume: (name: string) => keep && name === 'kleidi-config' };
-  const { contents } = parseDocument(keep, where);
+/** What an edit reaches. @throws KleidiError refused */
+function touchedIn(document: Document, paths: Paths): readonly Touched[] {
+  // An item of the list, or a key of the map.
+  const nameOf = (item: unknown): string =>
+    String(isMap(item) ? item.get('name') : isScalar(item) ? item.value : '');
+  const isFlag = (item: unknown): boolean =>
+    flagsOf(paths).some(({ name }) => name === nameOf(item));
+  const touched: readonly Touched[] = [
+    { at: ['apiServer', 'extraArgs'], isOurs: isFlag },
+    { at: ['apiServer', 'extraVolumes'], isOurs: (item) => isOurMount(item, paths) },
+  ];
+  return requireEditable(document, touched, where);
+}
+
+/** By name: in a map a flag has one value, which `enabledClusterConfiguration` may have set. */
+function keptIn(before: string): Kept {
+  const { contents } = parseDocument(before, where);
   const apiServer = isMap(contents) ? contents.get('apiServer') : undefined;
   const args = isMap(apiServer) ? currentFlags(apiServer as YAMLMap) : [];
   const volumes = isMap(apiServer) ? apiServer.get('extraVolumes') : undefined;
   const names = isSeq(volumes) ? volumes.items.map((item) => isMap(item) && item.get('name')) : [];
+  const nameOf = (argument: string): string => `${argument.split('=')[0]}=`;
   return {
-    flag: (name: string) => args.some((arg) => arg.startsWith(`--${name}=`)),
-    volume: (name: string) => names.includes(name),
+    flag: (argument) => args.some((arg) => arg.startsWith(nameOf(argument))),
+    mount: (name) => names.includes(name),
   };
-}
-
-type Create = (value: unknown) => unknown;
-
-function flags({ config }: Paths): readonly (readonly [string, string])[] {
-  return [
-    [configFlag.slice(2), config],
-    [reloadFlag.slice(2), 'true'],
-  ];
 }
 
 function isV1beta4(text: string): boolean {
@@ -114,12 +97,13 @@ function isV1beta4(text: string): boolean {
   });
 }
 
-function apiServerIn(contents: unknown, create: Create): YAMLMap {
+function apiServerIn(document: Document): YAMLMap {
+  const { contents } = document;
   if (!isMap(contents))
     throw new KleidiError('refused', `${where} is not a list of fields`, {
       hint: 'kubectl -n kube-system get configmap kubeadm-config -o yaml',
     });
-  if (!isMap(contents.get('apiServer'))) contents.set('apiServer', create({}));
+  if (!isMap(contents.get('apiServer'))) contents.set('apiServer', document.createNode({}));
   return contents.get('apiServer') as YAMLMap;
 }
 
@@ -138,19 +122,18 @@ function scalar(node: unknown): string {
 
 function setFlag(
   apiServer: YAMLMap,
-  name: string,
-  value: string,
+  { name, value }: Flag,
   asList: boolean,
-  create: Create,
+  document: Document,
 ): void {
   if (!asList) {
-    if (!isMap(apiServer.get('extraArgs'))) apiServer.set('extraArgs', create({}));
+    if (!isMap(apiServer.get('extraArgs'))) apiServer.set('extraArgs', document.createNode({}));
     (apiServer.get('extraArgs') as YAMLMap).set(name, value);
     return;
   }
-  const list = listOf(apiServer, 'extraArgs', create);
+  const list = listIn(apiServer, 'extraArgs', document);
   if (!list.items.some((item) => isMap(item) && item.get('name') === name))
-    list.add(create({ name, value }));
+    list.add(document.createNode({ name, value }));
 }
 
 function dropFlag(apiServer: YAMLMap, name: string): void {
@@ -158,9 +141,4 @@ function dropFlag(apiServer: YAMLMap, name: string): void {
   if (isMap(args)) args.delete(name);
   if (isSeq(args))
     args.items = args.items.filter((item) => !(isMap(item) && item.get('name') === name));
-}
-
-function listOf(map: YAMLMap, name: string, create: Create): YAMLSeq {
-  if (!isSeq(map.get(name))) map.set(name, create([]));
-  return map.get(name) as YAMLSeq;
 }

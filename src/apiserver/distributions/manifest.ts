@@ -1,25 +1,28 @@
 // kubeadm's static pod of kube-apiserver: flags, and the folders of socket and
-// configuration mounted read-only. Folders, not files: a file mount would keep
-// the inode of a socket or a configuration that has been replaced since.
-import { dirname } from 'node:path';
-import { type Document, isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
+// configuration mounted read-only.
+import {
+  type Document,
+  isMap,
+  isScalar,
+  isSeq,
+  type Scalar,
+  type YAMLMap,
+  type YAMLSeq,
+} from 'yaml';
 import { KleidiError } from '../../errors.ts';
-import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
-import { parseDocument, plainOf, printDocument } from '../yamlfile.ts';
-import { requireNoAliases, requireRestUntouched, type Touched } from '../yamlrules.ts';
+import { configFlag, flagsOf, joined, type Paths, requireOwnFlag } from '../flags.ts';
+import { parseDocument, plainOf } from '../yamlfile.ts';
+import { printEdited, requireEditable, requireNoAliases, type Touched } from '../yamlrules.ts';
+import {
+  isMounted,
+  isOurMount,
+  type Kept,
+  keptOf,
+  listIn,
+  mountsOf,
+  takeOutMounts,
+} from './additions.ts';
 import { requireRootUser, requireUsableMounts } from './podrules.ts';
-
-export interface Mount {
-  readonly name: string;
-  readonly path: string;
-}
-
-export function mountsOf({ socket, config }: Paths): readonly Mount[] {
-  return [
-    { name: 'kleidi-config', path: dirname(config) },
-    { name: 'kleidi-socket', path: dirname(socket) },
-  ];
-}
 
 /** @throws KleidiError refused */
 export function enabledManifest(text: string, path: string, paths: Paths): string {
@@ -29,8 +32,8 @@ export function enabledManifest(text: string, path: string, paths: Paths): strin
   requireOwnFlag(argumentsOf(command), path, paths);
   requireRootUser(plainOf(document, path), path);
   requireUsableMounts(plainOf(document, path), path, paths);
-  for (const flag of [`${configFlag}=${paths.config}`, `${reloadFlag}=true`]) {
-    if (!argumentsOf(command).includes(flag)) command.add(document.createNode(flag));
+  for (const { argument } of flagsOf(paths)) {
+    if (!argumentsOf(command).includes(argument)) command.add(document.createNode(argument));
   }
   const volumes = listIn(spec, 'volumes', document);
   const volumeMounts = listIn(container, 'volumeMounts', document);
@@ -39,14 +42,10 @@ export function enabledManifest(text: string, path: string, paths: Paths): strin
     volumeMounts.add(document.createNode({ mountPath: folder, name, readOnly: true }));
     volumes.add(document.createNode({ hostPath: { path: folder, type: 'Directory' }, name }));
   }
-  return checked(printDocument(document, text), text, path, touched);
+  return printEdited(document, text, path, touched);
 }
 
-/**
- * Takes away what `enabledManifest` adds, for a file that was changed since.
- * @param keep the file before kleidi, whose flags and mounts stay; where that is not
- *   known, whether the EncryptionConfiguration must stay in use
- */
+/** Takes away what `enabledManifest` adds, for a file that was changed since. */
 export function disabledManifest(
   text: string,
   path: string,
@@ -56,66 +55,43 @@ export function disabledManifest(
   const document = parseDocument(text, path);
   const touched = touchedIn(document, path, paths);
   const { command, spec, container } = partsOf(document.contents, path);
-  const stays = keptIn(keep, path);
-  const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`].filter(
-    (flag) => !stays.flag(flag),
-  );
+  const kept = keptOf(keep, (before) => keptIn(before, path));
   command.items = command.items.filter(
-    (item) => !(isScalar(item) && flags.includes(String(item.value))),
+    (item) => !isOurFlag(item, paths) || kept.flag(String(item.value)),
   );
-  for (const list of [spec.get('volumes'), container.get('volumeMounts')]) {
-    if (!isSeq(list)) continue;
-    const ours = mountsOf(paths)
-      .map(({ name }) => name)
-      .filter((name) => !stays.mount(name));
-    list.items = list.items.filter(
-      (item) => !(isMap(item) && ours.includes(String(item.get('name')))),
-    );
-  }
-  return checked(printDocument(document, text), text, path, touched);
+  takeOutMounts(spec.get('volumes'), paths, kept);
+  takeOutMounts(container.get('volumeMounts'), paths, kept);
+  return printEdited(document, text, path, touched);
 }
 
-function checked(after: string, before: string, path: string, touched: readonly Touched[]): string {
-  requireRestUntouched(before, after, path, touched);
-  return after;
+function isOurFlag(item: unknown, paths: Paths): item is Scalar {
+  return isScalar(item) && flagsOf(paths).some(({ argument }) => argument === String(item.value));
 }
 
 /** What an edit reaches. @throws KleidiError refused */
 function touchedIn(document: Document, path: string, paths: Paths): readonly Touched[] {
-  const { contents } = document;
   const containers = document.getIn(['spec', 'containers'], true);
   requireNoAliases(document, ['spec', 'containers'], path);
-  const { container, command } = partsOf(contents, path);
+  const { container, command } = partsOf(document.contents, path);
   const at = ['spec', 'containers', isSeq(containers) ? containers.items.indexOf(container) : 0];
-  const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`];
-  const names = mountsOf(paths).map(({ name }) => name);
-  const isFlag = (item: unknown): boolean => isScalar(item) && flags.includes(String(item.value));
-  const isMount = (item: unknown): boolean =>
-    isMap(item) && names.includes(String(item.get('name')));
+  const list = container.get('command') === command ? 'command' : 'args';
+  const isMount = (item: unknown): boolean => isOurMount(item, paths);
   const touched: readonly Touched[] = [
-    { at: [...at, container.get('command') === command ? 'command' : 'args'], isOurs: isFlag },
+    { at: [...at, list], isOurs: (item) => isOurFlag(item, paths) },
     { at: [...at, 'volumeMounts'], isOurs: isMount },
     { at: ['spec', 'volumes'], isOurs: isMount },
   ];
-  for (const each of touched) requireNoAliases(document, each.at, path);
-  return touched;
+  return requireEditable(document, touched, path);
 }
 
-interface Kept {
-  flag(flag: string): boolean;
-  mount(name: string): boolean;
-}
-
-function keptIn(keep: string | boolean, path: string): Kept {
-  if (typeof keep === 'boolean')
-    return { flag: () => keep, mount: (name) => keep && name === 'kleidi-config' };
-  const { command, container } = partsOf(parseDocument(keep, path).contents, path);
+function keptIn(before: string, path: string): Kept {
+  const { command, container } = partsOf(parseDocument(before, path).contents, path);
   const mounts = container.get('volumeMounts');
   const names = isSeq(mounts)
     ? mounts.items.map((item) => (isMap(item) ? String(item.get('name')) : ''))
     : [];
   return {
-    flag: (flag) => argumentsOf(command).includes(flag),
+    flag: (argument) => argumentsOf(command).includes(argument),
     mount: (name) => names.includes(name),
   };
 }
@@ -163,18 +139,4 @@ function commandIn(container: YAMLMap): unknown {
 
 function argumentsOf(command: YAMLSeq): string[] {
   return joined(command.items.map((item) => (isScalar(item) ? String(item.value) : '')));
-}
-
-function listIn(
-  map: YAMLMap,
-  name: string,
-  document: { createNode(value: unknown): unknown },
-): YAMLSeq {
-  if (!isSeq(map.get(name))) map.set(name, document.createNode([]));
-  return map.get(name) as YAMLSeq;
-}
-
-/** By us, or by a mount of the same folder under another name. */
-function isMounted(volumeMounts: YAMLSeq, folder: string): boolean {
-  return volumeMounts.items.some((item) => isMap(item) && item.get('mountPath') === folder);
 }

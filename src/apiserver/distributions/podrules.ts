@@ -4,6 +4,7 @@
 import { dirname, posix } from 'node:path';
 import { KleidiError } from '../../errors.ts';
 import type { Paths } from '../flags.ts';
+import { mountsOf } from './additions.ts';
 
 interface Pod {
   readonly spec?: {
@@ -35,7 +36,8 @@ export function requireRootUser(pod: unknown, path: string): void {
 }
 
 /** @throws KleidiError refused */
-export function requireUsableMounts(pod: unknown, path: string, { socket, config }: Paths): void {
+export function requireUsableMounts(pod: unknown, path: string, paths: Paths): void {
+  const { socket, config } = paths;
   const mounts = containerOf(pod)?.volumeMounts ?? [];
   const single = mounts.find(({ mountPath }) => mountPath === socket || mountPath === config);
   if (single !== undefined) {
@@ -43,14 +45,13 @@ export function requireUsableMounts(pod: unknown, path: string, { socket, config
       hint: `a file that takes its place would never be seen: mount its folder ${dirname(single.mountPath ?? '')} instead, read-only`,
     });
   }
-  for (const folder of [dirname(config), dirname(socket)]) requireSameFolder(pod, path, folder);
-  const taken = [
-    ['kleidi-config', dirname(config)],
-    ['kleidi-socket', dirname(socket)],
-  ].find(([name, folder]) => (hostPathOf(pod, name) ?? folder) !== folder);
+  for (const each of mountsOf(paths)) requireSameFolder(pod, path, each.path);
+  const taken = mountsOf(paths).find(
+    ({ name, path: folder }) => (hostPathOf(pod, name) ?? folder) !== folder,
+  );
   if (taken === undefined) return;
-  throw new KleidiError('refused', `${path} has a volume ${taken[0]} of another folder`, {
-    hint: `it should be ${taken[1]}: rename that volume, then run the command again`,
+  throw new KleidiError('refused', `${path} has a volume ${taken.name} of another folder`, {
+    hint: `it should be ${taken.path}: rename that volume, then run the command again`,
   });
 }
 

@@ -2,7 +2,7 @@
 // flags, so that the unit itself stays as it is.
 import { spawnSync } from 'node:child_process';
 import { KleidiError } from '../../errors.ts';
-import { configFlag, joined, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
+import { configFlag, flagsOf, joined, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
 import { textAt } from '../hostfiles.ts';
 import type { Distribution, Found, Texts } from './distribution.ts';
 import { adminConf } from './kubeadm.ts';
@@ -48,7 +48,7 @@ function dropInText({ evidence: path, beside: all }: Found, paths: Paths): strin
   requirePlainCommand(command, path);
   requireNoOtherCommand(beside);
   requireRootUnit([text, ...beside.values()], path);
-  const flags = [`${configFlag}=${paths.config}`, `${reloadFlag}=true`];
+  const flags = flagsOf(paths).map(({ argument }) => argument);
   const missing = flags.filter((flag) => !command.includes(flag));
   return `# Written by kleidi apiserver; removed by kleidi apiserver disable. Repeats the
 # command of ${path}: after a change there, run kleidi apiserver enable again.
