@@ -1,13 +1,13 @@
 // Bash completion, made from what the program says of its verbs.
 import type { DescribedCommand } from '../src/cli/describe.ts';
 
-/** Words in a help text that stand for a file. */
+/** Words for the value of an option that stand for a file. */
 const fileWords: ReadonlySet<string> = new Set(['FILE', 'PATH', 'PUB', 'BUNDLE', 'REQUEST', 'KEY']);
 
 export function bashCompletion(commands: readonly DescribedCommand[]): string {
   const verbs = Map.groupBy(commands, ({ command }) => command.split(' ')[0] ?? '');
   const withActions = [...verbs].filter(([verb, [first]]) => first?.command !== verb);
-  return `# bash completion for kleidi: made from the program's own help.
+  return `# bash completion for kleidi: made from the program's own tables.
 _kleidi() {
   local cur=\${COMP_WORDS[COMP_CWORD]} command=\${COMP_WORDS[1]-} words='' values=''
   COMPREPLY=()
@@ -47,13 +47,13 @@ function actionCase([verb, commands]: [string, DescribedCommand[]]): string {
       ;;`;
 }
 
-function valueCases({ command, options, choices }: DescribedCommand): string[] {
-  return Object.entries(options)
-    .filter(([, value]) => value !== '')
-    .map(([name, value]) => {
-      const values = choices[name]?.join(' ') ?? (fileWords.has(value) ? 'files' : 'none');
-      return `    '${command} --${name}') values='${values}' ;;`;
-    });
+function valueCases({ command, options }: DescribedCommand): string[] {
+  return Object.entries(options).flatMap(([name, option]) => {
+    if (option.kind === 'flag') return [];
+    const word = option.value.replace(/\[.*/, '');
+    const values = option.choices?.join(' ') ?? (fileWords.has(word) ? 'files' : 'none');
+    return [`    '${command} --${name}') values='${values}' ;;`];
+  });
 }
 
 function optionCase({ command, options }: DescribedCommand): string {

@@ -2,8 +2,10 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DescribedCommand } from '../src/cli/describe.ts';
+import type { Item } from '../src/cli/help.ts';
+import type { Paragraph } from '../src/cli/verb.ts';
 import type { FieldDescription } from '../src/config.ts';
-import { block, filled, roff } from './roff.ts';
+import { filled, roff } from './roff.ts';
 
 export interface ProgramFacts {
   readonly version: string;
@@ -30,18 +32,29 @@ function completed(path: string, parts: Readonly<Record<string, string>>): strin
   });
 }
 
-/** Actions that share one help have one section. */
 function verbSections(commands: readonly DescribedCommand[]): string {
-  const byHelp = Map.groupBy(commands, ({ help }) => help);
-  return [...byHelp].map(([help, [first]]) => section(help, first?.command ?? '')).join('\n');
+  return commands.map(section).join('\n');
 }
 
-function section(help: string, command: string): string {
-  const [use = '', ...blocks] = help.trim().split(/\n\n+/);
-  const uses = use.replace(/^usage: /, '').replace(/^ {7}/gm, '');
-  const shared = uses.split('\n').filter((line) => line.startsWith('kleidi ')).length > 1;
-  const title = shared ? command.split(' ')[0] : command;
-  return [`.SS kleidi ${title}`, '.nf', roff(uses), '.fi', ...blocks.map(block)].join('\n');
+function section(described: DescribedCommand): string {
+  const { command, usage, notes, listed, remarks, example } = described;
+  return [
+    `.SS kleidi ${command}`,
+    `.nf\n${roff(usage)}\n.fi`,
+    ...notes.map(paragraph),
+    ...listed.map(item),
+    ...remarks.map(paragraph),
+    `.PP\nExample:\n.PP\n.nf\n${roff(example)}\n.fi`,
+  ].join('\n');
+}
+
+function paragraph(text: Paragraph): string {
+  if (typeof text === 'string') return `.PP\n${filled(text)}`;
+  return Object.entries(text).map(item).join('\n');
+}
+
+function item([term, meaning]: Item): string {
+  return `.TP\n.B ${roff(term)}\n${filled(meaning)}`;
 }
 
 function fieldText({ name, doc, allowed, ...field }: FieldDescription): string {

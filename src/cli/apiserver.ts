@@ -1,6 +1,6 @@
 // kleidi apiserver: finds the action of the verb. One file an action:
 // apiserverNAME.ts.
-import { type Actions, runAction, type Verb } from './verb.ts';
+import { type Actions, commandGroup } from './verb.ts';
 
 const actions: Actions = {
   detect: async () => (await import('./apiserver/detect.ts')).apiserverDetect,
@@ -11,19 +11,8 @@ const actions: Actions = {
   config: async () => (await import('./apiserver/config.ts')).apiserverConfig,
 };
 
-export const apiserver: Verb = {
+export const apiserver = commandGroup({
+  summary: 'make kube-apiserver use kleidi, phase by phase, and undo it',
   actions,
-  help: `usage: kleidi apiserver ACTION [OPTIONS]
-
-  detect    how kube-apiserver is run on this host
-  plan      what enable would change, as a diff; changes nothing
-  enable    make kube-apiserver use kleidi: --phase read, then write, then only
-  disable   back to how it was, once nothing is sealed any more
-  status    where kleidi stands on this host
-  config    the EncryptionConfiguration alone; no API server is told of it
-
-Each has --help with an example.
-
-example: kleidi apiserver plan --phase read`,
-  run: (args) => runAction(actions, args),
-};
+  example: 'kleidi apiserver plan --phase read',
+});

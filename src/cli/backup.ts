@@ -5,31 +5,32 @@ import { join, resolve } from 'node:path';
 import { bundleFolder } from '../admin/keys/create.ts';
 import { verifiedDigest } from '../admin/ring/verifieddigest.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { KleidiError, usage } from '../errors.ts';
+import { KleidiError } from '../errors.ts';
 import { isErrno, writeNewFile } from '../files.ts';
 import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { readOwnFile } from '../readfile.ts';
 import { print, printJson, warn } from '../terminal.ts';
-import { parse, type Verb } from './verb.ts';
+import { jsonOption, required, text } from './option.ts';
+import { command } from './verb.ts';
 
-export const backup: Verb = {
-  help: `usage: kleidi backup --out FILE [--json]
-
-Ring, recovery bundles and configuration (kleidi.yaml, softhsm2.conf) in one new
-file of mode 0600. No PIN and no token: without the recovery key nobody can open
-anything with it. Keep it apart from the recovery key. Repeat it after every
-key create, promote, retire and destroy.
-
-Prints the digest of the ring last: note it apart from the file. restore wants it,
-because whoever can change the file could name a KEK of theirs in it.
-
-example: kleidi backup --out /var/backups/kleidi.json`,
-
-  async run(args) {
-    const options = parse(args, { out: 'text' });
-    const file = options.text('out');
-    if (file === undefined) throw usage('--out FILE is missing');
+export const backup = command({
+  summary: 'ring, bundles and configuration in one file',
+  notes: [
+    `Ring, recovery bundles and configuration (kleidi.yaml, softhsm2.conf) in one new file of
+    mode 0600. No PIN and no token: without the recovery key nobody can open anything with it.
+    Keep it apart from the recovery key. Repeat it after every key create, promote, retire and
+    destroy.`,
+    `Prints the digest of the ring last: note it apart from the file. restore wants it, because
+    whoever can change the file could name a KEK of theirs in it.`,
+  ],
+  options: {
+    out: required(text('FILE', 'the new file')),
+    json: jsonOption,
+  },
+  example: 'kleidi backup --out /var/backups/kleidi.json',
+  async run(options) {
+    const file = options.given('out');
     const config = loadConfig(options.configPath);
     const ring = await readRing(config.ring);
     const bundles = await readBundles(config);
@@ -51,7 +52,7 @@ example: kleidi backup --out /var/backups/kleidi.json`,
     warnOfMissing(keks, bundles);
     return 0;
   },
-};
+});
 
 async function readBundles(config: Config): Promise<BackupFile[]> {
   const folder = bundleFolder(config);

@@ -3,46 +3,58 @@
 
 import { stringify } from 'yaml';
 import { type Config, describeFields, loadConfig } from '../config.ts';
-import { usage } from '../errors.ts';
 import { print, printJson, table } from '../terminal.ts';
-import { parse, type Verb } from './verb.ts';
+import { configOption, jsonOption } from './option.ts';
+import { command, commandGroup } from './verb.ts';
 
-export const config: Verb = {
-  help: `usage: kleidi config check [--config FILE]
-       kleidi config print [--config FILE] [--json]
-       kleidi config fields [--json]
-
-check    exit 0 where the file is valid, 78 with every fault where it is not.
-print    what is in effect, defaults included, places of secrets masked.
-fields   every field with its meaning and default.
-
-example: kleidi config check --config ./kleidi.yaml`,
-
-  async run(args) {
-    const [action, ...rest] = args;
-    const { configPath, json } = parse(rest, {});
-    switch (action) {
-      case 'check':
-        loadConfig(configPath);
-        print(`${configPath} is valid`);
-        return 0;
-      case 'print': {
-        const masked = maskSecrets(loadConfig(configPath));
-        if (json) printJson(masked);
-        else print(stringify(masked).trimEnd());
-        return 0;
-      }
-      case 'fields':
-        if (json) printJson(describeFields());
-        else print(fieldTable());
-        return 0;
-      default:
-        throw usage(
-          action === undefined ? 'check, print or fields?' : `unknown action '${action}'`,
-        );
-    }
+const check = command({
+  summary: 'exit 0 where the file is valid, 78 with every fault where it is not',
+  notes: [
+    'Reads the configuration as every verb does. Exit code 78 and every fault where it is not valid.',
+  ],
+  options: { config: configOption },
+  example: 'kleidi config check --config ./kleidi.yaml',
+  async run({ configPath }) {
+    loadConfig(configPath);
+    print(`${configPath} is valid`);
+    return 0;
   },
-};
+});
+
+const inEffect = command({
+  summary: 'what is in effect, defaults included, places of secrets masked',
+  notes: ['What is in effect, defaults included, places of secrets masked.'],
+  options: { config: configOption, json: jsonOption },
+  example: 'kleidi config print --json',
+  async run({ configPath, json }) {
+    const masked = maskSecrets(loadConfig(configPath));
+    if (json) printJson(masked);
+    else print(stringify(masked).trimEnd());
+    return 0;
+  },
+});
+
+const fields = command({
+  summary: 'every field with its meaning and default',
+  notes: ['Every field of the configuration with its meaning and default.'],
+  options: { json: jsonOption },
+  example: 'kleidi config fields',
+  async run({ json }) {
+    if (json) printJson(describeFields());
+    else print(fieldTable());
+    return 0;
+  },
+});
+
+export const config = commandGroup({
+  summary: 'the configuration: check, print, fields',
+  actions: {
+    check: async () => check,
+    print: async () => inEffect,
+    fields: async () => fields,
+  },
+  example: 'kleidi config check --config ./kleidi.yaml',
+});
 
 /** The reference names a place, not a secret; even so only its kind is shown. */
 function maskSecrets(shown: Config): Config {

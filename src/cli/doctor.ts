@@ -5,42 +5,34 @@ import { vaultKey } from '../admin/keys/vaultkeks.ts';
 import { loadConfig } from '../config.ts';
 import type { Subject } from '../doctor/check.ts';
 import { checks, diagnose, type GroupFinding } from '../doctor/diagnosis.ts';
-import { usage } from '../errors.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { type Colour, paint, print, printJson } from '../terminal.ts';
 import { TokenCommand } from '../tokenchild/client.ts';
-import { parse, type Verb } from './verb.ts';
+import { jsonOption, texts } from './option.ts';
+import { command } from './verb.ts';
 
 const groups = checks.map(({ group }) => group);
 
-export const doctor: Verb = {
-  choices: { only: groups },
-  help: `usage: kleidi doctor [--only GROUP]... [--json]
-
-Looks at this host and says of each part whether it is well, and if not what to
-do. Changes nothing. Opens the token once; a PIN that the token has refused is
-not tried again. Exit code 1 where a finding is a failure; warnings are not.
-
-  --only GROUP   only this group, and others by more --only:
-                 ${groups.slice(0, 5).join(', ')},
-                 ${groups.slice(5).join(', ')}
-
-example: kleidi doctor --only token --only ring`,
-
-  async run(args) {
-    const { configPath, json, texts } = parse(args, { only: 'texts' });
-    const only = texts('only').filter((each) => each !== '');
-    const unknown = only.find((each) => !groups.includes(each));
-    if (unknown !== undefined) {
-      throw usage(`unknown group '${unknown}', there are: ${groups.join(', ')}`);
-    }
-    const findings = await diagnose(subjectOf(configPath), only);
+export const doctor = command({
+  summary: 'what is wrong on this host, and what to do',
+  notes: [
+    `Looks at this host and says of each part whether it is well, and if not what to do. Changes
+    nothing. Opens the token once; a PIN that the token has refused is not tried again. Exit
+    code 1 where a finding is a failure; warnings are not.`,
+  ],
+  options: {
+    only: texts('GROUP', 'only this group, and others by more --only', groups),
+    json: jsonOption,
+  },
+  example: 'kleidi doctor --only token --only ring',
+  async run({ configPath, json, texts }) {
+    const findings = await diagnose(subjectOf(configPath), texts('only'));
     const counts = countsOf(findings);
     if (json) printJson({ ...counts, findings });
     else show(findings, counts);
     return counts.fail === 0 ? 0 : 1;
   },
-};
+});
 
 function subjectOf(configPath: string): Subject {
   const config = once(() => loadConfig(configPath));

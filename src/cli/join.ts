@@ -19,37 +19,41 @@ import { requireSucceeds, type Undone } from '../keyring/succession.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { note, print, printJson, warn } from '../terminal.ts';
+import { jsonOption, one, required, text, texts } from './option.ts';
 import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
-import { parse, type Verb } from './verb.ts';
+import { command } from './verb.ts';
 
-export const join: Verb = {
-  help: `usage: kleidi join BUNDLE --expect DIGEST [--recovery PUB[=SHA256]] [--undo FP]...
-                   [--json]
-
-All that a member needs: takes the KEKs of the bundle into the token of this host, and
-the ring that comes with them. Nothing is kept unless every KEK that the ring needs is
-in the bundle or here already, and is what it should be. Never lowers the generation,
-drops no KEK that is not retired here, and brings no retired or destroyed one back
-unasked. Then the request of this host is closed. Safe to repeat.
-
-  --expect DIGEST   what key create or recovery rewrap has printed with the bundle, by a
-                    way that nobody can change
-  --recovery PUB    the ring has this new recovery key (from recovery replace, or
-                    key create with a new one). With =SHA256 a key with another fingerprint is
-                    refused; without it the fingerprint is asked about. The PIN of this
-                    host is wrapped for it too
-  --undo FP         this KEK comes back, though it is retired or destroyed here
-
-example: kleidi join kek.bundle --expect sha256:0a1b…`,
-
-  async run(args) {
-    const options = parse(
-      args,
-      { expect: 'text', recovery: 'text', undo: 'texts' },
-      { least: 1, most: 1 },
-    );
+export const join = command({
+  summary: 'KEKs and ring of a bundle, on a host that follows',
+  notes: [
+    `All that a member needs: takes the KEKs of the bundle into the token of this host, and the
+    ring that comes with them. Nothing is kept unless every KEK that the ring needs is in the
+    bundle or here already, and is what it should be. Never lowers the generation, drops no KEK
+    that is not retired here, and brings no retired or destroyed one back unasked. Then the
+    request of this host is closed. Safe to repeat.`,
+  ],
+  options: {
+    expect: required(
+      text(
+        'DIGEST',
+        `what key create or recovery rewrap has printed with the bundle, by a way that nobody can
+      change`,
+      ),
+    ),
+    recovery: text(
+      'PUB[=SHA256]',
+      `the ring has this new recovery key (from recovery replace, or key create with a new one).
+      With =SHA256 a key with another fingerprint is refused; without it the fingerprint is
+      asked about. The PIN of this host is wrapped for it too`,
+    ),
+    undo: texts('FP', 'this KEK comes back, though it is retired or destroyed here'),
+    json: jsonOption,
+  },
+  positionals: one('BUNDLE'),
+  example: 'kleidi join kek.bundle --expect sha256:0a1b…',
+  async run(options) {
     const undone = new Set(options.texts('undo').map(parseFingerprint));
-    const expected = parseExpected(options.text('expect'));
+    const expected = parseExpected(options.given('expect'));
     const [path = ''] = options.positionals;
     const config = loadConfig(options.configPath);
     const bundle = await readBundle(path);
@@ -67,7 +71,7 @@ example: kleidi join kek.bundle --expect sha256:0a1b…`,
     if (!followed) note('no daemon answers: it reads the ring once it starts');
     return 0;
   },
-};
+});
 
 function carriedRing(path: string, { carried }: Bundle, expected: string): Ring {
   if (carried === null) {

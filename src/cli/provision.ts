@@ -28,31 +28,35 @@ import { promote } from '../keyring/transitions.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import { note, print, printJson, warn } from '../terminal.ts';
 import { TokenCommand } from '../tokenchild/client.ts';
+import { flag, jsonOption, text } from './option.ts';
 import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
-import { parse, type Verb } from './verb.ts';
+import { command } from './verb.ts';
 
 const defaultRing = 'kleidi';
 
-export const provision: Verb = {
-  help: `usage: kleidi provision [--ring NAME] [--token-only] [--recovery PUB[=SHA256]]
-                        [--json]
-
-Makes PINs, a token and a ring on this host, and the first KEK (generation 1).
-Run again, it changes nothing; killed, it goes on where it stopped. Where a part
-of an earlier one was lost it refuses and names the way back, because a new key
-could not open the old data.
-
-  --ring NAME       name of the ring, the same on every host (default: kleidi). A ring
-                    without a KEK, as the package may have made it, takes this name
-  --token-only      no KEK: it comes from another member with kleidi join
-  --recovery PUB    also wrap the KEK and the PIN for this offline recovery key;
-                    on a host that is provisioned: the PIN. Its fingerprint is
-                    named with it, or asked about on a terminal.
-
-example: kleidi provision --ring prod --recovery recovery.pub=SHA256`,
-
-  async run(args) {
-    const options = parse(args, { ring: 'text', 'token-only': 'flag', recovery: 'text' });
+export const provision = command({
+  summary: 'PINs, token, ring and first KEK on this host',
+  notes: [
+    `Makes PINs, a token and a ring on this host, and the first KEK (generation 1). Run again, it
+    changes nothing; killed, it goes on where it stopped. Where a part of an earlier one was
+    lost it refuses and names the way back, because a new key could not open the old data.`,
+  ],
+  options: {
+    ring: text(
+      'NAME',
+      `name of the ring, the same on every host (default: kleidi). A ring without a KEK, as the
+      package may have made it, takes this name`,
+    ),
+    'token-only': flag('no KEK: it comes from another member with kleidi join'),
+    recovery: text(
+      'PUB[=SHA256]',
+      `also wrap the KEK and the PIN for this offline recovery key; on a host that is
+      provisioned: the PIN. Its fingerprint is named with it, or asked about on a terminal.`,
+    ),
+    json: jsonOption,
+  },
+  example: 'kleidi provision --ring prod --recovery recovery.pub=SHA256',
+  async run(options) {
     const config = loadConfig(options.configPath);
     const ring = options.text('ring') ?? defaultRing;
     if (!isRingName(ring))
@@ -72,7 +76,7 @@ example: kleidi provision --ring prod --recovery recovery.pub=SHA256`,
     report(await readRing(config.ring), changed, options.json);
     return 0;
   },
-};
+});
 
 /** @throws KleidiError refused: not confirmed, or not the recovery key of this ring */
 async function confirmRecovery(config: Config, recovery: RecoveryKey): Promise<void> {

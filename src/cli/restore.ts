@@ -8,7 +8,7 @@ import { awaitDaemon, stateIfAny } from '../admin/follow.ts';
 import { bundleFolder } from '../admin/keys/create.ts';
 import { parseExpected, requireExpected } from '../admin/ring/expecteddigest.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { KleidiError, usage } from '../errors.ts';
+import { KleidiError } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
 import {
   type Backup,
@@ -24,39 +24,41 @@ import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts
 import { readTextFile } from '../readfile.ts';
 import { note, print, printJson, warn } from '../terminal.ts';
 import { parseGeneration } from './key/promote.ts';
-import { parse, type Verb } from './verb.ts';
+import { flag, jsonOption, one, required, text, together } from './option.ts';
+import { command } from './verb.ts';
 
-export const restore: Verb = {
-  help: `usage: kleidi restore FILE --expect DIGEST [--all-lost --generation N]
-                      [--config-only] [--json]
-
-Puts back what kleidi backup has saved: recovery bundles and files of the
-configuration where they are missing; and the ring, where no member has one any more,
-or a running daemon knows that it is the right one. A ring that is here stays as it is.
-The KEKs themselves come back with the recovery key: key request, recovery rewrap, key
-import.
-
-  --expect DIGEST  what kleidi backup has printed; it does not cover the configuration
-  --all-lost       no member has its ring any more. Where one has: kleidi ring adopt,
-                   or kleidi join, instead
-  --generation N   one more than the highest generation that was announced (kleidi
-                   snapshot scan prints it)
-  --config-only    only the configuration, before kleidi provision --token-only
-
-example: kleidi restore /var/backups/kleidi.json --expect sha256:0a1b… --all-lost --generation 8`,
-
-  async run(args) {
-    const options = parse(
-      args,
-      { expect: 'text', generation: 'text', 'all-lost': 'flag', 'config-only': 'flag' },
-      { least: 1, most: 1 },
-    );
+export const restore = command({
+  summary: 'ring, bundles and configuration from a backup',
+  notes: [
+    `Puts back what kleidi backup has saved: recovery bundles and files of the configuration
+    where they are missing; and the ring, where no member has one any more, or a running daemon
+    knows that it is the right one. A ring that is here stays as it is. The KEKs themselves come
+    back with the recovery key: key request, recovery rewrap, key import.`,
+  ],
+  options: {
+    expect: required(
+      text('DIGEST', `what kleidi backup has printed; it does not cover the configuration`),
+    ),
+    'all-lost': flag(
+      `no member has its ring any more. Where one has: kleidi ring adopt, or kleidi join, instead`,
+    ),
+    generation: text(
+      'N',
+      `one more than the highest generation that was announced (kleidi snapshot scan prints it)`,
+    ),
+    'config-only': flag('only the configuration, before kleidi provision --token-only'),
+    json: jsonOption,
+  },
+  positionals: one('FILE'),
+  groups: [together('all-lost', 'generation')],
+  example:
+    'kleidi restore /var/backups/kleidi.json --expect sha256:0a1b… --all-lost --generation 8',
+  async run(options) {
     const wish = {
       generation: parseGeneration(options.text('generation')),
       isAllLost: options.flag('all-lost'),
     };
-    requireWhole(wish);
-    const expected = parseExpected(options.text('expect'));
+    const expected = parseExpected(options.given('expect'));
     const [path = ''] = options.positionals;
     const backup = await readBackup(path);
     requireExpected(path, backup.ring, expected);
@@ -66,13 +68,7 @@ example: kleidi restore /var/backups/kleidi.json --expect sha256:0a1b… --all-l
     report(ring, options.json);
     return 0;
   },
-};
-
-function requireWhole({ generation, isAllLost }: RestoreWish): void {
-  if (isAllLost !== (generation !== undefined)) {
-    throw usage('--all-lost and --generation N come together');
-  }
-}
+});
 
 async function readBackup(path: string): Promise<Backup> {
   const hint = 'name a file that kleidi backup has made';

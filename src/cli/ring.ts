@@ -1,5 +1,5 @@
 // kleidi ring: finds the action of the verb. One file an action: ringNAME.ts.
-import { type Actions, runAction, type Verb } from './verb.ts';
+import { type Actions, commandGroup } from './verb.ts';
 
 const actions: Actions = {
   show: async () => (await import('./ring/show.ts')).ringShow,
@@ -8,17 +8,8 @@ const actions: Actions = {
   adopt: async () => (await import('./ring/adopt.ts')).ringAdopt,
 };
 
-export const ring: Verb = {
+export const ring = commandGroup({
+  summary: 'show, digest to compare hosts by, export, adopt',
   actions,
-  help: `usage: kleidi ring ACTION [OPTIONS]
-
-  show     KEKs by fingerprint, their states, the key id
-  digest   one line that is equal on two hosts exactly when their rings are
-  export   the ring file, for another member
-  adopt    take the ring of another member
-
-Each has --help with an example.
-
-example: kleidi ring digest --live`,
-  run: (args) => runAction(actions, args),
-};
+  example: 'kleidi ring digest --live',
+});

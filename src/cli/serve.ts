@@ -1,23 +1,22 @@
 // kleidi serve: the daemon.
 import { loadConfig } from '../config.ts';
 import { ModuleThreads } from '../providers/pkcs11/thread.ts';
-import { parse, type Verb } from './verb.ts';
+import { configOption, text } from './option.ts';
+import { command } from './verb.ts';
 
-export const serve: Verb = {
-  help: `usage: kleidi serve [--socket PATH] [--config FILE]
-
-Serves KMS v2 to kube-apiserver. Under systemd it takes the socket that
-kleidi.socket holds; elsewhere it makes one at PATH (default: socket in the
-configuration), mode 0660. Reads the ring again when its file changes and on
-SIGHUP; drains and ends on SIGTERM.
-
-  --socket PATH   where to listen when no socket is handed over
-  --config FILE   default /etc/kleidi/kleidi.yaml
-
-example: kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml`,
-
-  async run(args) {
-    const { text, configPath } = parse(args, { socket: 'text' });
+export const serve = command({
+  summary: 'the daemon',
+  notes: [
+    `Serves KMS v2 to kube-apiserver. Under systemd it takes the socket that kleidi.socket holds;
+    elsewhere it makes one at PATH (default: socket in the configuration), mode 0660. Reads the
+    ring again when its file changes and on SIGHUP; drains and ends on SIGTERM.`,
+  ],
+  options: {
+    socket: text('PATH', 'where to listen when no socket is handed over'),
+    config: configOption,
+  },
+  example: 'kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml',
+  async run({ text, configPath }) {
     // Begins while the rest is loaded: both take about as long.
     const threads = new ModuleThreads();
     threads.prepare();
@@ -32,4 +31,4 @@ example: kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml`,
     // All is drained; a verifier child or a timer must not keep us.
     process.exit(0);
   },
-};
+});

@@ -4,29 +4,29 @@ import { askState } from '../admin/daemonclient.ts';
 import { loadConfig } from '../config.ts';
 import type { KekReport, StateResponse } from '../kms/contract.ts';
 import { paint, print, printJson, table } from '../terminal.ts';
-import { parse, type Verb } from './verb.ts';
+import { jsonOption, text } from './option.ts';
+import { command } from './verb.ts';
 
-export const status: Verb = {
-  help: `usage: kleidi status [--socket PATH] [--json]
-
-Asks the running daemon. Exit code 0: it serves and all is well; 1: it does not
-serve, or this host lacks a KEK of the ring, or no daemon answers. It also says
-when a client last called (an API server does once a minute) since the daemon was
-started, and how many that have called are connected: lastCallUnixMs (0: none) and
-clients in --json.
-
-  --socket PATH   default: socket in the configuration
-
-example: kleidi status --json`,
-
-  async run(args) {
-    const { text, json, configPath } = parse(args, { socket: 'text' });
+export const status = command({
+  summary: 'what the running daemon knows of itself',
+  notes: [
+    `Asks the running daemon. Exit code 0: it serves and all is well; 1: it does not serve, or
+    this host lacks a KEK of the ring, or no daemon answers. It also says when a client last
+    called (an API server does once a minute) since the daemon was started, and how many that
+    have called are connected: lastCallUnixMs (0: none) and clients in --json.`,
+  ],
+  options: {
+    socket: text('PATH', 'default: socket in the configuration'),
+    json: jsonOption,
+  },
+  example: 'kleidi status --json',
+  async run({ text, json, configPath }) {
     const state = await askState(text('socket') ?? loadConfig(configPath).socket);
     if (json) printJson(state);
     else show(state);
     return state.healthz === 'ok' ? 0 : 1;
   },
-};
+});
 
 function show(state: StateResponse): void {
   print(headline(state));

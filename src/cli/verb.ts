@@ -1,86 +1,76 @@
-// What a verb is: its help text, its options, and what it does. One file a
-// verb; main.ts finds it.
-import { parseArgs } from 'node:util';
-import { defaultConfigPath } from '../config.ts';
-import { usage } from '../errors.ts';
-import { print } from '../terminal.ts';
+// What a verb is: a command with a table of its options, or a group of commands. One
+// file a command; main.ts finds it.
+import { type Group, type OptionTable, oneLine, type Positionals, type Syntax } from './option.ts';
+import { type Parsed, parse } from './parse.ts';
 
-export interface Verb {
-  /** Printed for --help, and shown where the use was wrong. */
-  readonly help: string;
-  /** The first argument names an action, each in a file with a help text of its own. */
-  readonly actions?: Actions;
-  /** Not for people: in no help, man page or completion. */
-  readonly hidden?: true;
-  /** What an option may be, where that is a closed list. */
-  readonly choices?: Readonly<Record<string, readonly string[]>>;
-  /** @returns the exit code */
+/** Text, or terms with what each means. */
+export type Paragraph = string | Readonly<Record<string, string>>;
+
+export interface Command extends Syntax {
+  readonly kind: 'command';
+  /** One line, for the list that it is found in. */
+  readonly summary: string;
+  /** What it does, before its options are listed. */
+  readonly notes: readonly Paragraph[];
+  /** After them. */
+  readonly remarks: readonly Paragraph[];
+  readonly example: string;
+  /** @returns the exit code @throws KleidiError usage, and what the command throws */
   run(args: readonly string[]): Promise<number>;
 }
 
-export type Actions = Readonly<Record<string, () => Promise<Verb>>>;
-
-type OptionKind = 'text' | 'flag' | 'texts';
-
-interface Parsed {
-  readonly positionals: readonly string[];
-  readonly configPath: string;
-  readonly json: boolean;
-  text(name: string): string | undefined;
-  texts(name: string): readonly string[];
-  flag(name: string): boolean;
+/** The first argument names one of them. */
+export interface CommandGroup {
+  readonly kind: 'group';
+  readonly summary: string;
+  readonly actions: Actions;
+  /** What holds for all of them. */
+  readonly note: string;
+  readonly example: string;
 }
 
-/** Options that every verb has are added here. @throws KleidiError usage */
-export function parse(
-  args: readonly string[],
-  options: Readonly<Record<string, OptionKind>>,
-  positionals: { readonly least: number; readonly most: number } = { least: 0, most: 0 },
-): Parsed {
-  const all = { ...options, config: 'text', json: 'flag' } as const;
-  const { values, positionals: found } = parseOrThrow(args, all);
-  if (found.length < positionals.least) throw usage('an argument is missing');
-  const extra = found[positionals.most];
-  if (extra !== undefined) throw usage(`unexpected argument '${extra}'`);
-  const list = (name: string): readonly string[] => [values[name] ?? []].flat().map(String);
+/** Not for people: in no help, man page or completion. */
+export interface Internal {
+  readonly kind: 'internal';
+  readonly note: string;
+  run(): Promise<number>;
+}
+
+export type Verb = Command | CommandGroup | Internal;
+export type Verbs = Readonly<Record<string, () => Promise<Verb>>>;
+export type Actions = Readonly<Record<string, () => Promise<Command>>>;
+
+interface CommandParts<T extends OptionTable> {
+  readonly summary: string;
+  readonly notes?: readonly Paragraph[];
+  readonly options: T;
+  readonly positionals?: Positionals;
+  /** Of options that exclude or need each other. */
+  readonly groups?: readonly Group<Extract<keyof NoInfer<T>, string> | Uppercase<string>>[];
+  readonly remarks?: readonly Paragraph[];
+  readonly example: string;
+  run(options: Parsed<T>): Promise<number>;
+}
+
+export function command<const T extends OptionTable>(parts: CommandParts<T>): Command {
+  const { options, positionals, groups = [], notes = [], remarks = [] } = parts;
+  const { summary, example } = parts;
+  const syntax = { options, positionals, groups };
   return {
-    positionals: found,
-    configPath: list('config').at(-1) ?? defaultConfigPath,
-    json: values['json'] === true,
-    text: (name) => list(name).at(-1),
-    texts: list,
-    flag: (name) => values[name] === true,
+    kind: 'command',
+    ...{ summary, example, ...syntax },
+    notes: notes.map(tidied),
+    remarks: remarks.map(tidied),
+    run: async (args) => parts.run(parse(args, syntax)),
   };
 }
 
-/** The run of a verb with actions. @throws KleidiError usage */
-export async function runAction(actions: Actions, args: readonly string[]): Promise<number> {
-  const [name = '', ...rest] = args;
-  const load = Object.hasOwn(actions, name) ? actions[name] : undefined;
-  if (load === undefined) {
-    throw usage(name === '' ? `${Object.keys(actions).join(', ')}?` : `unknown action '${name}'`);
-  }
-  const action = await load();
-  if (!rest.includes('--help') && !rest.includes('-h')) return action.run(rest);
-  print(action.help);
-  return 0;
+function tidied(paragraph: Paragraph): Paragraph {
+  return typeof paragraph === 'string' ? oneLine(paragraph) : paragraph;
 }
 
-function parseOrThrow(args: readonly string[], options: Readonly<Record<string, OptionKind>>) {
-  const described = Object.entries(options).map(([name, kind]) => {
-    const type = kind === 'flag' ? ('boolean' as const) : ('string' as const);
-    return [name, { type, multiple: kind === 'texts' }] as const;
-  });
-  try {
-    return parseArgs({
-      args: [...args],
-      options: Object.fromEntries(described),
-      allowPositionals: true,
-      strict: true,
-    });
-  } catch (cause) {
-    throw usage(
-      cause instanceof Error ? (cause.message.split('.')[0] ?? '').toLowerCase() : String(cause),
-    );
-  }
+type GroupParts = Omit<CommandGroup, 'kind' | 'note'> & { readonly note?: string };
+
+export function commandGroup(parts: GroupParts): CommandGroup {
+  return { kind: 'group', note: '', ...parts };
 }

@@ -18,11 +18,9 @@ export interface ApiserverHost extends Apiserver {
   readonly recordPath: string;
 }
 
-export const hostOptions = { root: 'text', distribution: 'text' } as const;
-
 interface Options {
   readonly configPath: string;
-  text(name: string): string | undefined;
+  readonly text: (name: 'root' | 'distribution') => string | undefined;
 }
 
 /** @throws KleidiError refused, config-invalid, file-failed */

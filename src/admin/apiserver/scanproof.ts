@@ -7,23 +7,10 @@ import { KleidiError, usage } from '../../errors.ts';
 import { type Change, cannotTell, ProvenSnapshot } from '../../snapshot/proof.ts';
 import { defaultPrefix, scanSnapshot, withSlash } from '../../snapshot/snapshot.ts';
 
-export const scanOptions = {
-  scan: 'text',
-  'no-scan': 'flag',
-  prefix: 'text',
-  cluster: 'text',
-} as const;
-
-/** For the help of the commands. */
-export const scanHelp = `  --prefix PATH         --etcd-prefix of kube-apiserver, where its flags are not on this
-                        host (default /registry); refused where they say another
-  --cluster UID         of the namespace kube-system, where this host has not recorded
-                        it: kubectl get ns kube-system -o jsonpath='{.metadata.uid}'`;
-
-/** What was given for `scanOptions`. */
+/** What was given for --scan and the options that belong to it. */
 interface Options {
-  text(name: string): string | undefined;
-  flag(name: string): boolean;
+  readonly text: (name: 'scan' | 'prefix' | 'cluster') => string | undefined;
+  readonly flag: (name: 'no-scan') => boolean;
 }
 
 export interface ScanSubject {

@@ -9,21 +9,19 @@ import { loadConfig } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { writeNewFile } from '../../files.ts';
 import { note, print } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { flag } from '../option.ts';
+import { command } from '../verb.ts';
 
-export const apiserverConfig: Verb = {
-  help: `usage: kleidi apiserver config [--write]
-
-Prints an EncryptionConfiguration in phase read for this host's socket.
-
-  --write   write it where encryptionConfig in kleidi.yaml says, mode 0600, unless
-            a file is there already. No API server is told of it: that is
-            kleidi apiserver enable.
-
-example: kleidi apiserver config --write`,
-
-  async run(args) {
-    const { flag, configPath } = parse(args, { write: 'flag' });
+export const apiserverConfig = command({
+  summary: 'the EncryptionConfiguration alone; no API server is told of it',
+  notes: [`Prints an EncryptionConfiguration in phase read for this host's socket.`],
+  options: {
+    write:
+      flag(`write it where encryptionConfig in kleidi.yaml says, mode 0600, unless a file is there
+      already. No API server is told of it: that is kleidi apiserver enable.`),
+  },
+  example: 'kleidi apiserver config --write',
+  async run({ flag, configPath }) {
     const { encryptionConfig: path, socket } = loadConfig(configPath);
     const text = newConfiguration('read', socket, [{ identity: {} }]);
     if (!flag('write')) print(text.trimEnd());
@@ -35,7 +33,7 @@ example: kleidi apiserver config --write`,
     } else await writeOnce(path, text);
     return 0;
   },
-};
+});
 
 async function writeOnce(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });

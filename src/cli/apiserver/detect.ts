@@ -1,20 +1,21 @@
 // kleidi apiserver detect: how kube-apiserver is run on this host.
 import { findInstallations } from '../../apiserver/installation.ts';
 import { note, print, printJson, table } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption, text } from '../option.ts';
+import { command } from '../verb.ts';
 
-export const apiserverDetect: Verb = {
-  help: `usage: kleidi apiserver detect [--root DIR] [--json]
-
-How kube-apiserver is run on this host, by the files that are there: kubeadm, RKE2,
-k3s, or a kube-apiserver.service. Exit code 1 where none is found.
-
-  --root DIR   look at another file system than this host's
-
-example: kleidi apiserver detect`,
-
-  async run(args) {
-    const { json, text } = parse(args, { root: 'text' });
+export const apiserverDetect = command({
+  summary: 'how kube-apiserver is run on this host',
+  notes: [
+    `How kube-apiserver is run on this host, by the files that are there: kubeadm, RKE2, k3s, or
+    a kube-apiserver.service. Exit code 1 where none is found.`,
+  ],
+  options: {
+    root: text('DIR', "look at another file system than this host's"),
+    json: jsonOption,
+  },
+  example: 'kleidi apiserver detect',
+  async run({ json, text }) {
     const found = findInstallations(text('root') ?? '/');
     const rows = found.map(({ distribution, evidence }) => [distribution.name, evidence]);
     if (json)
@@ -23,4 +24,4 @@ example: kleidi apiserver detect`,
     else note('no kube-apiserver is found on this host');
     return found.length > 0 ? 0 : 1;
   },
-};
+});

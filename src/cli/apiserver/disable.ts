@@ -4,13 +4,12 @@ import { changeAll, planAsJson, showPlan } from '../../admin/apiserver/apply.ts'
 import { requireNoneSealed } from '../../admin/apiserver/guards.ts';
 import {
   type ApiserverHost,
-  hostOptions,
   openApiserverHost,
   scanSubject,
   withApiserverLock,
 } from '../../admin/apiserver/host.ts';
 import { clusterConfigurationName, planCluster } from '../../admin/apiserver/kubeadm.ts';
-import { readProof, scanHelp, scanOptions } from '../../admin/apiserver/scanproof.ts';
+import { readProof } from '../../admin/apiserver/scanproof.ts';
 import type { ClusterObject } from '../../apiserver/distributions/distribution.ts';
 import { hasOtherKeys, providerName } from '../../apiserver/encryptionconfig.ts';
 import { textAt } from '../../apiserver/hostfiles.ts';
@@ -19,34 +18,38 @@ import { planDisable } from '../../apiserver/plan.ts';
 import { removeRecord } from '../../apiserver/record.ts';
 import { KleidiError } from '../../errors.ts';
 import { note, printJson } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption, oneOf } from '../option.ts';
+import type { Parsed } from '../parse.ts';
+import { hostOptions, scanOptions } from '../sharedoptions.ts';
+import { command } from '../verb.ts';
 
-export const apiserverDisable: Verb = {
-  choices: { distribution: ['kubeadm', 'rke2', 'k3s', 'unit'] },
-  help: `usage: kleidi apiserver disable (--scan FILE | --no-scan) [OPTIONS] [--json]
-
-Puts kube-apiserver of this host back to how it was: files that nobody has changed
-since byte for byte, others without what kleidi has added. Only from phase read, and
-once nothing is left that kleidi has sealed. While kube-apiserver would be started with
-its old flags (a unit that systemd has not reloaded, RKE2 until its restart), the
-EncryptionConfiguration stays, without kleidi; the same command once more removes it.
-
-  --scan FILE           an etcd snapshot, to prove that nothing is left: of this cluster,
-                        and taken some 3 minutes after phase read or later
-  --no-scan             without that proof
-${scanHelp}
-  --distribution NAME   where more than one is found: kubeadm, rke2, k3s, unit
-  --root DIR            look at another file system than this host's
-
-example: kleidi apiserver disable --scan snapshot.db`,
-
-  async run(args) {
-    const options = parse(args, { ...hostOptions, ...scanOptions });
-    return withApiserverLock(options.configPath, () => disable(options));
-  },
+const optionTable = {
+  ...scanOptions(
+    `an etcd snapshot, to prove that nothing is left: of this cluster, and taken some 3 minutes
+      after phase read or later`,
+  ),
+  ...hostOptions,
+  json: jsonOption,
 };
 
-async function disable(options: ReturnType<typeof parse>): Promise<number> {
+export const apiserverDisable = command({
+  summary: 'back to how it was, once nothing is sealed any more',
+  notes: [
+    `Puts kube-apiserver of this host back to how it was: files that nobody has changed since
+    byte for byte, others without what kleidi has added. Only from phase read, and once nothing
+    is left that kleidi has sealed. While kube-apiserver would be started with its old flags (a
+    unit that systemd has not reloaded, RKE2 until its restart), the EncryptionConfiguration
+    stays, without kleidi; the same command once more removes it.`,
+  ],
+  options: optionTable,
+  groups: [oneOf('scan', 'no-scan')],
+  example: 'kleidi apiserver disable --scan snapshot.db',
+  async run(options) {
+    return withApiserverLock(options.configPath, () => disable(options));
+  },
+});
+
+async function disable(options: Parsed<typeof optionTable>): Promise<number> {
   const host = await openApiserverHost(options);
   const isLoaded = host.distribution.hasLoaded(host.root, host.paths.config);
   const plan = planDisable(host, host.record, isLoaded);

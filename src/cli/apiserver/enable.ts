@@ -11,7 +11,6 @@ import {
 } from '../../admin/apiserver/guards.ts';
 import {
   type ApiserverHost,
-  hostOptions,
   openApiserverHost,
   scanSubject,
   withApiserverLock,
@@ -21,66 +20,60 @@ import {
   type ClusterPlan,
   planCluster,
 } from '../../admin/apiserver/kubeadm.ts';
-import {
-  parseClusterUid,
-  readProof,
-  scanHelp,
-  scanOptions,
-} from '../../admin/apiserver/scanproof.ts';
+import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';
 import { type Phase, resourcesOf } from '../../apiserver/encryptionconfig.ts';
 import { isFlagged } from '../../apiserver/installation.ts';
 import { forgetPhaseTime, phaseSinceUnixMs, recordPhaseTime } from '../../apiserver/phasetime.ts';
 import { type Plan, planEnable, requireStep } from '../../apiserver/plan.ts';
 import { note, printJson } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { atMostOne, flag, jsonOption, required, text } from '../option.ts';
+import type { Parsed } from '../parse.ts';
+import { hostOptions, phases, scanOptions } from '../sharedoptions.ts';
+import { command } from '../verb.ts';
 
-export const apiserverEnable: Verb = {
-  choices: { phase: ['read', 'write', 'only'], distribution: ['kubeadm', 'rke2', 'k3s', 'unit'] },
-  help: `usage: kleidi apiserver enable --phase read|write|only [OPTIONS] [--json]
-
-Makes kube-apiserver of this host use kleidi. Take every API server to one phase
-before any goes to the next:
-
-  read    reads what kleidi has sealed, writes as before
-  write   writes through kleidi, reads both; then rewrite all Secrets
-  only    writes through kleidi, and takes nothing in clear any more
-
-Shows what it changes. Safe to repeat. What the files were is kept beside the ring.
-
-  --phase PHASE         one of the above
-  --ring-digest DIGEST@MEMBER
-                        for write and only: kleidi ring digest --live --named of
-                        another member; refused where this host's differs
-  --single-master       instead: there is no other
-  --accept-no-recovery  write with a KEK that has no recovery
-  --scan FILE           for only: an etcd snapshot, to prove that no Secret is
-                        left in clear or under another key: of this cluster, and
-                        taken some 3 minutes after phase write or later
-  --no-scan             without that proof
-${scanHelp}
-  --distribution NAME   where more than one is found: kubeadm, rke2, k3s, unit
-  --root DIR            look at another file system than this host's
-
-Which cluster this is (UID of kube-system) is recorded beside the ring, where kubectl
-works or --cluster says it.
-
-example: kleidi apiserver enable --phase read`,
-
-  async run(args) {
-    const options = parse(args, {
-      ...hostOptions,
-      phase: 'text',
-      'ring-digest': 'text',
-      'single-master': 'flag',
-      'accept-no-recovery': 'flag',
-      ...scanOptions,
-    });
-    const phase = parsePhase(options.text('phase'));
-    return withApiserverLock(options.configPath, () => enable(options, phase));
-  },
+const optionTable = {
+  phase: required(text('PHASE', 'as above', phases)),
+  'ring-digest': text(
+    'DIGEST@MEMBER',
+    `for write and only: kleidi ring digest --live --named of another member; refused where
+      this host's differs`,
+  ),
+  'single-master': flag('instead: there is no other'),
+  'accept-no-recovery': flag('write with a KEK that has no recovery'),
+  ...scanOptions(
+    `for only: an etcd snapshot, to prove that no Secret is left in clear or under another key:
+      of this cluster, and taken some 3 minutes after phase write or later`,
+  ),
+  ...hostOptions,
+  json: jsonOption,
 };
 
-type Options = ReturnType<typeof parse>;
+export const apiserverEnable = command({
+  summary: 'make kube-apiserver use kleidi: --phase read, then write, then only',
+  notes: [
+    `Makes kube-apiserver of this host use kleidi. Take every API server to one phase before any
+    goes to the next:`,
+    {
+      read: 'reads what kleidi has sealed, writes as before',
+      write: 'writes through kleidi, reads both; then rewrite all Secrets',
+      only: 'writes through kleidi, and takes nothing in clear any more',
+    },
+    `Shows what it changes. Safe to repeat. What the files were is kept beside the ring.`,
+  ],
+  options: optionTable,
+  groups: [atMostOne('scan', 'no-scan')],
+  remarks: [
+    `Which cluster this is (UID of kube-system) is recorded beside the ring, where kubectl works
+    or --cluster says it.`,
+  ],
+  example: 'kleidi apiserver enable --phase read',
+  async run(options) {
+    const phase = parsePhase(options.given('phase'));
+    return withApiserverLock(options.configPath, () => enable(options, phase));
+  },
+});
+
+type Options = Parsed<typeof optionTable>;
 
 async function enable(options: Options, phase: Phase): Promise<number> {
   const host = await openApiserverHost(options);

@@ -1,28 +1,28 @@
 // kleidi apiserver status: where kleidi stands in kube-apiserver of this host.
 
-import { hostOptions, openApiserverHost } from '../../admin/apiserver/host.ts';
+import { openApiserverHost } from '../../admin/apiserver/host.ts';
 import { phaseOf } from '../../apiserver/encryptionconfig.ts';
 import { textAt } from '../../apiserver/hostfiles.ts';
 import { isFlagged } from '../../apiserver/installation.ts';
 import { planEnable } from '../../apiserver/plan.ts';
 import { print, printJson, table, warn } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption } from '../option.ts';
+import { hostOptions } from '../sharedoptions.ts';
+import { command } from '../verb.ts';
 
-export const apiserverStatus: Verb = {
-  choices: { distribution: ['kubeadm', 'rke2', 'k3s', 'unit'] },
-  help: `usage: kleidi apiserver status [--distribution NAME] [--root DIR] [--json]
-
-Where kleidi stands by the files of this host: the phase of the
-EncryptionConfiguration, and whether kube-apiserver is told of it. Exit code 1 where
-flags or mounts that enable has made are gone.
-
-  --distribution NAME   where more than one is found: kubeadm, rke2, k3s, unit
-  --root DIR            look at another file system than this host's
-
-example: kleidi apiserver status --json`,
-
-  async run(args) {
-    const options = parse(args, hostOptions);
+export const apiserverStatus = command({
+  summary: 'where kleidi stands on this host',
+  notes: [
+    `Where kleidi stands by the files of this host: the phase of the EncryptionConfiguration, and
+    whether kube-apiserver is told of it. Exit code 1 where flags or mounts that enable has made
+    are gone.`,
+  ],
+  options: {
+    ...hostOptions,
+    json: jsonOption,
+  },
+  example: 'kleidi apiserver status --json',
+  async run(options) {
     const host = await openApiserverHost(options);
     const { root, distribution, evidence, paths } = host;
     const text = textAt(root, paths.config);
@@ -53,4 +53,4 @@ example: kleidi apiserver status --json`,
       warn(`something of it was changed since: kleidi apiserver plan --phase ${phase} shows what`);
     return isWhole ? 0 : 1;
   },
-};
+});

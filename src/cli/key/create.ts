@@ -25,30 +25,45 @@ import { type RequestFile, readRequest } from '../../keyring/request.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { readRing, withRingLock } from '../../keyring/ringfile.ts';
 import { print, printJson, warn } from '../../terminal.ts';
+import { flag, jsonOption, text, texts } from '../option.ts';
+import type { Parsed } from '../parse.ts';
 import { confirmKeys, recoveryClaims, requestClaims } from '../prompt/confirm.ts';
-import { parse, type Verb } from '../verb.ts';
+import { command } from '../verb.ts';
 
-export const keyCreate: Verb = {
-  help: `usage: kleidi key create [--for REQUEST[=SHA256]]... [--recovery PUB[=SHA256]]
-                         [--new-recovery] [--out BUNDLE] [--json]
-
-A new KEK, kept in the token of this host as staged: it decrypts, and is not
-written with before it is promoted. Killed, it goes on when run again.
-
-  --for REQUEST    also wrap it for the host that made this request, which then
-                   runs kleidi join; once for each host. With =SHA256 a request
-                   with another fingerprint is refused; without it the fingerprint
-                   is asked about, and refused where there is no terminal.
-  --recovery PUB   also wrap it for this offline recovery key. The first one is
-                   pinned: every later KEK needs the same, and asks no more.
-  --new-recovery   PUB takes the place of the pinned one, which is lost or given up: so
-                   far as KEKs are made for it. On the others: kleidi join, with PUB
-  --out BUNDLE     write the wrapped KEK there, for the other hosts, with the ring
-                   that names it; the digest that is printed goes by another way
-
-example: kleidi key create --for cp2.request=SHA256 --recovery recovery.pub=SHA256 --out kek.bundle`,
-  run: create,
+const optionTable = {
+  for: texts(
+    'REQUEST[=SHA256]',
+    `also wrap it for the host that made this request, which then runs kleidi join; once for
+      each host. With =SHA256 a request with another fingerprint is refused; without it the
+      fingerprint is asked about, and refused where there is no terminal.`,
+  ),
+  recovery: text(
+    'PUB[=SHA256]',
+    `also wrap it for this offline recovery key. The first one is pinned: every later KEK needs
+      the same, and asks no more.`,
+  ),
+  'new-recovery':
+    flag(`PUB takes the place of the pinned one, which is lost or given up: so far as KEKs are made
+      for it. On the others: kleidi join, with PUB`),
+  out: text(
+    'BUNDLE',
+    `write the wrapped KEK there, for the other hosts, with the ring that names it; the digest
+      that is printed goes by another way`,
+  ),
+  json: jsonOption,
 };
+
+export const keyCreate = command({
+  summary: 'a new KEK, kept in the token of this host as staged',
+  notes: [
+    `A new KEK, kept in the token of this host as staged: it decrypts, and is not written with
+    before it is promoted. Killed, it goes on when run again.`,
+  ],
+  options: optionTable,
+  example:
+    'kleidi key create --for cp2.request=SHA256 --recovery recovery.pub=SHA256 --out kek.bundle',
+  run: create,
+});
 
 interface Wish {
   readonly recovery: RecoveryKey | undefined;
@@ -58,13 +73,7 @@ interface Wish {
   readonly out: string | undefined;
 }
 
-async function create(args: readonly string[]): Promise<number> {
-  const options = parse(args, {
-    for: 'texts',
-    recovery: 'text',
-    'new-recovery': 'flag',
-    out: 'text',
-  });
+async function create(options: Parsed<typeof optionTable>): Promise<number> {
   const config = loadConfig(options.configPath);
   const file = options.text('recovery');
   const wish: Wish = {

@@ -2,13 +2,7 @@
 // token. In this order, so that the daemon never takes the missing key for
 // damage; a run that was killed between the two is finished by the next.
 
-import {
-  readProof,
-  requireScanChoice,
-  type ScanSubject,
-  scanHelp,
-  scanOptions,
-} from '../../admin/apiserver/scanproof.ts';
+import { readProof, type ScanSubject } from '../../admin/apiserver/scanproof.ts';
 import { awaitDaemon, requireWholeToken, stateIfAny } from '../../admin/follow.ts';
 import { selectFingerprint } from '../../admin/keys/held.ts';
 import { requireResult } from '../../admin/ring/expecteddigest.ts';
@@ -26,40 +20,37 @@ import { under } from '../../snapshot/judgement.ts';
 import { type ProvenSnapshot, settleMs } from '../../snapshot/proof.ts';
 import { note, print, printJson, warn } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
+import { flag, jsonOption, one, oneOf, text } from '../option.ts';
 import { requireTyped } from '../prompt/confirmation.ts';
-import { parse, type Verb } from '../verb.ts';
+import { resultOption, scanOptions } from '../sharedoptions.ts';
+import { command } from '../verb.ts';
 
-export const keyDestroy: Verb = {
-  help: `usage: kleidi key destroy FP (--scan FILE | --no-scan) [OPTIONS] [--json]
-
-Removes a retired KEK from the token of this host, for good; in the ring its entry
-stays as destroyed, so that no other member brings it back. The first eight digits of
-its fingerprint are enough, where the ring has it; typed to confirm, all are needed.
-Refused while anything is known to need it: an object in the snapshot, or a
-Decrypt that the running daemon has had to refuse since the KEK was retired.
-
-  --scan FILE           an etcd snapshot of this cluster, taken after the KEK was
-                        retired: nothing in it may be under this KEK, earlier states
-                        of objects included
-  --no-scan             without that proof
-${scanHelp}
-  --root DIR            look for kube-apiserver's flags in another file system
-  --yes                 without typing the fingerprint
-  --expect DIGEST       refused unless that leads to exactly this ring: the first host
-                        prints the digest, the others are given it
-
-A recovery bundle of the KEK stays: delete it, and its copies, to end the KEK
-everywhere.
-
-example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
-
-  async run(args) {
-    const options = parse(
-      args,
-      { ...scanOptions, root: 'text', yes: 'flag', expect: 'text' },
-      { least: 1, most: 1 },
-    );
-    requireScanChoice(options);
+export const keyDestroy = command({
+  summary: 'remove a retired KEK from ring and token',
+  notes: [
+    `Removes a retired KEK from the token of this host, for good; in the ring its entry stays as
+    destroyed, so that no other member brings it back. The first eight digits of its fingerprint
+    are enough, where the ring has it; typed to confirm, all are needed. Refused while anything
+    is known to need it: an object in the snapshot, or a Decrypt that the running daemon has had
+    to refuse since the KEK was retired.`,
+  ],
+  options: {
+    ...scanOptions(
+      `an etcd snapshot of this cluster, taken after the KEK was retired: nothing in it may be under
+      this KEK, earlier states of objects included`,
+    ),
+    root: text('DIR', "look for kube-apiserver's flags in another file system"),
+    yes: flag('without typing the fingerprint'),
+    expect: resultOption,
+    json: jsonOption,
+  },
+  positionals: one('FP'),
+  groups: [oneOf('scan', 'no-scan')],
+  remarks: [
+    `A recovery bundle of the KEK stays: delete it, and its copies, to end the KEK everywhere.`,
+  ],
+  example: 'kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db',
+  async run(options) {
     const config = loadConfig(options.configPath);
     const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
     const before = await stateIfAny(config);
@@ -75,7 +66,7 @@ example: kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db`,
     report({ fp, digest, wasHeld: done.wasHeld }, before !== undefined, options.json);
     return 0;
   },
-};
+});
 
 interface Wish {
   readonly fp: Fingerprint;

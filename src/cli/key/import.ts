@@ -17,33 +17,42 @@ import { requireSameRing } from '../../keyring/ringid.ts';
 import { requireNotDestroyed, stage } from '../../keyring/transitions.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { print, printJson, warn } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption, oneOf, text, texts } from '../option.ts';
+import type { Parsed } from '../parse.ts';
+import { command } from '../verb.ts';
 
-export const keyImport: Verb = {
-  help: `usage: kleidi key import BUNDLE --expect FP[,FP]... [--json]
-       kleidi key import --vault-version N [--expect FP] [--json]
-
-Takes the KEKs of a bundle that was made for the open request of this host.
-Nothing is kept unless every KEK is what it should be. Then the request is
-closed: another import needs another request. With a running daemon it waits up to
-10 s until that has the KEKs in use. The ring stays that of this host: kleidi join takes
-both, KEKs and ring, from one bundle.
-
-  --expect FP   the fingerprint of each KEK in the bundle, from the host that
-                made it (key create, ring show), by a way that nobody can change
-  --vault-version N   instead of a bundle: version N of the Transit key becomes a
-                staged KEK; the same on every host
-
-example: kleidi key import kek.bundle --expect 0123456789abcdef0123456789abcdef`,
-  run: importBundle,
+const optionTable = {
+  expect: texts(
+    'FP[,FP]',
+    `the fingerprint of each KEK in the bundle, from the host that made it (key create, ring
+      show), by a way that nobody can change; needed with a BUNDLE`,
+  ),
+  'vault-version': text(
+    'N',
+    `instead of a bundle: version N of the Transit key becomes a staged KEK; the same on
+      every host`,
+  ),
+  json: jsonOption,
 };
 
-async function importBundle(args: readonly string[]): Promise<number> {
-  const options = parse(args, { expect: 'texts', 'vault-version': 'text' }, { least: 0, most: 1 });
+export const keyImport = command({
+  summary: 'KEKs that another host or the recovery key has wrapped for this one',
+  notes: [
+    `Takes the KEKs of a bundle that was made for the open request of this host. Nothing is kept
+    unless every KEK is what it should be. Then the request is closed: another import needs
+    another request. With a running daemon it waits up to 10 s until that has the KEKs in use.
+    The ring stays that of this host: kleidi join takes both, KEKs and ring, from one bundle.`,
+  ],
+  options: optionTable,
+  positionals: { name: 'BUNDLE', least: 0, most: 1 },
+  groups: [oneOf('BUNDLE', 'vault-version')],
+  example: 'kleidi key import kek.bundle --expect 0123456789abcdef0123456789abcdef',
+  run: importBundle,
+});
+
+async function importBundle(options: Parsed<typeof optionTable>): Promise<number> {
   const version = options.text('vault-version');
   const [file] = options.positionals;
-  if ((file === undefined) !== (version !== undefined))
-    throw usage('a BUNDLE, or --vault-version N?');
   if (version !== undefined) {
     const [fp] = options.texts('expect');
     return importVaultVersion(options.configPath, version, fp, options.json);

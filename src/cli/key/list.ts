@@ -8,20 +8,26 @@ import { missingKeks } from '../../providers/kekidentity.ts';
 import type { KekDescription, KekIdentity, ProviderKind } from '../../providers/provider.ts';
 import { print, printJson, table } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption } from '../option.ts';
+import type { Parsed } from '../parse.ts';
+import { command } from '../verb.ts';
 
-export const keyList: Verb = {
-  help: `usage: kleidi key list [--json]
-
-Every KEK of the ring and of the token: its state, where it is held, and what is
-wrong with its object.
-
-example: kleidi key list --json`,
-  run: list,
+const optionTable = {
+  json: jsonOption,
 };
 
-async function list(args: readonly string[]): Promise<number> {
-  const { configPath, json } = parse(args, {});
+export const keyList = command({
+  summary: 'every KEK of ring and token, with its attributes',
+  notes: [
+    `Every KEK of the ring and of the token: its state, where it is held, and what is wrong with
+    its object.`,
+  ],
+  options: optionTable,
+  example: 'kleidi key list --json',
+  run: list,
+});
+
+async function list({ configPath, json }: Parsed<typeof optionTable>): Promise<number> {
   const config = loadConfig(configPath);
   const ring = await readRing(config.ring);
   const keks = merge(ring, await inToken(config, ring), await inVault(config, ring));

@@ -15,28 +15,28 @@ import { type RingView, requireSucceeds } from '../../keyring/succession.ts';
 import { promote } from '../../keyring/transitions.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { note, print, printJson } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption, one, text } from '../option.ts';
+import { resultOption } from '../sharedoptions.ts';
+import { command } from '../verb.ts';
 
-export const keyPromote: Verb = {
-  help: `usage: kleidi key promote FP [--generation N] [--expect DIGEST] [--json]
-
-Makes a staged or read KEK the write KEK; the old one still decrypts. Of its
-fingerprint the first eight digits are enough. Use the
-same generation on every host: the first prints it. Rollback is the same command
-with the old KEK, and gets a new generation. Safe to repeat.
-
-With a running daemon it waits up to 10 s until that announces the new key id;
-exit code 1 where it does not, with the ring changed all the same: fix what
-kleidi status says and repeat.
-
-  --generation N    default: the current one plus 1
-  --expect DIGEST   refused unless that leads to exactly this ring: the first host
-                    prints the digest, the others are given it
-
-example: kleidi key promote 00112233445566778899aabbccddeeff --generation 4`,
-
-  async run(args) {
-    const options = parse(args, { generation: 'text', expect: 'text' }, { least: 1, most: 1 });
+export const keyPromote = command({
+  summary: 'write with this KEK from now on, under a new generation',
+  notes: [
+    `Makes a staged or read KEK the write KEK; the old one still decrypts. Of its fingerprint the
+    first eight digits are enough. Use the same generation on every host: the first prints it.
+    Rollback is the same command with the old KEK, and gets a new generation. Safe to repeat.`,
+    `With a running daemon it waits up to 10 s until that announces the new key id; exit code 1
+    where it does not, with the ring changed all the same: fix what kleidi status says and
+    repeat.`,
+  ],
+  options: {
+    generation: text('N', 'default: the current one plus 1'),
+    expect: resultOption,
+    json: jsonOption,
+  },
+  positionals: one('FP'),
+  example: 'kleidi key promote 00112233445566778899aabbccddeeff --generation 4',
+  async run(options) {
     const generation = parseGeneration(options.text('generation'));
     const config = loadConfig(options.configPath);
     const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
@@ -49,7 +49,7 @@ example: kleidi key promote 00112233445566778899aabbccddeeff --generation 4`,
     report(ring, { fp, announced, digest }, options.json);
     return 0;
   },
-};
+});
 
 /** @throws KleidiError usage */
 export function parseGeneration(text: string | undefined): number | undefined {

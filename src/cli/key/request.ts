@@ -10,28 +10,32 @@ import { formatRequest, makeRequest, type Request, requestRecord } from '../../k
 import { readRing, withRingLock } from '../../keyring/ringfile.ts';
 import { note, print, printJson } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
-import { parse, type Verb } from '../verb.ts';
+import { flag, jsonOption, text } from '../option.ts';
+import type { Parsed } from '../parse.ts';
+import { command } from '../verb.ts';
 
-export const keyRequest: Verb = {
-  help: `usage: kleidi key request [--out FILE] [--new] [--json]
-
-A request for KEKs: the public half of a key pair that this token has made for
-one import. The private half stays in the token and dies with that import. While
-the request is open, the same one is given again.
-
-Take the fingerprint (sha256) to the host that makes the KEK by a way that nobody
-can change: there it is named as --for FILE=SHA256. It covers the key, and the
-names of host and ring.
-
-  --out FILE   write it there; without, it is printed
-  --new        void an open request and make another
-
-example: kleidi key request --out cp2.request`,
-  run: request,
+const optionTable = {
+  out: text('FILE', 'write it there; without, it is printed'),
+  new: flag('void an open request and make another'),
+  json: jsonOption,
 };
 
-async function request(args: readonly string[]): Promise<number> {
-  const options = parse(args, { out: 'text', new: 'flag' });
+export const keyRequest = command({
+  summary: "this host's one-shot transport key, to be given KEKs by",
+  notes: [
+    `A request for KEKs: the public half of a key pair that this token has made for one import.
+    The private half stays in the token and dies with that import. While the request is open,
+    the same one is given again.`,
+    `Take the fingerprint (sha256) to the host that makes the KEK by a way that nobody can
+    change: there it is named as --for FILE=SHA256. It covers the key, and the names of host and
+    ring.`,
+  ],
+  options: optionTable,
+  example: 'kleidi key request --out cp2.request',
+  run: request,
+});
+
+async function request(options: Parsed<typeof optionTable>): Promise<number> {
   const config = loadConfig(options.configPath);
   const made = await withRingLock(config.ring, async (): Promise<Request> => {
     const { ring } = await readRing(config.ring);

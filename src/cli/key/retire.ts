@@ -14,25 +14,27 @@ import { retire, unretire } from '../../keyring/transitions.ts';
 import type { StateResponse } from '../../kms/contract.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { note, print, printJson, warn } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { flag, jsonOption, one } from '../option.ts';
+import { resultOption } from '../sharedoptions.ts';
+import { command } from '../verb.ts';
 
-export const keyRetire: Verb = {
-  help: `usage: kleidi key retire FP [--undo] [--expect DIGEST] [--json]
-
-Refuses Decrypt under this KEK from now on (the first eight digits of its
-fingerprint are enough). Its key stays in the token. Not for
-the write KEK. Keep a KEK in state read for as long as any backup of etcd needs
-it. A kube-apiserver that is running has opened its old seeds already and reads
-on for up to a day: restart each in turn to see whether anything is missing.
-
-  --undo            the KEK decrypts again
-  --expect DIGEST   refused unless that leads to exactly this ring: the first host
-                    prints the digest, the others are given it
-
-example: kleidi key retire 00112233445566778899aabbccddeeff`,
-
-  async run(args) {
-    const options = parse(args, { undo: 'flag', expect: 'text' }, { least: 1, most: 1 });
+export const keyRetire = command({
+  summary: 'refuse this KEK from now on, or no longer (--undo)',
+  notes: [
+    `Refuses Decrypt under this KEK from now on (the first eight digits of its fingerprint are
+    enough). Its key stays in the token. Not for the write KEK. Keep a KEK in state read for as
+    long as any backup of etcd needs it. A kube-apiserver that is running has opened its old
+    seeds already and reads on for up to a day: restart each in turn to see whether anything is
+    missing.`,
+  ],
+  options: {
+    undo: flag('the KEK decrypts again'),
+    expect: resultOption,
+    json: jsonOption,
+  },
+  positionals: one('FP'),
+  example: 'kleidi key retire 00112233445566778899aabbccddeeff',
+  async run(options) {
     const config = loadConfig(options.configPath);
     const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
     const before = await stateIfAny(config);
@@ -46,7 +48,7 @@ example: kleidi key retire 00112233445566778899aabbccddeeff`,
     if (!followed) note('no daemon answers: it reads the ring once it starts');
     return 0;
   },
-};
+});
 
 interface Wish {
   readonly fp: Fingerprint;

@@ -5,34 +5,39 @@ import { writeNewFile } from '../../files.ts';
 import { makeRecoveryKey } from '../../keyring/recoverykey.ts';
 import { formatRecoveryKey } from '../../keyring/recoverypublickey.ts';
 import { note, print, printJson } from '../../terminal.ts';
+import { atMostOne, flag, jsonOption, text } from '../option.ts';
+import type { Parsed } from '../parse.ts';
 import { newPassphrase } from '../prompt/passphrase.ts';
-import { parse, type Verb } from '../verb.ts';
+import { command } from '../verb.ts';
 
-export const recoveryCreate: Verb = {
-  help: `usage: kleidi recovery create [--out NAME] [--generate-passphrase | --passphrase-fd N]
-                              [--json]
-
-Makes the recovery key, RSA-4096 and ML-KEM-1024, of which both are needed to open
-what is wrapped for it: NAME.key, the private halves under a passphrase, which stays
-offline; and NAME.pub, which key create and provision take. Prints the fingerprint:
-write it on paper, and keep that with the passphrase.
-
-  --out NAME          default: recovery, in this folder
-  --generate-passphrase   six random words, shown once on the terminal and asked
-                      for from the paper
-  --passphrase-fd N   read the passphrase from file descriptor N; without, it is
-                      asked for on the terminal, twice; Enter has one made
-
-example: kleidi recovery create --out recovery`,
-  run: create,
+const optionTable = {
+  out: text('NAME', 'default: recovery, in this folder'),
+  'generate-passphrase': flag(
+    `six random words, shown once on the terminal and asked for from the paper`,
+  ),
+  'passphrase-fd': text(
+    'N',
+    `read the passphrase from file descriptor N; without, it is asked for on the terminal,
+      twice; Enter has one made`,
+  ),
+  json: jsonOption,
 };
 
-async function create(args: readonly string[]): Promise<number> {
-  const options = parse(args, {
-    out: 'text',
-    'passphrase-fd': 'text',
-    'generate-passphrase': 'flag',
-  });
+export const recoveryCreate = command({
+  summary: 'the recovery key: a private file that stays offline, and a public one',
+  notes: [
+    `Makes the recovery key, RSA-4096 and ML-KEM-1024, of which both are needed to open what is
+    wrapped for it: NAME.key, the private halves under a passphrase, which stays offline; and
+    NAME.pub, which key create and provision take. Prints the fingerprint: write it on paper,
+    and keep that with the passphrase.`,
+  ],
+  options: optionTable,
+  groups: [atMostOne('generate-passphrase', 'passphrase-fd')],
+  example: 'kleidi recovery create --out recovery',
+  run: create,
+});
+
+async function create(options: Parsed<typeof optionTable>): Promise<number> {
   const name = options.text('out') ?? 'recovery';
   const paths = { privateKey: `${name}.key`, publicKey: `${name}.pub` };
   requireFree(Object.values(paths));

@@ -2,8 +2,8 @@
 // machine, with the old one. What comes out goes to every member: kleidi join --recovery.
 
 import { needed, readOldBundles, requireFree } from '../../admin/keys/oldbundles.ts';
-import { expectedRing } from '../../admin/ring/exported.ts';
-import { usage } from '../../errors.ts';
+import { parseExpected } from '../../admin/ring/expecteddigest.ts';
+import { readExported } from '../../admin/ring/exported.ts';
 import { writeNewFile } from '../../files.ts';
 import { formatBundle } from '../../keyring/bundle.ts';
 import { ringDigest } from '../../keyring/digest.ts';
@@ -11,51 +11,51 @@ import { replaceRecovery } from '../../keyring/recovery.ts';
 import { pinnedRecovery, readRecoveryKey } from '../../keyring/recoverypublickey.ts';
 import { isUnretired, type Ring } from '../../keyring/ring.ts';
 import { note, print, printJson } from '../../terminal.ts';
+import { jsonOption, required, several, text } from '../option.ts';
+import type { Parsed } from '../parse.ts';
 import { confirmKeys, recoveryClaims } from '../prompt/confirm.ts';
 import { openRecovery } from '../prompt/recoverykey.ts';
-import { parse, type Verb } from '../verb.ts';
+import { command } from '../verb.ts';
 
-export const recoveryReplace: Verb = {
-  help: `usage: kleidi recovery replace BUNDLE... --key FILE --recovery PUB[=SHA256]
-                               --ring FILE --expect DIGEST --out FILE
-                               [--passphrase-fd N] [--json]
-
-Opens every KEK of the ring with the old recovery key, and wraps it for the new one. The
-bundle and PUB go to every member: kleidi join --recovery PUB=SHA256 there, with the
-digest that this prints. Old bundles and backups open with the old key for ever: after
-a theft, new KEKs instead. KEKs that are retired keep the old key.
-
-  --key FILE          the private file of the old recovery key
-  --recovery PUB      the public file of the new one; without =SHA256 its fingerprint
-                      is asked about, and refused where there is no terminal
-  --ring FILE         from kleidi ring export: every KEK of it that is not retired must
-                      be in a bundle
-  --expect DIGEST     what kleidi ring digest prints on a member
-  --out FILE          the new bundle
-  --passphrase-fd N   read the passphrase of the old key from file descriptor N
-
-example: kleidi recovery replace bundles/*.json --key old.key --recovery new.pub=SHA256 --ring ring.json --expect sha256:0a1b… --out new.bundle`,
-  run: replace,
+const optionTable = {
+  key: required(text('FILE', 'the private file of the old recovery key')),
+  recovery: required(
+    text(
+      'PUB[=SHA256]',
+      `the public file of the new one; without =SHA256 its fingerprint is asked about, and
+      refused where there is no terminal`,
+    ),
+  ),
+  ring: required(
+    text(
+      'FILE',
+      `from kleidi ring export: every KEK of it that is not retired must be in a bundle`,
+    ),
+  ),
+  expect: required(text('DIGEST', 'what kleidi ring digest prints on a member')),
+  out: required(text('FILE', 'the new bundle')),
+  'passphrase-fd': text('N', 'read the passphrase of the old key from file descriptor N'),
+  json: jsonOption,
 };
 
-async function replace(args: readonly string[]): Promise<number> {
-  const options = parse(
-    args,
-    {
-      key: 'text',
-      recovery: 'text',
-      ring: 'text',
-      expect: 'text',
-      out: 'text',
-      'passphrase-fd': 'text',
-    },
-    { least: 1, most: 1e6 },
-  );
-  const [file, out, pub] = [options.text('key'), options.text('out'), options.text('recovery')];
-  const ring = await expectedRing(options.text('ring'), options.text('expect'));
-  if (file === undefined || out === undefined || pub === undefined || ring === undefined) {
-    throw usage('--key, --recovery, --ring, --expect and --out are needed');
-  }
+export const recoveryReplace = command({
+  summary: 'wraps them for another recovery key',
+  notes: [
+    `Opens every KEK of the ring with the old recovery key, and wraps it for the new one. The
+    bundle and PUB go to every member: kleidi join --recovery PUB=SHA256 there, with the digest
+    that this prints. Old bundles and backups open with the old key for ever: after a theft, new
+    KEKs instead. KEKs that are retired keep the old key.`,
+  ],
+  options: optionTable,
+  positionals: several('BUNDLE'),
+  example:
+    'kleidi recovery replace bundles/*.json --key old.key --recovery new.pub=SHA256 --ring ring.json --expect sha256:0a1b… --out new.bundle',
+  run: replace,
+});
+
+async function replace(options: Parsed<typeof optionTable>): Promise<number> {
+  const [file, out, pub] = [options.given('key'), options.given('out'), options.given('recovery')];
+  const ring = await readExported(options.given('ring'), parseExpected(options.given('expect')));
   requireFree(out);
   const recovery = await readRecoveryKey(pub);
   const all = await readOldBundles(options.positionals);

@@ -4,7 +4,6 @@
 import { needed, readOldBundles, requireFree } from '../../admin/keys/oldbundles.ts';
 import { requireRequests } from '../../admin/keys/requests.ts';
 import { expectedRing } from '../../admin/ring/exported.ts';
-import { usage } from '../../errors.ts';
 import { writeNewFile } from '../../files.ts';
 import { type BundleKek, formatBundle } from '../../keyring/bundle.ts';
 import { ringDigest } from '../../keyring/digest.ts';
@@ -12,51 +11,52 @@ import { rewrapKek } from '../../keyring/recovery.ts';
 import { type RequestFile, readRequest } from '../../keyring/request.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { print, printJson } from '../../terminal.ts';
+import { jsonOption, required, several, text, texts, together } from '../option.ts';
+import type { Parsed } from '../parse.ts';
 import { confirmKeys, requestClaims } from '../prompt/confirm.ts';
 import { openRecovery } from '../prompt/recoverykey.ts';
-import { parse, type Verb } from '../verb.ts';
+import { passphraseOption } from '../sharedoptions.ts';
+import { command } from '../verb.ts';
 
-export const recoveryRewrap: Verb = {
-  help: `usage: kleidi recovery rewrap BUNDLE... --key FILE --for REQUEST[=SHA256]...
-                              [--ring FILE --expect DIGEST] --out FILE
-                              [--passphrase-fd N] [--json]
-
-Opens every KEK of the bundles with the recovery key and wraps it for the host
-of the request. The new bundle goes there. With --ring it carries that ring, and the
-KEKs that it needs: kleidi join. Without: kleidi key import. Bundles are in the folder
-bundles/ beside the ring of every host.
-
-  --key FILE          the private file of the recovery key
-  --for REQUEST       from kleidi key request on the new host. With =SHA256 a
-                      request with another fingerprint is refused; without it
-                      the fingerprint is asked about, and refused where there is
-                      no terminal.
-  --ring FILE         from kleidi ring export: every KEK of it that is not retired must
-                      be in a bundle; others are left out
-  --expect DIGEST     what kleidi ring digest prints on a member
-  --out FILE          the new bundle
-  --passphrase-fd N   read the passphrase from file descriptor N
-
-example: kleidi recovery rewrap bundles/*.json --key recovery.key --for cp4.request=SHA256 --ring ring.json --expect sha256:0a1b… --out cp4.bundle`,
-  run: rewrap,
+const optionTable = {
+  key: required(text('FILE', 'the private file of the recovery key')),
+  for: required(
+    texts(
+      'REQUEST[=SHA256]',
+      `from kleidi key request on the new host. With =SHA256 a request with another fingerprint
+      is refused; without it the fingerprint is asked about, and refused where there is no
+      terminal.`,
+    ),
+  ),
+  ring: text(
+    'FILE',
+    `from kleidi ring export: every KEK of it that is not retired must be in a bundle; others
+      are left out`,
+  ),
+  expect: text('DIGEST', 'what kleidi ring digest prints on a member'),
+  out: required(text('FILE', 'the new bundle')),
+  'passphrase-fd': passphraseOption,
+  json: jsonOption,
 };
 
-async function rewrap(args: readonly string[]): Promise<number> {
-  const options = parse(
-    args,
-    {
-      key: 'text',
-      for: 'texts',
-      ring: 'text',
-      expect: 'text',
-      out: 'text',
-      'passphrase-fd': 'text',
-    },
-    { least: 1, most: 1e6 },
-  );
-  const [file, out] = [options.text('key'), options.text('out')];
-  if (file === undefined || out === undefined) throw usage('--key and --out are needed');
-  if (options.texts('for').length === 0) throw usage('--for is missing');
+export const recoveryRewrap = command({
+  summary: 'wraps the KEKs of bundles for a new host',
+  notes: [
+    `Opens every KEK of the bundles with the recovery key and wraps it for the host of the
+    request. The new bundle goes there. With --ring it carries that ring, and the KEKs that it
+    needs: kleidi join. Without: kleidi key import. Bundles are in the folder bundles/ beside
+    the ring of every host.`,
+  ],
+  options: optionTable,
+  positionals: several('BUNDLE'),
+  groups: [together('ring', 'expect')],
+  example:
+    'kleidi recovery rewrap bundles/*.json --key recovery.key --for cp4.request=SHA256 --ring ring.json --expect sha256:0a1b… --out cp4.bundle',
+  run: rewrap,
+});
+
+async function rewrap(options: Parsed<typeof optionTable>): Promise<number> {
+  const [file, out] = [options.given('key'), options.given('out')];
   requireFree(out);
   const hosts = await Promise.all(options.texts('for').map(readRequest));
   const carried = await expectedRing(options.text('ring'), options.text('expect'));

@@ -2,15 +2,17 @@
 // bundles, and to the KEKs that they name; with a ring also that none of its KEKs is missing.
 
 import { expectedRing } from '../../admin/ring/exported.ts';
-import { usage } from '../../errors.ts';
 import type { Bundle, BundleKek } from '../../keyring/bundle.ts';
 import { readBundle } from '../../keyring/bundlefile.ts';
 import { type CoverageFault, coverageFaults, rootFaults } from '../../keyring/coverage.ts';
 import type { HybridPrivateKey } from '../../keyring/hybrid.ts';
 import { testKek } from '../../keyring/recovery.ts';
 import { print, printError, printJson } from '../../terminal.ts';
+import { jsonOption, required, several, text, together } from '../option.ts';
+import type { Parsed } from '../parse.ts';
 import { openRecovery } from '../prompt/recoverykey.ts';
-import { parse, type Verb } from '../verb.ts';
+import { passphraseOption } from '../sharedoptions.ts';
+import { command } from '../verb.ts';
 
 interface Result {
   readonly fp: string;
@@ -18,34 +20,33 @@ interface Result {
   readonly opens: boolean;
 }
 
-export const recoveryTest: Verb = {
-  help: `usage: kleidi recovery test BUNDLE... --key FILE [--ring FILE --expect DIGEST]
-                            [--passphrase-fd N] [--json]
-
-Opens each KEK of each bundle with the recovery key and computes its fingerprint.
-With --ring, each KEK of the ring that is not retired must be among them, wrapped for
-the recovery key that the ring has pinned, and all but one made under another one of
-them, as key create does it. Exit code 0: all are what they should be; 1:
-at least one could not be recovered. Bundles are in the folder bundles/ beside the ring
-of every host.
-
-  --key FILE          the private file of the recovery key
-  --ring FILE         from kleidi ring export
-  --expect DIGEST     what kleidi ring digest prints on a member
-  --passphrase-fd N   read its passphrase from file descriptor N
-
-example: kleidi recovery test bundles/*.json --key recovery.key --ring ring.json --expect sha256:0a1b…`,
-  run: test,
+const optionTable = {
+  key: required(text('FILE', 'the private file of the recovery key')),
+  ring: text('FILE', 'from kleidi ring export'),
+  expect: text('DIGEST', 'what kleidi ring digest prints on a member'),
+  'passphrase-fd': passphraseOption,
+  json: jsonOption,
 };
 
-async function test(args: readonly string[]): Promise<number> {
-  const options = parse(
-    args,
-    { key: 'text', ring: 'text', expect: 'text', 'passphrase-fd': 'text' },
-    { least: 1, most: 1e6 },
-  );
-  const file = options.text('key');
-  if (file === undefined) throw usage('--key is missing');
+export const recoveryTest = command({
+  summary: 'proves that the recovery key opens the KEKs of a bundle',
+  notes: [
+    `Opens each KEK of each bundle with the recovery key and computes its fingerprint. With
+    --ring, each KEK of the ring that is not retired must be among them, wrapped for the
+    recovery key that the ring has pinned, and all but one made under another one of them, as
+    key create does it. Exit code 0: all are what they should be; 1: at least one could not be
+    recovered. Bundles are in the folder bundles/ beside the ring of every host.`,
+  ],
+  options: optionTable,
+  positionals: several('BUNDLE'),
+  groups: [together('ring', 'expect')],
+  example:
+    'kleidi recovery test bundles/*.json --key recovery.key --ring ring.json --expect sha256:0a1b…',
+  run: test,
+});
+
+async function test(options: Parsed<typeof optionTable>): Promise<number> {
+  const file = options.given('key');
   const ring = await expectedRing(options.text('ring'), options.text('expect'));
   const bundles = await Promise.all(options.positionals.map(readBundle));
   const key = await openRecovery(file, options.text('passphrase-fd'));

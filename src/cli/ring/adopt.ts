@@ -14,25 +14,27 @@ import { isUnretired, type Ring } from '../../keyring/ring.ts';
 import { withRingLock, writeRing } from '../../keyring/ringfile.ts';
 import { requireSucceeds, type Undone } from '../../keyring/succession.ts';
 import { note, print, printJson, warn } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption, one, required, text, texts } from '../option.ts';
+import { command } from '../verb.ts';
 
-export const ringAdopt: Verb = {
-  help: `usage: kleidi ring adopt FILE --expect DIGEST [--undo FP]... [--json]
-
-Takes the ring that another member has exported. Every KEK in it that is not
-retired must be in the token of this host already: kleidi join brings both. Never lowers the
-generation, drops no KEK that is not retired here, and brings no retired or destroyed
-one back unasked. Safe to repeat.
-
-  --expect DIGEST   what kleidi ring digest prints on that member
-  --undo FP         this KEK comes back, though it is retired or destroyed here
-
-example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
-
-  async run(args) {
-    const options = parse(args, { expect: 'text', undo: 'texts' }, { least: 1, most: 1 });
+export const ringAdopt = command({
+  summary: 'take the ring of another member',
+  notes: [
+    `Takes the ring that another member has exported. Every KEK in it that is not retired must be
+    in the token of this host already: kleidi join brings both. Never lowers the generation,
+    drops no KEK that is not retired here, and brings no retired or destroyed one back unasked.
+    Safe to repeat.`,
+  ],
+  options: {
+    expect: required(text('DIGEST', 'what kleidi ring digest prints on that member')),
+    undo: texts('FP', 'this KEK comes back, though it is retired or destroyed here'),
+    json: jsonOption,
+  },
+  positionals: one('FILE'),
+  example: 'kleidi ring adopt ring-prod.json --expect sha256:0a1b…',
+  async run(options) {
     const undone = new Set(options.texts('undo').map(parseFingerprint));
-    const expected = parseExpected(options.text('expect'));
+    const expected = parseExpected(options.given('expect'));
     const config = loadConfig(options.configPath);
     const other = await readExported(options.positionals[0] ?? '', expected);
     const before = await stateIfAny(config);
@@ -47,7 +49,7 @@ example: kleidi ring adopt ring-prod.json --expect sha256:0a1b…`,
     if (!followed) note('no daemon answers: it reads the ring once it starts');
     return 0;
   },
-};
+});
 
 async function change(config: Config, other: Ring, undone: Undone): Promise<Ring> {
   const { from: local, to: next } = await stepTo(config, other, undone);

@@ -10,26 +10,31 @@ import { KleidiError } from '../../errors.ts';
 import { openableDigest, ringDigest } from '../../keyring/digest.ts';
 import { readRing } from '../../keyring/ringfile.ts';
 import { print, printJson } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { flag, jsonOption, text } from '../option.ts';
+import type { Parsed } from '../parse.ts';
+import { command } from '../verb.ts';
 
-export const ringDigestOf: Verb = {
-  help: `usage: kleidi ring digest [--openable] [--live] [--named] [--expect DIGEST] [--json]
-
-SHA-256 over the ring: equal on two hosts exactly when their rings are. None is printed
-where token or Vault lacks a KEK that is not retired: then it is not this host's to say.
-
-  --openable        only what can be opened: ring name and KEKs that are not retired
-  --live            from the running daemon, counting only KEKs that it has verified
-  --named           with the name of this host behind it: another one takes it as
-                    apiserver enable --ring-digest, and this one does not
-  --expect DIGEST   exit code 1 where it is another one: a gate for scripts
-
-example: kleidi ring digest --live`,
-  run: digest,
+const optionTable = {
+  openable: flag(`only what can be opened: ring name and KEKs that are not retired`),
+  live: flag(`from the running daemon, counting only KEKs that it has verified`),
+  named: flag(`with the name of this host behind it: another one takes it as apiserver enable
+      --ring-digest, and this one does not`),
+  expect: text('DIGEST', 'exit code 1 where it is another one: a gate for scripts'),
+  json: jsonOption,
 };
 
-async function digest(args: readonly string[]): Promise<number> {
-  const options = parse(args, { openable: 'flag', live: 'flag', named: 'flag', expect: 'text' });
+export const ringDigestOf = command({
+  summary: 'one line that is equal on two hosts exactly when their rings are',
+  notes: [
+    `SHA-256 over the ring: equal on two hosts exactly when their rings are. None is printed
+    where token or Vault lacks a KEK that is not retired: then it is not this host's to say.`,
+  ],
+  options: optionTable,
+  example: 'kleidi ring digest --live',
+  run: digest,
+});
+
+async function digest(options: Parsed<typeof optionTable>): Promise<number> {
   const { configPath, json, flag } = options;
   const wanted = options.text('expect');
   const expected = wanted === undefined ? undefined : parseExpected(wanted);

@@ -7,20 +7,21 @@ import { writeNewFile } from '../../files.ts';
 import { formatRing } from '../../keyring/ring.ts';
 import { readRing } from '../../keyring/ringfile.ts';
 import { note, print, printJson } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption, text } from '../option.ts';
+import { command } from '../verb.ts';
 
-export const ringExport: Verb = {
-  help: `usage: kleidi ring export [--out FILE] [--json]
-
-The ring of this host, for kleidi ring adopt on another. Holds no secret. Bring
-the digest there by another way than the file, so that nobody can swap it.
-
-  --out FILE   into this new file; default: standard output
-
-example: kleidi ring export --out ring-prod.json`,
-
-  async run(args) {
-    const options = parse(args, { out: 'text' });
+export const ringExport = command({
+  summary: 'the ring file, for another member',
+  notes: [
+    `The ring of this host, for kleidi ring adopt on another. Holds no secret. Bring the digest
+    there by another way than the file, so that nobody can swap it.`,
+  ],
+  options: {
+    out: text('FILE', 'into this new file; default: standard output'),
+    json: jsonOption,
+  },
+  example: 'kleidi ring export --out ring-prod.json',
+  async run(options) {
     const config = loadConfig(options.configPath);
     const ring = await readRing(config.ring);
     const [file, digest] = [options.text('out'), await verifiedDigest(config, ring)];
@@ -32,4 +33,4 @@ example: kleidi ring export --out ring-prod.json`,
     }
     return 0;
   },
-};
+});

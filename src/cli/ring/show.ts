@@ -4,19 +4,23 @@ import { formatKeyId, keyIdHash } from '../../keyring/keyid.ts';
 import { writeKekOf } from '../../keyring/ring.ts';
 import { readRing } from '../../keyring/ringfile.ts';
 import { print, printJson, table } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption } from '../option.ts';
+import type { Parsed } from '../parse.ts';
+import { command } from '../verb.ts';
 
-export const ringShow: Verb = {
-  help: `usage: kleidi ring show [--json]
-
-The ring file: KEKs by fingerprint, their states, the key id.
-
-example: kleidi ring show`,
-  run: show,
+const optionTable = {
+  json: jsonOption,
 };
 
-async function show(args: readonly string[]): Promise<number> {
-  const { configPath, json } = parse(args, {});
+export const ringShow = command({
+  summary: 'KEKs by fingerprint, their states, the key id',
+  notes: ['The ring file: KEKs by fingerprint, their states, the key id.'],
+  options: optionTable,
+  example: 'kleidi ring show',
+  run: show,
+});
+
+async function show({ configPath, json }: Parsed<typeof optionTable>): Promise<number> {
   const found = await readRing(loadConfig(configPath).ring);
   const fp = writeKekOf(found)?.fp;
   const keyId = fp && formatKeyId({ ring: found.ring, generation: found.generation, fp });

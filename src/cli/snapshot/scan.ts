@@ -7,29 +7,37 @@ import { readRing } from '../../keyring/ringfile.ts';
 import { type Finding, highestGeneration, judge } from '../../snapshot/judgement.ts';
 import { type Snapshot, scanSnapshot } from '../../snapshot/snapshot.ts';
 import { paint, print, printJson, table, warn } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { flag, jsonOption, one, text } from '../option.ts';
+import type { Parsed } from '../parse.ts';
+import { command } from '../verb.ts';
 
-export const snapshotScan: Verb = {
-  help: `usage: kleidi snapshot scan FILE [--verify] [--prefix PATH] [--json]
-
-Reads an etcd snapshot (etcdctl snapshot save) or data file (member/snap/db),
-read-only, and lists by resource how many objects are under which provider and
-key id, and whether the ring of this host could open them. Exit code 1 where it
-could not open one. Objects in clear need no key and do not count as that; a
-warning tells where Secrets are. The data file of a running etcd lacks its latest
-writes: take a snapshot instead.
-
-  --verify        open one object of each sealed seed with the token of this host;
-                  shows nothing of what is inside
-  --prefix PATH   --etcd-prefix of kube-apiserver (default /registry)
-
-Cluster (UID of the namespace kube-system) and newest Lease of an API server tell of
-which cluster it is and how old: what --scan of other commands goes by.
-OLDER counts earlier states of objects, which disappear by compaction.
-
-example: kleidi snapshot scan /var/backups/etcd.db --verify`,
-  run: scan,
+const optionTable = {
+  verify:
+    flag(`open one object of each sealed seed with the token of this host; shows nothing of what is
+      inside`),
+  prefix: text('PATH', '--etcd-prefix of kube-apiserver (default /registry)'),
+  json: jsonOption,
 };
+
+export const snapshotScan = command({
+  summary: 'what an etcd snapshot is sealed with, and whether this ring can open it',
+  notes: [
+    `Reads an etcd snapshot (etcdctl snapshot save) or data file (member/snap/db), read-only, and
+    lists by resource how many objects are under which provider and key id, and whether the ring
+    of this host could open them. Exit code 1 where it could not open one. Objects in clear need
+    no key and do not count as that; a warning tells where Secrets are. The data file of a
+    running etcd lacks its latest writes: take a snapshot instead.`,
+  ],
+  options: optionTable,
+  positionals: one('FILE'),
+  remarks: [
+    `Cluster (UID of the namespace kube-system) and newest Lease of an API server tell of which
+    cluster it is and how old: what --scan of other commands goes by. OLDER counts earlier
+    states of objects, which disappear by compaction.`,
+  ],
+  example: 'kleidi snapshot scan /var/backups/etcd.db --verify',
+  run: scan,
+});
 
 interface Result {
   readonly snapshot: Snapshot;
@@ -38,8 +46,7 @@ interface Result {
   readonly verification: Verification | undefined;
 }
 
-async function scan(args: readonly string[]): Promise<number> {
-  const options = parse(args, { verify: 'flag', prefix: 'text' }, { least: 1, most: 1 });
+async function scan(options: Parsed<typeof optionTable>): Promise<number> {
   const config = loadConfig(options.configPath);
   const ring = await readRing(config.ring);
   const prefix = options.text('prefix');

@@ -2,22 +2,24 @@
 import { loadConfig } from '../../config.ts';
 import { policyOf } from '../../providers/vault/policy.ts';
 import { print, printJson } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption } from '../option.ts';
+import { command } from '../verb.ts';
 
-export const vaultPolicy: Verb = {
-  help: `usage: kleidi vault policy [--json]
-
-Prints the least policy that kleidi needs for the mount and key of the
-configuration, in Vault's language.
-
-example: kleidi vault policy | vault policy write kleidi -`,
-
-  async run(args) {
-    const { configPath, json } = parse(args, {});
+export const vaultPolicy = command({
+  summary: 'the least policy for Vault or OpenBao',
+  notes: [
+    `Prints the least policy that kleidi needs for the mount and key of the configuration, in
+    Vault's language.`,
+  ],
+  options: {
+    json: jsonOption,
+  },
+  example: 'kleidi vault policy | vault policy write kleidi -',
+  async run({ configPath, json }) {
     const { mount, key } = loadConfig(configPath).vault;
     const policy = policyOf(mount, key);
     if (json) printJson({ policy });
     else print(policy.trimEnd());
     return 0;
   },
-};
+});

@@ -7,26 +7,28 @@ import { isUnretired } from '../../keyring/ring.ts';
 import { readRing, withRingLock } from '../../keyring/ringfile.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { print, printJson } from '../../terminal.ts';
-import { parse, type Verb } from '../verb.ts';
+import { jsonOption } from '../option.ts';
+import { command } from '../verb.ts';
 
-export const vaultRecord: Verb = {
-  help: `usage: kleidi vault record [--json]
-
-Seals a known text under each KEK of the ring that is kept in Vault, where this
-host has none yet, and opens those that it has. By it the daemon notices another
-key in the place of the KEK. key import, key promote and ring adopt do the same.
-
-example: kleidi vault record`,
-
-  async run(args) {
-    const { configPath, json } = parse(args, {});
+export const vaultRecord = command({
+  summary: 'a known text under each KEK in Vault, so that another key is noticed',
+  notes: [
+    `Seals a known text under each KEK of the ring that is kept in Vault, where this host has
+    none yet, and opens those that it has. By it the daemon notices another key in the place of
+    the KEK. key import, key promote and ring adopt do the same.`,
+  ],
+  options: {
+    json: jsonOption,
+  },
+  example: 'kleidi vault record',
+  async run({ configPath, json }) {
     const config = loadConfig(configPath);
     const { known, recorded } = await withRingLock(config.ring, () => recordRing(config));
     if (json) printJson({ known, recorded });
     else report(known, recorded);
     return 0;
   },
-};
+});
 
 interface Recorded {
   readonly known: readonly Fingerprint[];
