@@ -78,6 +78,7 @@ export class Controller {
         ANSIBLE_NOCOLOR: '1',
         ANSIBLE_SSH_ARGS: `-F ${join(this.folder, 'ssh_config')}`,
         ANSIBLE_FORKS: '3',
+        ANSIBLE_PIPELINING: '1',
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });

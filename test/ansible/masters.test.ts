@@ -1,0 +1,170 @@
+// Three masters with real API servers, by the playbooks of the collection: from bare hosts
+// to Secrets that all three seal, and a rotation beside writers and readers.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { Controller, type Played } from '../support/ansible.ts';
+import { waitFor } from '../support/apiservers.ts';
+import { makeRecovery } from '../support/ceremony.ts';
+import { onCluster } from '../support/clusterbinaries.ts';
+import { ClusterLoad } from '../support/clusterload.ts';
+import { ControlPlane } from '../support/controlplane.ts';
+import { keyIdHashOf } from '../support/kmsmetrics.ts';
+import { builtPackage } from '../support/packages.ts';
+import type { SystemHost } from '../support/systemhost.ts';
+
+const names = ['cp1', 'cp2', 'cp3'] as const;
+const text = 'in-a-secret-0123456789';
+const snapshotInHost = '/root/etcd.db';
+
+interface Scan {
+  readonly notOpenable: number;
+  readonly secretsInClear: number;
+  readonly findings: readonly { resource: string; keyId: string; live: number }[];
+  readonly verification: { readonly failures: readonly unknown[] };
+}
+
+/** As a policy of the cluster may: no Secret is changed. */
+const updatesRefused = [
+  {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingAdmissionPolicy',
+    metadata: { name: 'frozen' },
+    spec: {
+      matchConstraints: {
+        resourceRules: [
+          { apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['secrets'] },
+        ],
+      },
+      validations: [{ expression: 'false', message: `frozen, ${text}` }],
+    },
+  },
+  {
+    apiVersion: 'admissionregistration.k8s.io/v1',
+    kind: 'ValidatingAdmissionPolicyBinding',
+    metadata: { name: 'frozen' },
+    spec: { policyName: 'frozen', validationActions: ['Deny'] },
+  },
+];
+
+await onCluster(async (binaries) => {
+  const plane = await ControlPlane.boot(binaries);
+  const { api, hosts } = plane;
+  const controller = new Controller(new Map(names.map((name, i) => [name, plane.host(i)])));
+  const recovery = await makeRecovery(controller.folder);
+  const settings = {
+    kleidi_ring: 'prod',
+    kleidi_package: builtPackage('deb'),
+    kleidi_recovery_public_key: recovery.pub,
+    kleidi_recovery_sha256: recovery.sha256,
+    kleidi_delay: 2,
+    kleidi_retries: 100,
+  };
+  const play = (playbook: string, ...more: string[]): Promise<Played> =>
+    controller.play(playbook, settings, ...more);
+
+  async function good(playbook: string, ...more: string[]): Promise<Played> {
+    const played = await play(playbook, ...more);
+    assert.equal(played.exitCode, 0, played.output);
+    return played;
+  }
+
+  /** Of a snapshot that is brought to the first host: the key ids of live Secrets. */
+  function liveKeyIds(): string[] {
+    const file = join(plane.folder, 'etcd.db');
+    plane.etcdctl(0, 'snapshot', 'save', file);
+    plane.host(0).write(snapshotInHost, readFileSync(file));
+    const command = `kleidi snapshot scan ${snapshotInHost} --verify --json`;
+    const scan = JSON.parse(plane.host(0).sh(command)) as Scan;
+    assert.equal(scan.notOpenable, 0);
+    assert.equal(scan.secretsInClear, 0);
+    assert.deepEqual(scan.verification.failures, []);
+    const live = scan.findings.filter(({ resource, live }) => resource === 'secrets' && live > 0);
+    return [...new Set(live.map(({ keyId }) => keyId))];
+  }
+
+  const phaseOf = (host: SystemHost): string =>
+    (JSON.parse(host.sh('kleidi apiserver status --json')) as { phase: string | null }).phase ??
+    'none';
+
+  function keyIds(): string[] {
+    return hosts.map(
+      (host) => (JSON.parse(host.sh('kleidi ring show --json')) as { keyId: string }).keyId,
+    );
+  }
+
+  /** The manifest goes to kubectl on the first host. */
+  const kubectl = (action: string, manifest: object): string =>
+    plane.host(0).sh(`kubectl --kubeconfig=/etc/kubernetes/admin.conf ${action} -f -`, {
+      input: JSON.stringify(manifest),
+    });
+
+  test('an API server that does not start again: the play stops there, the next is untouched', async () => {
+    await api.createSecret(0, 'before', text);
+    assert.ok(!plane.isSealed(0, 'before'));
+    const fault = '/etc/systemd/system/kube-apiserver.service.d/zz-fault.conf';
+    plane.host(1).write(fault, '[Service]\nExecStartPre=/bin/false\n');
+    const { exitCode, output } = await play('site');
+    plane.host(1).sh(`rm ${fault}`);
+    assert.notEqual(exitCode, 0);
+    const said = output.replace(/\s+/g, ' ');
+    assert.match(said, /kube-apiserver of cp2 does not start again/);
+    assert.match(said, /kleidi apiserver disable there puts its files back/);
+    assert.deepEqual(hosts.map(phaseOf), ['read', 'read', 'none']);
+    assert.ok(await api.isReady(2));
+  });
+
+  test('a rewrite that is refused: said, and made up for by the same command', async () => {
+    for (const manifest of updatesRefused) kubectl('create', manifest);
+    await waitFor(
+      async () => (await api.rewriteSecrets(0).catch(() => 'refused')) === 'refused',
+      () => 'the policy is not in force',
+    );
+    const stopped = await play('site');
+    for (const manifest of updatesRefused) kubectl('delete', manifest);
+    assert.notEqual(stopped.exitCode, 0);
+    assert.match(stopped.output, /Error from server \(Forbidden\)/);
+    assert.deepEqual(hosts.map(phaseOf), ['write', 'write', 'write']);
+    assert.ok(!plane.isSealed(0, 'before'));
+  });
+
+  test('once they are repaired, all API servers write sealed Secrets, those from before too', async () => {
+    const { output } = await good('site', '-vvv');
+    assert.ok(!output.includes(text) && !output.includes(Buffer.from(text).toString('base64')));
+    const [keyId, ...others] = keyIds();
+    assert.deepEqual(others, [keyId, keyId]);
+    assert.deepEqual(liveKeyIds(), [keyId]);
+    for (const index of hosts.keys()) {
+      await api.createSecret(index, `by-${index}`, text);
+      assert.ok(plane.isSealed(index, `by-${index}`));
+      assert.equal(await api.secret(index, 'before'), text);
+    }
+  });
+
+  test('a second run changes nothing, and --check says so too', async () => {
+    for (const more of [[], ['--check']]) {
+      const { changed } = await good('site', ...more);
+      assert.deepEqual(changed, { cp1: 0, cp2: 0, cp3: 0 });
+    }
+    await good('verify');
+  });
+
+  test('a rotation beside writers and readers: no request fails, one new key id everywhere', async (t) => {
+    const [before] = keyIds();
+    const load = await ClusterLoad.start(plane);
+    const { output } = await good('rotate');
+    const report = await load.stop();
+    assert.deepEqual(report.failures, [], output);
+    assert.equal(report.wrong, 0);
+    for (const count of [...report.writes, ...report.reads]) assert.ok(count > 0);
+    t.diagnostic(`writes ${report.writes.join(' ')}, reads ${report.reads.join(' ')}`);
+    const [keyId, ...others] = keyIds();
+    assert.notEqual(keyId, before);
+    assert.deepEqual(others, [keyId, keyId]);
+    assert.deepEqual(liveKeyIds(), [keyId]);
+    const hashes = await Promise.all([0, 1, 2].map((index) => keyIdHashOf(api, index)));
+    assert.equal(new Set(hashes).size, 1);
+    for (const index of hosts.keys()) assert.equal(await api.secret(index, 'before'), text);
+  });
+});
