@@ -129,9 +129,10 @@ await onCluster(async (binaries) => {
     const stopped = await play('site');
     for (const manifest of updatesRefused) kubectl('delete', manifest);
     assert.notEqual(stopped.exitCode, 0);
-    assert.match(stopped.output, /Error from server \(Forbidden\)/);
+    assert.match(stopped.output, /The secrets \\"before\\" is invalid/);
     assert.deepEqual(hosts.map(phaseOf), ['write', 'write', 'write']);
     assert.ok(!plane.isSealed(0, 'before'));
+    assert.ok(!stopped.output.includes(text));
   });
 
   test('once they are repaired, all API servers write sealed Secrets, those from before too', async () => {
