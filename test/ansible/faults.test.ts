@@ -1,5 +1,5 @@
 // A fault on the second of three masters: the play stops there and says what to do, the
-// third is as it was, and the same command goes on once that is mended. One way from bare
+// third is as it was, and the same command goes on once that is fixed. One way from bare
 // hosts to a ring in use, with a stop at each step of it.
 import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
