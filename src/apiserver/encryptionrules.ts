@@ -3,21 +3,10 @@
 // at start over any fault, so a file that breaks one is never written.
 import { parse } from 'yaml';
 import { KleidiError } from '../errors.ts';
+import { type Fields, fault, isFields, unknown } from './fieldrules.ts';
+import { providerFaults } from './providerrules.ts';
 
-const providerTypes = ['aesgcm', 'aescbc', 'secretbox', 'identity', 'kms'] as const;
-/** How long a key may be, in bytes. */
-const keyBytes: Readonly<Record<string, readonly number[]>> = {
-  aescbc: [16, 24, 32],
-  aesgcm: [16, 24, 32],
-  secretbox: [32],
-};
 const withoutRest = ['apiserveripinfo', 'serviceipallocations', 'servicenodeportallocations'];
-const kmsFields = ['apiVersion', 'name', 'cachesize', 'endpoint', 'timeout'];
-
-/** Go's time.ParseDuration, but for its minus. */
-const duration = /^\+?((\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h))+$/;
-
-type Fields = Readonly<Record<string, unknown>>;
 
 /** @param file its text or its parsed form. @throws KleidiError refused, with every fault */
 export function requireValid(file: unknown, path: string): void {
@@ -102,43 +91,6 @@ function nameFaults(name: unknown, at: string): string[] {
   ];
 }
 
-function providerFaults(provider: unknown, at: string): string[] {
-  if (!isFields(provider)) return [`${at}: not a list of fields`];
-  const types = Object.keys(provider);
-  const [type = ''] = types;
-  if (types.length !== 1 || !(providerTypes as readonly string[]).includes(type)) {
-    return [`${at}: exactly one of ${providerTypes.join(', ')} is due`];
-  }
-  const value = provider[type];
-  if (!isFields(value)) return [`${at}.${type}: empty`];
-  if (type === 'identity') return unknown(value, `${at}.identity.`);
-  if (type === 'kms') return kmsFaults(value, `${at}.kms`);
-  const { keys, ...rest } = value;
-  const list = Array.isArray(keys) ? keys : [];
-  return [
-    ...fault(list.length === 0, `${at}.${type}.keys: missing`),
-    ...unknown(rest, `${at}.${type}.`),
-    ...list.flatMap((key, i) => keyFaults(key, keyBytes[type] ?? [], `${at}.${type}.keys[${i}]`)),
-  ];
-}
-
-/** Never quotes the secret. */
-function keyFaults(key: unknown, sizes: readonly number[], at: string): string[] {
-  if (!isFields(key)) return [`${at}: not a list of fields`];
-  const { name, secret, ...rest } = key;
-  const bytes = Buffer.from(typeof secret === 'string' ? secret : '', 'base64');
-  const isBase64 = secret !== '' && bytes.toString('base64') === secret;
-  return [
-    ...unknown(rest, `${at}.`),
-    ...fault(typeof name !== 'string' || name === '', `${at}.name: missing`),
-    ...fault(!isBase64, `${at}.secret: not base64`),
-    ...fault(
-      isBase64 && !sizes.includes(bytes.length),
-      `${at}.secret: ${bytes.length} bytes, allowed are ${sizes.join(', ')}`,
-    ),
-  ];
-}
-
 /** The first dot divides them (k8s.io/apimachinery, schema.ParseGroupResource). */
 function groupOf(name: string): string {
   return name.includes('.') ? name.slice(name.indexOf('.') + 1) : '';
@@ -151,30 +103,6 @@ function overlap(names: readonly unknown[]): boolean {
       (b) => a !== b && (a === '*.*' || (a.startsWith('*.') && groupOf(a) === groupOf(b))),
     ),
   );
-}
-
-function kmsFaults(kms: Fields, at: string): string[] {
-  const { apiVersion, name, cachesize, endpoint, timeout } = kms;
-  const text = typeof name === 'string' ? name : '';
-  const isV2 = apiVersion === 'v2';
-  return [
-    ...fault(!isV2 && apiVersion !== 'v1', `${at}.apiVersion: not v2 (nothing means v1)`),
-    ...fault(text === '', `${at}.name: missing`),
-    ...fault(isV2 && text.includes(':'), `${at}.name: no ':' with v2`),
-    ...fault(isV2 && cachesize !== undefined, `${at}.cachesize: not allowed with v2`),
-    ...fault(
-      typeof endpoint !== 'string' || !/^unix:\/\/\/|^unix:\/[^/]/.test(endpoint),
-      `${at}.endpoint: not unix:///PATH`,
-    ),
-    ...fault(
-      timeout !== undefined &&
-        !(typeof timeout === 'string' && duration.test(timeout) && /[1-9]/.test(timeout)),
-      `${at}.timeout: not above 0`,
-    ),
-    ...Object.keys(kms)
-      .filter((field) => !kmsFields.includes(field))
-      .map((field) => `${at}.${field}: unknown field`),
-  ];
 }
 
 /** Over the whole file: a name appears in what is stored, and must mean one plugin. */
@@ -195,16 +123,4 @@ export function kmsProvidersIn(file: unknown): Fields[] {
     )
     .flatMap((provider) => (isFields(provider) ? [provider['kms']] : []))
     .filter(isFields);
-}
-
-function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
-function fault(is: boolean, text: string): string[] {
-  return is ? [text] : [];
-}
-
-function unknown(rest: object, at: string): string[] {
-  return Object.keys(rest).map((name) => `${at}${name}: unknown field`);
 }

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { KleidiError } from '../errors.ts';
 import { isErrno, syncFolder, writeFileAtomically } from '../files.ts';
 import { readOwnFile } from '../readfile.ts';
-import type { Phase } from './encryptionconfig.ts';
+import type { Phase } from './phase.ts';
 
 function pathOf(recordPath: string): string {
   return join(dirname(recordPath), 'phase.json');

@@ -3,18 +3,12 @@
 // restart comes last. Pure but for reading.
 import { KleidiError } from '../errors.ts';
 import type { FileChange } from './change.ts';
-import {
-  carries,
-  hasOtherKeys,
-  newConfiguration,
-  type Phase,
-  phaseOf,
-  withoutKleidi,
-  withPhase,
-} from './encryptionconfig.ts';
+import { EncryptionConfiguration } from './encryptionconfig.ts';
 import { requireValid } from './encryptionrules.ts';
 import { textAt } from './hostfiles.ts';
 import { type Apiserver, type Installation, isFlagged } from './installation.ts';
+import { newConfiguration } from './newconfiguration.ts';
+import type { Phase } from './phase.ts';
 import type { ChangeRecord } from './record.ts';
 
 export interface Plan {
@@ -28,19 +22,14 @@ export interface Plan {
 /** @throws KleidiError refused, file-failed */
 export function planEnable(apiserver: Apiserver, phase: Phase): Plan {
   const { root, paths } = apiserver;
-  const text = textAt(root, paths.config);
+  const before = textAt(root, paths.config);
   const flag = flagChange(apiserver);
-  const from = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
-  if (text !== undefined && !isFlagged(apiserver)) requireCarried(apiserver, text);
-  const after =
-    text === undefined
-      ? newConfiguration(phase, paths.socket, othersFor(apiserver))
-      : from === phase
-        ? text
-        : withPhase(text, paths.config, paths.socket, phase);
-  requireValid(after, paths.config);
-  const config: FileChange = { path: paths.config, before: text, after, mode: 0o600 };
-  return { installation: apiserver, from, to: phase, changes: [config, flag].filter(isChange) };
+  const now = before === undefined ? undefined : new EncryptionConfiguration(before, paths);
+  if (now !== undefined && !isFlagged(apiserver)) requireCarried(apiserver, now);
+  const after = now === undefined ? newFor(apiserver, phase) : now.withPhase(phase);
+  const config: FileChange = { path: paths.config, before, after, mode: 0o600 };
+  const changes = [config, flag].filter(isChange);
+  return { installation: apiserver, from: now?.phase, to: phase, changes };
 }
 
 /**
@@ -55,24 +44,35 @@ export function planDisable(
   isLoaded: boolean,
 ): Plan {
   const { root, distribution, paths } = apiserver;
-  const text = textAt(root, paths.config);
-  const from = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
+  const now = configurationOf(apiserver);
+  const without = (path: string, before: string | undefined): string | undefined => {
+    if (before === undefined) return undefined;
+    if (path === paths.config) return now?.withoutKleidi();
+    return distribution.disabled(
+      before,
+      paths,
+      record?.firstOf(path) ?? now?.hasOtherKeys ?? false,
+    );
+  };
   const changes = [distribution.flagFile, paths.config].map((path): FileChange => {
     const before = textAt(root, path);
-    const restored = record?.originalOf(path, before);
-    const first = record?.firstOf(path);
-    const keep =
-      first === undefined
-        ? text !== undefined && hasOtherKeys(text, paths.config, paths.socket)
-        : first;
-    const after =
-      restored === undefined ||
-      (path === paths.config && isLoaded && restored.contents === undefined)
-        ? without(apiserver, path, before, keep)
-        : restored.contents;
+    const original = record?.originalOf(path, before);
+    const isStaying = path === paths.config && isLoaded && original?.contents === undefined;
+    const after = original === undefined || isStaying ? without(path, before) : original.contents;
     return { path, before, after, mode: 0o600 };
   });
-  return { installation: apiserver, from, to: undefined, changes: changes.filter(isChange) };
+  return {
+    installation: apiserver,
+    from: now?.phase,
+    to: undefined,
+    changes: changes.filter(isChange),
+  };
+}
+
+/** What kube-apiserver is told of, or would be. @throws KleidiError refused, file-failed */
+export function configurationOf({ root, paths }: Apiserver): EncryptionConfiguration | undefined {
+  const text = textAt(root, paths.config);
+  return text === undefined ? undefined : new EncryptionConfiguration(text, paths);
 }
 
 function flagChange({ root, distribution, evidence, paths }: Apiserver): FileChange {
@@ -81,6 +81,13 @@ function flagChange({ root, distribution, evidence, paths }: Apiserver): FileCha
   const beside = distribution.textsBeside(root, evidence);
   const after = distribution.enabled({ text: before ?? '', evidence, beside }, paths);
   return { path, before, after, mode: 0o644 };
+}
+
+function newFor(apiserver: Apiserver, phase: Phase): string {
+  const { socket, config } = apiserver.paths;
+  const text = newConfiguration(phase, socket, othersFor(apiserver));
+  requireValid(text, config);
+  return text;
 }
 
 /** What reads the data that is there: nothing but clear text, or the distribution's own key. */
@@ -94,9 +101,9 @@ function othersFor({ root, distribution: { ownKeys } }: Installation): object[] 
  * A file that was made before RKE2 or k3s had a key of its own lacks that key.
  * @throws KleidiError refused
  */
-function requireCarried(apiserver: Apiserver, text: string): void {
+function requireCarried(apiserver: Apiserver, now: EncryptionConfiguration): void {
   const { config: path } = apiserver.paths;
-  if (carries(text, path, othersFor(apiserver))) return;
+  if (now.carries(othersFor(apiserver))) return;
   throw new KleidiError(
     'refused',
     `${path} lacks the key of ${apiserver.distribution.name}: what it has sealed could not be read any more`,
@@ -104,37 +111,6 @@ function requireCarried(apiserver: Apiserver, text: string): void {
   );
 }
 
-function without(
-  { distribution, paths }: Apiserver,
-  path: string,
-  text: string | undefined,
-  keep: string | boolean,
-): string | undefined {
-  if (text === undefined) return undefined;
-  if (path === paths.config) return withoutKleidi(text, path, paths.socket);
-  return distribution.disabled(text, paths, keep);
-}
-
 function isChange({ before, after }: FileChange): boolean {
   return before !== after;
-}
-
-const order: readonly (Phase | undefined)[] = [undefined, 'read', 'write', 'only'];
-
-/**
- * One step at a time, forwards and backwards: at `only` an API server cannot read what
- * another one at `read` writes in clear. A single one may skip to write, and back.
- * @throws KleidiError refused
- */
-export function requireStep(from: Phase | undefined, to: Phase, isSingleMaster: boolean): void {
-  const [at, due] = [order.indexOf(from), order.indexOf(to)];
-  if (Math.abs(due - at) <= 1) return;
-  if (isSingleMaster && (to === 'write' || to === 'read')) return;
-  const first = order[at + Math.sign(due - at)];
-  const hint = `kleidi apiserver enable --phase ${first} on every API server first: each must read what another writes`;
-  throw new KleidiError(
-    'refused',
-    `phase ${to} comes after ${order[due - Math.sign(due - at)]} on every API server, and this host is at ${from ?? 'nothing'}`,
-    { hint: to === 'only' ? hint : `${hint}; or --single-master` },
-  );
 }

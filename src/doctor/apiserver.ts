@@ -3,10 +3,10 @@
 // server of this host is told to read it.
 import { readFileSync } from 'node:fs';
 import { recordedClusterUid } from '../apiserver/clusteruid.ts';
-import { isSocket } from '../apiserver/encryptionconfig.ts';
 import { faultsIn, parseConfiguration } from '../apiserver/encryptionrules.ts';
 import type { Paths } from '../apiserver/flags.ts';
 import { findInstallations, isFlagged } from '../apiserver/installation.ts';
+import { isSocket } from '../apiserver/kmsprovider.ts';
 import type { Config } from '../config.ts';
 import { isErrno } from '../files.ts';
 import { type Check, type Finding, fail, ok, type Subject, warn } from './check.ts';

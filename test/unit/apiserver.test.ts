@@ -12,7 +12,7 @@ import {
   enabledClusterConfiguration,
 } from '../../src/apiserver/distributions/clusterconfiguration.ts';
 import type { DistributionName } from '../../src/apiserver/distributions/distribution.ts';
-import { type Phase, phaseOf } from '../../src/apiserver/encryptionconfig.ts';
+import { EncryptionConfiguration } from '../../src/apiserver/encryptionconfig.ts';
 import { faultsIn } from '../../src/apiserver/encryptionrules.ts';
 import { textAt } from '../../src/apiserver/hostfiles.ts';
 import {
@@ -20,6 +20,7 @@ import {
   isFlagged,
   requireInstallation,
 } from '../../src/apiserver/installation.ts';
+import type { Phase } from '../../src/apiserver/phase.ts';
 import { planDisable, planEnable } from '../../src/apiserver/plan.ts';
 import { ChangeRecord } from '../../src/apiserver/record.ts';
 import { temporaryFolder } from '../support/folder.ts';
@@ -127,7 +128,7 @@ for (const { name, kind, files, results } of cases) {
       }
       const text = textAt(root, config) ?? '';
       assert.deepEqual(faultsIn(parse(text)), []);
-      assert.equal(phaseOf(text, config, paths.socket), phase);
+      assert.equal(new EncryptionConfiguration(text, paths).phase, phase);
       assert.ok(isFlagged(found(root, kind)));
       assert.equal(await enable(root, kind, phase), 0, 'a second run changes something');
     }

@@ -8,7 +8,7 @@ import {
   enabledClusterConfiguration,
 } from '../../src/apiserver/distributions/clusterconfiguration.ts';
 import { disabledManifest, enabledManifest } from '../../src/apiserver/distributions/manifest.ts';
-import { withoutKleidi, withPhase } from '../../src/apiserver/encryptionconfig.ts';
+import { EncryptionConfiguration } from '../../src/apiserver/encryptionconfig.ts';
 import { requireRestUntouched } from '../../src/apiserver/yamlrules.ts';
 import { KleidiError } from '../../src/errors.ts';
 
@@ -137,15 +137,18 @@ resources:
       - kms: {apiVersion: v1, name: old, endpoint: unix:///old.sock, cachesize: 01000}
       - identity: {}
 `;
-  const write = withPhase(text, 'file', paths.socket, 'write');
+  const write = new EncryptionConfiguration(text, paths).withPhase('write');
   keepsLines(text, write);
-  assert.equal(withoutKleidi(write, 'file', paths.socket), text);
+  assert.equal(new EncryptionConfiguration(write, paths).withoutKleidi(), text);
   const shared = text.replace('providers:', 'providers: &p');
-  isRefused(() => withPhase(shared, 'file', paths.socket, 'read'), /providers has an anchor/);
+  isRefused(
+    () => new EncryptionConfiguration(shared, paths).withPhase('read'),
+    /providers has an anchor/,
+  );
   const alias = text
     .replace('identity: {}', 'identity: &i {}')
     .replace('      - kms:', '      - identity: *i\n      - kms:');
-  isRefused(() => withPhase(alias, 'file', paths.socket, 'read'), /./);
+  isRefused(() => new EncryptionConfiguration(alias, paths).withPhase('read'), /./);
 });
 
 test('whatever else an edit would change is found', () => {

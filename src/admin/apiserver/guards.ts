@@ -1,6 +1,7 @@
 // The guards of a phase: two masters must never write with keys that the other
 // lacks, and nothing may be sealed under a key that cannot be recovered.
-import { type Phase, providerName } from '../../apiserver/encryptionconfig.ts';
+import { providerName } from '../../apiserver/kmsprovider.ts';
+import type { Phase } from '../../apiserver/phase.ts';
 import type { Config } from '../../config.ts';
 import { KleidiError, usage } from '../../errors.ts';
 import { writeKekOf } from '../../keyring/ring.ts';

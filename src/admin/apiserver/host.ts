@@ -2,8 +2,8 @@
 // recorded of it, and the lock that one command at a time holds.
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Phase } from '../../apiserver/encryptionconfig.ts';
 import { type Apiserver, requireInstallation } from '../../apiserver/installation.ts';
+import type { Phase } from '../../apiserver/phase.ts';
 import { phaseSinceUnixMs } from '../../apiserver/phasetime.ts';
 import { ChangeRecord, recordPath } from '../../apiserver/record.ts';
 import { type Config, loadConfig } from '../../config.ts';

@@ -3,8 +3,8 @@
 
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { newConfiguration } from '../../apiserver/encryptionconfig.ts';
 import { findInstallations } from '../../apiserver/installation.ts';
+import { newConfiguration } from '../../apiserver/newconfiguration.ts';
 import { loadConfig } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { writeNewFile } from '../../files.ts';

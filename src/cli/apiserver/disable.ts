@@ -11,10 +11,10 @@ import {
 import { clusterConfigurationName, planCluster } from '../../admin/apiserver/kubeadm.ts';
 import { readProof } from '../../admin/apiserver/scanproof.ts';
 import type { ClusterObject } from '../../apiserver/distributions/distribution.ts';
-import { hasOtherKeys, providerName } from '../../apiserver/encryptionconfig.ts';
 import { textAt } from '../../apiserver/hostfiles.ts';
+import { providerName } from '../../apiserver/kmsprovider.ts';
 import { recordPhaseTime } from '../../apiserver/phasetime.ts';
-import { planDisable } from '../../apiserver/plan.ts';
+import { configurationOf, planDisable } from '../../apiserver/plan.ts';
 import { removeRecord } from '../../apiserver/record.ts';
 import { KleidiError } from '../../errors.ts';
 import { note, printJson } from '../../terminal.ts';
@@ -88,15 +88,11 @@ function whyStays({ paths, distribution }: ApiserverHost): string {
 }
 
 /** As it was; where somebody has changed it since, without what kleidi has added. */
-function clusterBefore(
-  { root, record, paths }: ApiserverHost,
-  object: ClusterObject,
-  text: string,
-): string {
+function clusterBefore(host: ApiserverHost, object: ClusterObject, text: string): string {
+  const { record, paths } = host;
   const original = record?.originalOf(clusterConfigurationName, text);
   if (original?.contents !== undefined) return original.contents;
-  const inUse = textAt(root, paths.config);
-  const isNeeded = inUse !== undefined && hasOtherKeys(inUse, paths.config, paths.socket);
+  const isNeeded = configurationOf(host)?.hasOtherKeys ?? false;
   const keep = record?.firstOf(clusterConfigurationName) ?? isNeeded;
   return object.disabled(text, paths, keep);
 }

@@ -21,10 +21,11 @@ import {
   planCluster,
 } from '../../admin/apiserver/kubeadm.ts';
 import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';
-import { type Phase, resourcesOf } from '../../apiserver/encryptionconfig.ts';
+import { EncryptionConfiguration } from '../../apiserver/encryptionconfig.ts';
 import { isFlagged } from '../../apiserver/installation.ts';
+import { type Phase, requireStep } from '../../apiserver/phase.ts';
 import { forgetPhaseTime, phaseSinceUnixMs, recordPhaseTime } from '../../apiserver/phasetime.ts';
-import { type Plan, planEnable, requireStep } from '../../apiserver/plan.ts';
+import { type Plan, planEnable } from '../../apiserver/plan.ts';
 import { note, printJson } from '../../terminal.ts';
 import { atMostOne, flag, jsonOption, required, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
@@ -129,7 +130,10 @@ async function requireRewritten(options: Options, plan: Plan, host: ApiserverHos
   if (proof === undefined) return;
   const { paths } = host;
   const after = plan.changes.find(({ path }) => path === paths.config)?.after;
-  requireAllSealed(proof, after === undefined ? ['secrets'] : resourcesOf(after, paths.config));
+  requireAllSealed(
+    proof,
+    after === undefined ? ['secrets'] : new EncryptionConfiguration(after, paths).resources,
+  );
 }
 
 /** A file that is in use already is read again every minute; flags are not, and not by RKE2. */

@@ -1,10 +1,8 @@
 // kleidi apiserver status: where kleidi stands in kube-apiserver of this host.
 
 import { openApiserverHost } from '../../admin/apiserver/host.ts';
-import { phaseOf } from '../../apiserver/encryptionconfig.ts';
-import { textAt } from '../../apiserver/hostfiles.ts';
 import { isFlagged } from '../../apiserver/installation.ts';
-import { planEnable } from '../../apiserver/plan.ts';
+import { configurationOf, planEnable } from '../../apiserver/plan.ts';
 import { print, printJson, table, warn } from '../../terminal.ts';
 import { jsonOption } from '../option.ts';
 import { hostOptions } from '../sharedoptions.ts';
@@ -24,9 +22,9 @@ export const apiserverStatus = command({
   example: 'kleidi apiserver status --json',
   async run(options) {
     const host = await openApiserverHost(options);
-    const { root, distribution, evidence, paths } = host;
-    const text = textAt(root, paths.config);
-    const phase = text === undefined ? undefined : phaseOf(text, paths.config, paths.socket);
+    const { distribution, evidence, paths } = host;
+    const configuration = configurationOf(host);
+    const phase = configuration?.phase;
     const isUsed = isFlagged(host);
     const told = distribution.flagFile;
     const isWhole = !isUsed || phase === undefined || planEnable(host, phase).changes.length === 0;
@@ -44,7 +42,7 @@ export const apiserverStatus = command({
     print(
       table([
         ['distribution', `${distribution.name} (${evidence})`],
-        ['configuration', `${paths.config}${text === undefined ? ' (missing)' : ''}`],
+        ['configuration', `${paths.config}${configuration === undefined ? ' (missing)' : ''}`],
         ['phase', phase ?? 'kleidi is not in it'],
         ['in use', isUsed ? `yes, by ${told}` : `no, ${told} does not name it`],
       ]),

@@ -1,0 +1,15 @@
+// What every rule of a decoded file is made of. Faults are texts, for people.
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+export function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+export function fault(is: boolean, text: string): string[] {
+  return is ? [text] : [];
+}
+
+export function unknown(rest: object, at: string): string[] {
+  return Object.keys(rest).map((name) => `${at}${name}: unknown field`);
+}
