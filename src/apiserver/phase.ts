@@ -8,7 +8,10 @@ import { KleidiError } from '../errors.ts';
  */
 export type Phase = 'read' | 'write' | 'only';
 
-const order: readonly (Phase | undefined)[] = [undefined, 'read', 'write', 'only'];
+/** In the order in which every API server goes through them. */
+export const phases: readonly Phase[] = ['read', 'write', 'only'];
+
+const order: readonly (Phase | undefined)[] = [undefined, ...phases];
 
 /**
  * One step at a time, forwards and backwards: at `only` an API server cannot read what

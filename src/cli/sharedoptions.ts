@@ -1,7 +1,6 @@
 // Options that several verbs have, with the same meaning in each.
 
 import { distributions } from '../apiserver/distributions/all.ts';
-import type { Phase } from '../apiserver/encryptionconfig.ts';
 import { flag, text } from './option.ts';
 
 /** Which kube-apiserver is looked at. */
@@ -31,9 +30,6 @@ export function scanOptions(meaning: string) {
     ),
   };
 }
-
-/** In the order in which every API server goes through them. */
-export const phases: readonly Phase[] = ['read', 'write', 'only'];
 
 /** For the members after the first: the same step, or none. */
 export const resultOption = text(

@@ -23,13 +23,13 @@ import {
 import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';
 import { EncryptionConfiguration } from '../../apiserver/encryptionconfig.ts';
 import { isFlagged } from '../../apiserver/installation.ts';
-import { type Phase, requireStep } from '../../apiserver/phase.ts';
+import { type Phase, phases, requireStep } from '../../apiserver/phase.ts';
 import { forgetPhaseTime, phaseSinceUnixMs, recordPhaseTime } from '../../apiserver/phasetime.ts';
 import { type Plan, planEnable } from '../../apiserver/plan.ts';
 import { note, printJson } from '../../terminal.ts';
 import { atMostOne, flag, jsonOption, required, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
-import { hostOptions, phases, scanOptions } from '../sharedoptions.ts';
+import { hostOptions, scanOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 const optionTable = {

@@ -3,10 +3,11 @@
 import { planAsJson, showPlan } from '../../admin/apiserver/apply.ts';
 import { parsePhase } from '../../admin/apiserver/guards.ts';
 import { openApiserverHost } from '../../admin/apiserver/host.ts';
+import { phases } from '../../apiserver/phase.ts';
 import { planEnable } from '../../apiserver/plan.ts';
 import { printJson } from '../../terminal.ts';
 import { jsonOption, text } from '../option.ts';
-import { hostOptions, phases } from '../sharedoptions.ts';
+import { hostOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 export const apiserverPlan = command({
