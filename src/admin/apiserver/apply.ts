@@ -1,17 +1,17 @@
-// Carries a plan out, files and ClusterConfiguration together, and shows it to people.
+// Carries a plan out, files and the object in the cluster together.
 import { carryOut, type FileChange, requireWritable } from '../../apiserver/change.ts';
-import { differenceOf } from '../../apiserver/difference.ts';
+import type { Phase } from '../../apiserver/phase.ts';
+import { forgetPhaseTime, phaseSinceUnixMs, recordPhaseTime } from '../../apiserver/phasetime.ts';
 import type { Plan } from '../../apiserver/plan.ts';
-import { ChangeRecord } from '../../apiserver/record.ts';
-import { note, print } from '../../terminal.ts';
-import type { ApiserverHost } from './host.ts';
+import { ChangeRecord, removeRecord } from '../../apiserver/record.ts';
 import {
   type ClusterOutcome,
   type ClusterPlan,
   carryOutCluster,
   changesOf,
   takeBackCluster,
-} from './kubeadm.ts';
+} from './clusterobject.ts';
+import type { ApiserverHost } from './host.ts';
 
 /**
  * The originals are on disk before the first thing is changed, and what makes
@@ -37,19 +37,22 @@ export async function changeAll(
   return outcome;
 }
 
-export function showPlan({ changes, installation }: Plan): void {
-  if (changes.length === 0) note('nothing to change');
-  for (const change of changes) print(differenceOf(change));
-  if (changes.length > 0) note(`found ${installation.distribution.name}: ${installation.evidence}`);
+/** Since when this host is at a phase is what a later --scan is compared with. */
+export async function changeTo(
+  host: ApiserverHost,
+  phase: Phase,
+  { changes }: Plan,
+  cluster: ClusterPlan,
+): Promise<ClusterOutcome> {
+  if (changes.length > 0) await forgetPhaseTime(host.recordPath);
+  const outcome = await changeAll(host, changes, cluster);
+  const isKnown = (await phaseSinceUnixMs(host.recordPath, phase)) !== undefined;
+  if (!isKnown) await recordPhaseTime(host.recordPath, phase);
+  return outcome;
 }
 
-export function planAsJson({ installation, from, to, changes }: Plan): object {
-  return {
-    distribution: installation.distribution.name,
-    evidence: installation.evidence,
-    from: from ?? null,
-    to: to ?? null,
-    restart: installation.distribution.restart,
-    changes: changes.map((change) => ({ path: change.path, diff: differenceOf(change) })),
-  };
+/** That kleidi is out of it: nothing of what was there before is left to put back. */
+export async function recordDisabled({ recordPath }: ApiserverHost): Promise<void> {
+  await removeRecord(recordPath);
+  await recordPhaseTime(recordPath, 'off');
 }

@@ -1,6 +1,7 @@
 // kleidi apiserver disable: kube-apiserver of this host as it was before kleidi.
 
-import { changeAll, planAsJson, showPlan } from '../../admin/apiserver/apply.ts';
+import { changeAll, recordDisabled } from '../../admin/apiserver/apply.ts';
+import { planClusterDisable } from '../../admin/apiserver/clusterobject.ts';
 import { requireNoneSealed } from '../../admin/apiserver/guards.ts';
 import {
   type ApiserverHost,
@@ -8,16 +9,13 @@ import {
   scanSubject,
   withApiserverLock,
 } from '../../admin/apiserver/host.ts';
-import { clusterConfigurationName, planCluster } from '../../admin/apiserver/kubeadm.ts';
+import { report } from '../../admin/apiserver/report.ts';
 import { readProof } from '../../admin/apiserver/scanproof.ts';
-import type { ClusterObject } from '../../apiserver/distributions/distribution.ts';
 import { textAt } from '../../apiserver/hostfiles.ts';
 import { providerName } from '../../apiserver/kmsprovider.ts';
-import { recordPhaseTime } from '../../apiserver/phasetime.ts';
-import { configurationOf, planDisable } from '../../apiserver/plan.ts';
-import { removeRecord } from '../../apiserver/record.ts';
+import { type Plan, planDisable } from '../../apiserver/plan.ts';
 import { KleidiError } from '../../errors.ts';
-import { note, printJson } from '../../terminal.ts';
+import { note } from '../../terminal.ts';
 import { jsonOption, oneOf } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { hostOptions, scanOptions } from '../sharedoptions.ts';
@@ -49,31 +47,20 @@ export const apiserverDisable = command({
   },
 });
 
-async function disable(options: Parsed<typeof optionTable>): Promise<number> {
+type Options = Parsed<typeof optionTable>;
+
+async function disable(options: Options): Promise<number> {
   const host = await openApiserverHost(options);
   const isLoaded = host.distribution.hasLoaded(host.root, host.paths.config);
   const plan = planDisable(host, host.record, isLoaded);
-  if (plan.from === 'write' || plan.from === 'only') throw stillWriting(plan.from);
+  requireNotWriting(plan);
   const proof = await readProof(options, scanSubject(host, 'read'));
   if (proof !== undefined) requireNoneSealed(proof, providerName);
-  const cluster = planCluster(
-    host,
-    () => undefined,
-    (object, text) => clusterBefore(host, object, text),
-  );
-  const outcome = await changeAll(host, plan.changes, cluster);
+  const cluster = await changeAll(host, plan.changes, planClusterDisable(host));
   const stays = isLoaded && isToGo(host);
-  if (!stays) {
-    await removeRecord(host.recordPath);
-    await recordPhaseTime(host.recordPath, 'off');
-  }
-  const isChanged = plan.changes.length > 0;
-  if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome, stays });
-  else {
-    showPlan(plan);
-    if (isChanged) note(host.distribution.restart);
-    if (stays) note(whyStays(host));
-  }
+  if (!stays) await recordDisabled(host);
+  report(options.json, plan, { cluster, stays }, host.distribution.restart);
+  if (stays && !options.json) note(whyStays(host));
   return 0;
 }
 
@@ -87,20 +74,11 @@ function whyStays({ paths, distribution }: ApiserverHost): string {
   return `${paths.config} stays, without kleidi: kube-apiserver would be started with the old flags until ${distribution.restart}. Then run this command again: it removes the file`;
 }
 
-/** As it was; where somebody has changed it since, without what kleidi has added. */
-function clusterBefore(host: ApiserverHost, object: ClusterObject, text: string): string {
-  const { record, paths } = host;
-  const original = record?.originalOf(clusterConfigurationName, text);
-  if (original?.contents !== undefined) return original.contents;
-  const isNeeded = configurationOf(host)?.hasOtherKeys ?? false;
-  const keep = record?.firstOf(clusterConfigurationName) ?? isNeeded;
-  return object.disabled(text, paths, keep);
-}
-
-function stillWriting(phase: string): KleidiError {
-  return new KleidiError(
+function requireNotWriting({ from }: Plan): void {
+  if (from !== 'write' && from !== 'only') return;
+  throw new KleidiError(
     'refused',
-    `kube-apiserver of this host is at phase ${phase}: it still writes through kleidi`,
+    `kube-apiserver of this host is at phase ${from}: it still writes through kleidi`,
     {
       hint: 'on every API server: kleidi apiserver enable --phase read; then rewrite all Secrets, take an etcd snapshot, and disable with --scan',
     },

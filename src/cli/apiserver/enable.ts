@@ -1,32 +1,16 @@
 // kleidi apiserver enable: kube-apiserver of this host uses kleidi, one phase
 // after the other.
 
-import { changeAll, planAsJson, showPlan } from '../../admin/apiserver/apply.ts';
+import { changeTo } from '../../admin/apiserver/apply.ts';
 import { noteCluster } from '../../admin/apiserver/cluster.ts';
-import {
-  parsePhase,
-  requireAllSealed,
-  requireSafeToWrite,
-  requireServing,
-} from '../../admin/apiserver/guards.ts';
-import {
-  type ApiserverHost,
-  openApiserverHost,
-  scanSubject,
-  withApiserverLock,
-} from '../../admin/apiserver/host.ts';
-import {
-  type ClusterOutcome,
-  type ClusterPlan,
-  planCluster,
-} from '../../admin/apiserver/kubeadm.ts';
+import { planClusterEnable } from '../../admin/apiserver/clusterobject.ts';
+import { requireReady, requireRewritten } from '../../admin/apiserver/enableguards.ts';
+import { parsePhase } from '../../admin/apiserver/guards.ts';
+import { openApiserverHost, scanSubject, withApiserverLock } from '../../admin/apiserver/host.ts';
+import { nextStep, report } from '../../admin/apiserver/report.ts';
 import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';
-import { EncryptionConfiguration } from '../../apiserver/encryptionconfig.ts';
-import { isFlagged } from '../../apiserver/installation.ts';
-import { type Phase, phases, requireStep } from '../../apiserver/phase.ts';
-import { forgetPhaseTime, phaseSinceUnixMs, recordPhaseTime } from '../../apiserver/phasetime.ts';
-import { type Plan, planEnable } from '../../apiserver/plan.ts';
-import { note, printJson } from '../../terminal.ts';
+import { type Phase, phases } from '../../apiserver/phase.ts';
+import { planEnable } from '../../apiserver/plan.ts';
 import { atMostOne, flag, jsonOption, required, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { hostOptions, scanOptions } from '../sharedoptions.ts';
@@ -80,73 +64,14 @@ async function enable(options: Options, phase: Phase): Promise<number> {
   const host = await openApiserverHost(options);
   const uid = parseClusterUid(options.text('cluster'));
   const plan = planEnable(host, phase);
-  const isUsed = isFlagged(host);
-  // Flags that an upgrade has lost do not take this host back to the beginning.
-  const from = isUsed || host.record !== undefined ? plan.from : undefined;
-  requireStep(from, phase, options.flag('single-master'));
-  if (phase !== 'read') await requireAssurances(options, host);
-  else if (from === undefined || !isUsed) await requireServing(host.config);
-  await noteCluster(host, uid);
-  if (phase === 'only' && from !== 'only') await requireRewritten(options, plan, host);
-  const cluster = planCluster(
-    host,
-    (object, text) => object.requireOwnFlag(text, host.paths),
-    (object, text) => object.enabled(text, host.paths),
-  );
-  const outcome = await changeTo(host, phase, plan, cluster);
-  const isChanged = plan.changes.length > 0;
-  if (options.json) printJson({ ...planAsJson(plan), changed: isChanged, cluster: outcome });
-  else {
-    showPlan(plan);
-    if (isChanged) note(nextStep(phase, plan));
-  }
-  return 0;
-}
-
-/** Since when this host is at a phase is what a later --scan is compared with. */
-async function changeTo(
-  host: ApiserverHost,
-  phase: Phase,
-  { changes }: Plan,
-  cluster: ClusterPlan,
-): Promise<ClusterOutcome> {
-  if (changes.length > 0) await forgetPhaseTime(host.recordPath);
-  const outcome = await changeAll(host, changes, cluster);
-  const isKnown = (await phaseSinceUnixMs(host.recordPath, phase)) !== undefined;
-  if (!isKnown) await recordPhaseTime(host.recordPath, phase);
-  return outcome;
-}
-
-async function requireAssurances(options: Options, { config }: ApiserverHost): Promise<void> {
-  await requireSafeToWrite(config, {
+  await requireReady(host, plan, phase, {
     singleMaster: options.flag('single-master'),
     ringDigest: options.text('ring-digest'),
     acceptNoRecovery: options.flag('accept-no-recovery'),
   });
-}
-
-async function requireRewritten(options: Options, plan: Plan, host: ApiserverHost): Promise<void> {
-  const proof = await readProof(options, scanSubject(host, 'write'));
-  if (proof === undefined) return;
-  const { paths } = host;
-  const after = plan.changes.find(({ path }) => path === paths.config)?.after;
-  requireAllSealed(
-    proof,
-    after === undefined ? ['secrets'] : new EncryptionConfiguration(after, paths).resources,
-  );
-}
-
-/** A file that is in use already is read again every minute; flags are not, and not by RKE2. */
-function nextStep(phase: Phase, { installation, changes }: Plan): string {
-  const { restart, flagFile, readsChangesItself } = installation.distribution;
-  const isRestarted = !readsChangesItself || changes.some(({ path }) => path === flagFile);
-  const how = isRestarted ? restart : 'kube-apiserver reads the file again within two minutes';
-  switch (phase) {
-    case 'read':
-      return `${how}. Next, once every API server is at read: --phase write on each`;
-    case 'write':
-      return `${how}. Next, once every API server is at write: rewrite all Secrets, then --phase only`;
-    case 'only':
-      return how;
-  }
+  await noteCluster(host, uid);
+  await requireRewritten(host, plan, phase, () => readProof(options, scanSubject(host, 'write')));
+  const cluster = await changeTo(host, phase, plan, planClusterEnable(host));
+  report(options.json, plan, { cluster }, nextStep(phase, plan));
+  return 0;
 }

@@ -1,8 +1,8 @@
 // kleidi apiserver plan: what enable would change, and nothing else.
 
-import { planAsJson, showPlan } from '../../admin/apiserver/apply.ts';
 import { parsePhase } from '../../admin/apiserver/guards.ts';
 import { openApiserverHost } from '../../admin/apiserver/host.ts';
+import { planAsJson, showPlan } from '../../admin/apiserver/report.ts';
 import { phases } from '../../apiserver/phase.ts';
 import { planEnable } from '../../apiserver/plan.ts';
 import { printJson } from '../../terminal.ts';

@@ -6,6 +6,7 @@ import type { FileChange } from '../../apiserver/change.ts';
 import type { ClusterObject } from '../../apiserver/distributions/distribution.ts';
 import { configFlag, reloadFlag } from '../../apiserver/flags.ts';
 import { readClusterConfiguration, writeClusterConfiguration } from '../../apiserver/kubectl.ts';
+import { configurationOf } from '../../apiserver/plan.ts';
 import { note, warn } from '../../terminal.ts';
 import type { ApiserverHost } from './host.ts';
 
@@ -19,29 +20,50 @@ export type ClusterPlan =
   | { readonly kind: 'change'; readonly before: string; readonly after: string };
 
 /** Its name among the files of the record. */
-export const clusterConfigurationName = 'configmap kube-system/kubeadm-config';
+const clusterConfigurationName = 'configmap kube-system/kubeadm-config';
+
+/** @throws KleidiError refused where it names another EncryptionConfiguration */
+export function planClusterEnable(host: ApiserverHost): ClusterPlan {
+  return planCluster(host, (object, text) => {
+    object.requireOwnFlag(text, host.paths);
+    return () => object.enabled(text, host.paths);
+  });
+}
+
+export function planClusterDisable(host: ApiserverHost): ClusterPlan {
+  return planCluster(host, (object, text) => () => textBefore(host, object, text));
+}
 
 /**
- * @param check throws where the whole command must refuse
- * @param edit throws where the text is not one that kleidi can edit
+ * @param edit throws where the whole command must refuse; what it gives back throws where
+ *   the text is not one that kleidi can edit
  */
-export function planCluster(
+function planCluster(
   host: ApiserverHost,
-  check: (object: ClusterObject, text: string) => void,
-  edit: (object: ClusterObject, text: string) => string,
+  edit: (object: ClusterObject, text: string) => () => string,
 ): ClusterPlan {
   const object = host.distribution.clusterObject;
   if (object === undefined) return { kind: 'not-kubeadm' };
   const found = readClusterConfiguration(host);
   if ('unreachable' in found) return { kind: 'by-hand', why: found.unreachable };
-  check(object, found.text);
+  const edited = edit(object, found.text);
   try {
-    const after = edit(object, found.text);
+    const after = edited();
     if (after === found.text) return { kind: 'unchanged' };
     return { kind: 'change', before: found.text, after };
   } catch (error) {
     return { kind: 'by-hand', why: error instanceof Error ? error.message : String(error) };
   }
+}
+
+/** As it was; where somebody has changed it since, without what kleidi has added. */
+function textBefore(host: ApiserverHost, object: ClusterObject, text: string): string {
+  const { record, paths } = host;
+  const original = record?.originalOf(clusterConfigurationName, text);
+  if (original?.contents !== undefined) return original.contents;
+  const isNeeded = configurationOf(host)?.hasOtherKeys ?? false;
+  const keep = record?.firstOf(clusterConfigurationName) ?? isNeeded;
+  return object.disabled(text, paths, keep);
 }
 
 /** For the record, so that disable can give it back as it was. */
