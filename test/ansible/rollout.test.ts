@@ -1,17 +1,27 @@
 // Three masters, by the playbooks of the collection: from bare hosts to one ring that all
-// serve, a rotation, and what a fault on the second of them does. API servers: test/cluster.
+// serve, a rotation, and what a fault on the second of them does. In the end each host has
+// the files of kubeadm, RKE2 or k3s; API servers that run: masters.test.ts.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { Controller, filesWith, type Played } from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
+import { onCluster } from '../support/clusterbinaries.ts';
+import { adminKubeconfig, binaryFolder } from '../support/clusterunits.ts';
 import { bareHost } from '../support/installed.ts';
 import { builtPackage } from '../support/packages.ts';
-import { onHosts, type SystemHost } from '../support/systemhost.ts';
+import type { SystemHost } from '../support/systemhost.ts';
 
 const names = ['cp1', 'cp2', 'cp3'] as const;
 
-await onHosts(async () => {
-  const [cp1, cp2, cp3] = [await bareHost(), await bareHost(), await bareHost()];
+const vector = (path: string): string =>
+  readFileSync(new URL(`../vectors/apiserver/${path}`, import.meta.url), 'utf8');
+const kubectl = `${binaryFolder}/kubectl`;
+const manifest = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+
+await onCluster(async (binaries) => {
+  const boot = () => bareHost({ bind: [`${binaries}:${binaryFolder}`] });
+  const [cp1, cp2, cp3] = [await boot(), await boot(), await boot()];
   const hosts = new Map<string, SystemHost>(
     names.map((name, i) => [name, [cp1, cp2, cp3][i] ?? cp1]),
   );
@@ -58,13 +68,6 @@ await onHosts(async () => {
       const pin = host.sh('systemd-creds decrypt --name=pin /etc/kleidi/credentials/pin.cred -');
       assert.ok(pin.length >= 32 && !output.includes(pin), 'a PIN is in the output');
       assert.deepEqual(filesWith(controller.folder, pin), []);
-    }
-  });
-
-  test('a second run changes nothing, and --check says so too', async () => {
-    for (const more of [[], ['--check']]) {
-      const { changed } = await good('site', ...more);
-      assert.deepEqual(changed, { cp1: 0, cp2: 0, cp3: 0 });
     }
   });
 
@@ -123,4 +126,47 @@ await onHosts(async () => {
     await wrong({ kleidi_recovery_sha256: 'abc' }, /to the 64 digits that it has shown/);
     await wrong({ kleidi_ring: 'dev' }, /has ring 'prod', the inventory says 'dev'/);
   });
+
+  /** From here on each host has the files of a distribution; none of their API servers runs. */
+  const reading = { ...settings, kleidi_phase: 'read' };
+
+  test('what --check says that each API server would get', async () => {
+    cp1.write(manifest, vector('kubeadm/manifest.yaml'), 0o600);
+    cp1.write('/etc/kubernetes/admin.conf', adminKubeconfig(0), 0o600);
+    cp1.sh(`ln -s ${kubectl} /usr/bin/kubectl`);
+    cp2.write('/etc/rancher/rke2/config.yaml', vector('rke2/config.yaml'), 0o600);
+    cp2.write('/etc/rancher/rke2/rke2.yaml', adminKubeconfig(1), 0o600);
+    cp2.sh(`mkdir -p /var/lib/rancher/rke2/bin && ln -s ${kubectl} /var/lib/rancher/rke2/bin/`);
+    cp3.write('/etc/rancher/k3s/config.yaml', vector('k3s/config.yaml'), 0o600);
+    cp3.write('/etc/rancher/k3s/k3s.yaml', adminKubeconfig(2), 0o600);
+    const k3s = `#!/bin/sh\nshift\nexec ${kubectl} --kubeconfig=/etc/rancher/k3s/k3s.yaml "$@"\n`;
+    cp3.write('/usr/local/bin/k3s', k3s, 0o755);
+    const { exitCode, output, changed } = await controller.play(
+      'site',
+      reading,
+      '--check',
+      '--diff',
+    );
+    assert.equal(exitCode, 0, output);
+    assert.deepEqual(changed, { cp1: 1, cp2: 1, cp3: 1 });
+    for (const path of [manifest, ...['rke2', 'k3s'].map(dropInOf)])
+      assert.ok(output.includes(`+++ ${path}`), path);
+    assert.equal(cp1.read(manifest), vector('kubeadm/manifest.yaml').trim());
+  });
+
+  test('an API server that does not come back stops the play at its host', async () => {
+    const { exitCode, output } = await controller.play('site', reading);
+    assert.notEqual(exitCode, 0);
+    const said = output.replace(/\s+/g, ' ');
+    assert.match(said, /The API server of cp1 did not come to this state within 12 s/);
+    assert.match(said, /connection refused|was refused|no route|unreachable/i);
+    assert.match(said, /No API server after this one was changed/);
+    assert.match(cp1.read(manifest), /--encryption-provider-config=/);
+    assert.equal(cp2.read('/etc/rancher/rke2/config.yaml'), vector('rke2/config.yaml').trim());
+    assert.notEqual(cp2.try(`test -e ${dropInOf('rke2')}`).exitCode, 0);
+  });
 });
+
+function dropInOf(kind: string): string {
+  return `/etc/rancher/${kind}/config.yaml.d/50-kleidi.yaml`;
+}
