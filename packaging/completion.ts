@@ -16,6 +16,12 @@ _kleidi() {
     return
   fi
   case $command in
+    help)
+      if [ "$COMP_CWORD" -eq 2 ]; then
+        mapfile -t COMPREPLY < <(compgen -W '${[...verbs.keys()].join(' ')}' -- "$cur")
+        return
+      fi
+      ;;
 ${withActions.map(actionCase).join('\n')}
   esac
   case "$command \${COMP_WORDS[COMP_CWORD - 1]}" in

@@ -5,7 +5,7 @@ import { describeVerbs } from './cli/describe.ts';
 import { dispatch, summariesOf } from './cli/dispatch.ts';
 import { itemList } from './cli/help.ts';
 import type { Verbs } from './cli/verb.ts';
-import { print, printError, printJson } from './terminal.ts';
+import { endWithReader, print, printError, printJson } from './terminal.ts';
 
 const verbs: Verbs = {
   serve: async () => (await import('./cli/serve.ts')).serve,
@@ -41,6 +41,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong use, 78 configuration.`;
 
 async function run(args: readonly string[]): Promise<number> {
   const [first, ...rest] = args;
+  if (first !== 'serve') endWithReader();
   if (first === '--version') return dispatch(verbs, ['version', ...rest]);
   if (first === 'help' && rest.includes('--json')) {
     printJson(await describeVerbs(verbs));

@@ -1,6 +1,6 @@
 // From words to the verb that they name. Each is loaded only when it is called.
 import { usage } from '../errors.ts';
-import { endWithReader, print } from '../terminal.ts';
+import { print } from '../terminal.ts';
 import { commandHelp, groupHelp, type Item } from './help.ts';
 import type { Command, CommandGroup, Verbs } from './verb.ts';
 
@@ -11,7 +11,6 @@ export async function dispatch(
 ): Promise<number> {
   const load = Object.hasOwn(verbs, name) ? verbs[name] : undefined;
   if (load === undefined) throw usage(`unknown verb '${name}'`);
-  if (name !== 'serve') endWithReader();
   const verb = await load();
   if (verb.kind === 'command') return runCommand(name, verb, args);
   if (verb.kind === 'group') return runAction(name, verb, args);

@@ -144,10 +144,11 @@ test('config fields names every field with its meaning', async () => {
 });
 
 test('a reader that has enough ends a command without a word', async () => {
-  const child = spawn(process.execPath, [program, 'version'], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  child.stdout.destroy();
-  const said = await text(child.stderr);
-  assert.equal(said, '');
+  for (const args of [['version'], ['--help'], ['help', '--json'], ['key', '--help']]) {
+    const child = spawn(process.execPath, [program, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    child.stdout.destroy();
+    assert.equal(await text(child.stderr), '', args.join(' '));
+  }
 });

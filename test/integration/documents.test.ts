@@ -89,6 +89,7 @@ test('bash completes every verb and every action', bash, () => {
   }
   assert.ok(!offered.includes('token-work'));
   assert.deepEqual(complete('prov'), ['provision']);
+  assert.deepEqual(complete('help', 'prov'), ['provision']);
   assert.deepEqual(complete('key', 'cr'), ['create']);
 });
 

@@ -21,8 +21,8 @@ export interface ScanSubject {
   change(): Promise<Change>;
 }
 
-/** Before anything else is asked. @throws KleidiError usage */
-export function requireScanChoice(options: Options): void {
+/** What needs it only sometimes does not say so in its table. @throws KleidiError usage */
+function requireScanChoice(options: Options): void {
   if ((options.text('scan') === undefined) === options.flag('no-scan')) return;
   throw usage('--scan FILE (an etcd snapshot) or --no-scan?');
 }

@@ -1,7 +1,6 @@
 // A ring in a file that kleidi ring export has made, and that the operator has named by
 // its digest.
 
-import { usage } from '../../errors.ts';
 import { parseRing, type Ring } from '../../keyring/ring.ts';
 import { readTextFile } from '../../readfile.ts';
 import { parseExpected, requireExpected } from './expecteddigest.ts';
@@ -15,12 +14,10 @@ export async function readExported(path: string, expected: string): Promise<Ring
   return ring;
 }
 
-/** Of the options `--ring FILE --expect DIGEST`: both or none. @throws KleidiError usage, as above */
+/** Of the options `--ring FILE --expect DIGEST`: both or none, as the command sees to. @throws KleidiError usage, as above */
 export async function expectedRing(
   file: string | undefined,
   digest: string | undefined,
 ): Promise<Ring | undefined> {
-  if (file !== undefined) return readExported(file, parseExpected(digest));
-  if (digest === undefined) return undefined;
-  throw usage('--expect without --ring');
+  return file === undefined ? undefined : readExported(file, parseExpected(digest));
 }

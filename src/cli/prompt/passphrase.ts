@@ -16,6 +16,7 @@ const mostBytes = 1024;
 const generatedWords = 6;
 const newQuestion = 'passphrase for the recovery key (Enter: six random words are made): ';
 
+/** At most one of the two, as the command sees to. */
 export interface NewPassphraseWish {
   readonly fd: string | undefined;
   readonly isGenerated: boolean;
@@ -27,7 +28,6 @@ export interface NewPassphraseWish {
  * @throws KleidiError refused, usage
  */
 export async function newPassphrase({ fd, isGenerated }: NewPassphraseWish): Promise<Buffer> {
-  if (fd !== undefined && isGenerated) throw usage('--passphrase-fd or --generate-passphrase?');
   if (fd === undefined) return askNew(isGenerated);
   const passphrase = await readLineOf(fd);
   requireGood(passphrase);
