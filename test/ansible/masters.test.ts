@@ -88,9 +88,9 @@ await onCluster(async (binaries) => {
   function phaseOf(host: SystemHost): string {
     const status = JSON.parse(host.sh('kleidi apiserver status --json')) as {
       phase: string;
-      told: boolean;
+      enabled: boolean;
     };
-    return status.told ? status.phase : 'none';
+    return status.enabled ? status.phase : 'none';
   }
 
   function keyIds(): string[] {

@@ -122,9 +122,17 @@ test('flags that an upgrade has lost are told by status, and come back in the sa
     host.manifest,
     enabled.replace(/\n.*mountPath: .*\n.*kleidi-config\n.*readOnly.*/, ''),
   );
-  assert.equal((await host.run('status')).exitCode, 1);
+  const status = async (): Promise<object> => {
+    const { exitCode, stdout } = await host.run('status', '--json');
+    const { enabled, flagFile, intact, phase } = JSON.parse(stdout) as Record<string, unknown>;
+    return { exitCode, enabled, flagFile, intact, phase };
+  };
+  const flagFile = '/etc/kubernetes/manifests/kube-apiserver.yaml';
+  const there = { enabled: true, flagFile, phase: 'write' };
+  assert.deepEqual(await status(), { ...there, exitCode: 1, intact: false });
   writeFileSync(host.manifest, host.original);
+  assert.deepEqual(await status(), { ...there, exitCode: 0, enabled: false, intact: true });
   await good(host, 'enable', '--phase', 'write', ...sure);
   assert.equal(host.text, enabled);
-  assert.equal((await host.run('status')).exitCode, 0);
+  assert.deepEqual(await status(), { ...there, exitCode: 0, intact: true });
 });

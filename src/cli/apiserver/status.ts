@@ -23,32 +23,33 @@ export const apiserverStatus = command({
   async run(options) {
     const host = await openApiserverHost(options);
     const { distribution, evidence, paths } = host;
+    const { flagFile } = distribution;
     const configuration = configurationOf(host);
     const phase = configuration?.phase;
-    const isUsed = isFlagged(host);
-    const told = distribution.flagFile;
-    const isWhole = !isUsed || phase === undefined || planEnable(host, phase).changes.length === 0;
+    const isEnabled = isFlagged(host);
+    const isIntact =
+      !isEnabled || phase === undefined || planEnable(host, phase).changes.length === 0;
     if (options.json) {
       printJson({
         distribution: distribution.name,
         config: paths.config,
         phase: phase ?? null,
-        told: isUsed,
-        toldBy: told,
-        whole: isWhole,
+        enabled: isEnabled,
+        flagFile,
+        intact: isIntact,
       });
-      return isWhole ? 0 : 1;
+      return isIntact ? 0 : 1;
     }
     print(
       table([
         ['distribution', `${distribution.name} (${evidence})`],
         ['configuration', `${paths.config}${configuration === undefined ? ' (missing)' : ''}`],
         ['phase', phase ?? 'kleidi is not in it'],
-        ['in use', isUsed ? `yes, by ${told}` : `no, ${told} does not name it`],
+        ['in use', isEnabled ? `yes, by ${flagFile}` : `no, ${flagFile} does not name it`],
       ]),
     );
-    if (!isWhole)
+    if (!isIntact)
       warn(`something of it was changed since: kleidi apiserver plan --phase ${phase} shows what`);
-    return isWhole ? 0 : 1;
+    return isIntact ? 0 : 1;
   },
 });
