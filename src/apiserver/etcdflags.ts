@@ -1,7 +1,7 @@
 // Where kube-apiserver of this host keeps its objects, by its own flags.
 import type { Installation } from './installation.ts';
 
-export interface EtcdFlags {
+interface EtcdFlags {
   /** Every value of --etcd-prefix that is found; empty: the default. */
   readonly prefixes: readonly string[];
   /** Resources that --etcd-servers-overrides keeps in another etcd, as GROUP/RESOURCE. */

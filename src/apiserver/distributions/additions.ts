@@ -5,7 +5,7 @@ import { dirname } from 'node:path';
 import { type Document, isMap, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
 import type { Paths } from '../flags.ts';
 
-export interface Mount {
+interface Mount {
   readonly name: string;
   readonly path: string;
 }

@@ -61,7 +61,7 @@ export interface Found {
 }
 
 /** An EncryptionConfiguration that a distribution makes for itself: its keys must stay. */
-export interface OwnKeys {
+interface OwnKeys {
   readonly path: string;
   /** @throws KleidiError refused */
   providersIn(text: string): object[];
