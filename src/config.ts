@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import convict from 'convict';
 import { type Document, parseDocument, type YAMLError } from 'yaml';
-import { KleidiError } from './errors.ts';
+import { KleidiError, reasonOf } from './errors.ts';
 import type { LogFormat, LogLevel } from './log.ts';
 import { type Field, isField, removedFields, schema } from './schema.ts';
 
@@ -87,7 +87,7 @@ function faultsOf({ format }: Field, value: unknown): string[] {
     format(value);
     return [];
   } catch (fault) {
-    return [fault instanceof Error ? fault.message : String(fault)];
+    return [reasonOf(fault)];
   }
 }
 
@@ -113,7 +113,7 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = reasonOf(cause);
     throw new KleidiError('config-invalid', `configuration ${path} cannot be read: ${why}`, {
       hint: 'name the file with --config FILE; docs/kleidi.yaml shows every field',
       cause,

@@ -132,9 +132,13 @@ export class KleidiError extends Error {
   /** Any thrown value as a KleidiError: what is not one already is a bug of ours. */
   static from(error: unknown): KleidiError {
     if (error instanceof KleidiError) return error;
-    const message = error instanceof Error ? error.message : String(error);
-    return new KleidiError('internal', message, { cause: error });
+    return new KleidiError('internal', reasonOf(error), { cause: error });
   }
+}
+
+/** What any thrown value says, for the message of the error that is made of it. */
+export function reasonOf(cause: unknown): string {
+  return cause instanceof Error ? cause.message : String(cause);
 }
 
 /** Wrong use of a command. */

@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import { type FileHandle, link, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { KleidiError } from './errors.ts';
+import { KleidiError, reasonOf } from './errors.ts';
 import { openForeign } from './readfile.ts';
 
 export interface Owner {
@@ -83,7 +83,7 @@ export async function syncTree(folder: string): Promise<void> {
     for (const path of paths.reverse()) await syncAndClose(await openForeign(path));
     for (const path of [folder, dirname(folder)]) await syncFolder(path);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = reasonOf(cause);
     throw new KleidiError('file-failed', `${folder} cannot be written to the disk: ${why}`, {
       hint: 'check the disk and its free space (dmesg, df), then run the same command again',
       cause,
@@ -145,7 +145,7 @@ async function fill(
 }
 
 function writeFailed(path: string, cause: unknown): KleidiError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = reasonOf(cause);
   return new KleidiError('file-failed', `${path} cannot be written: ${why}`, {
     hint: 'check free space, the owner of the folder and that it is not read-only',
     cause,

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { type FileHandle, open, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { KleidiError } from './errors.ts';
+import { KleidiError, reasonOf } from './errors.ts';
 
 /**
  * A text file that somebody has named.
@@ -23,7 +23,7 @@ export async function readTextFile(path: string, subject: string, hint: string):
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = reasonOf(cause);
     throw new KleidiError('file-failed', `${subject} cannot be read: ${why}`, { hint, cause });
   }
 }

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 import { bundleFolder } from '../admin/keys/create.ts';
 import { verifiedDigest } from '../admin/ring/verifieddigest.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { isErrno, writeNewFile } from '../files.ts';
 import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
 import { readRing } from '../keyring/ringfile.ts';
@@ -85,7 +85,7 @@ function warnOfMissing(keks: readonly { fp: string }[], bundles: readonly Backup
 }
 
 function unreadable(path: string, cause: unknown): KleidiError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = reasonOf(cause);
   return new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
     hint: 'run as root',
     cause,

@@ -1,7 +1,7 @@
 // Arguments by the table of the verb: what is wrong is named before anything is done.
 import { parseArgs } from 'node:util';
 import { defaultConfigPath } from '../config.ts';
-import { type KleidiError, usage } from '../errors.ts';
+import { type KleidiError, reasonOf, usage } from '../errors.ts';
 import { asTyped, configOption, type OptionTable, type Syntax } from './option.ts';
 
 type Matching<T extends OptionTable, Shape> = {
@@ -71,7 +71,7 @@ function read(
 
 /** What Node says of it, with the word of the table for a value that is missing. */
 function translated(cause: unknown, syntax: Syntax): KleidiError {
-  const [said = ''] = (cause instanceof Error ? cause.message : String(cause)).split(/\.\s/);
+  const [said = ''] = reasonOf(cause).split(/\.\s/);
   const lacking = /^Option '--([a-z-]+)(?: <value>)?' argument (?:missing|is ambiguous)/.exec(said);
   const [, name] = lacking ?? [];
   if (name !== undefined) return usage(`missing value: ${asTyped(name, withConfig(syntax))}`);

@@ -6,7 +6,7 @@ import { existsSync, type Stats } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { isErrno } from '../files.ts';
 import { lostHostKey, requireOwnHostKey } from './hostkey.ts';
 
@@ -119,7 +119,7 @@ function requireText(path: string, text: string): string {
 }
 
 function missing(path: string, cause: unknown): KleidiError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = reasonOf(cause);
   return new KleidiError('pin-missing', `secret ${path} cannot be read: ${why}`, {
     hint: 'check LoadCredentialEncrypted= of the unit, or the path in pkcs11.pin; on a new host run: kleidi provision',
     cause,

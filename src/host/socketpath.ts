@@ -5,7 +5,7 @@
 import { lstat, rename, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { basename, dirname, join } from 'node:path';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { isErrno } from '../files.ts';
 
 const socketMode = 0o660;
@@ -59,7 +59,7 @@ function listenWithMode(server: Server, temporary: string, path: string): Promis
 async function requireFree(path: string): Promise<void> {
   const found = await lstat(path).catch((error: unknown) => {
     if (isErrno(error, 'ENOENT')) return undefined;
-    const why = error instanceof Error ? error.message : String(error);
+    const why = reasonOf(error);
     throw unusable(path, why, 'check the folder');
   });
   if (found === undefined) return;

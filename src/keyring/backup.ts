@@ -2,6 +2,7 @@
 // PIN and no token, so it is no secret; its checksum tells damage, not tampering.
 import { createHash } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
+import { isRecord } from '../jsonvalue.ts';
 import { orderedRing } from './bundle.ts';
 import { parseBundle } from './bundlefile.ts';
 import { unpinnedParts } from './coverage.ts';
@@ -152,7 +153,7 @@ function requireGeneration(announced: number, { generation, isAllLost }: Restore
 function parseObject(text: string, path: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text);
-    if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+    if (isRecord(value)) return value;
   } catch {
     // Told below.
   }

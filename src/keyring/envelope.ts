@@ -1,8 +1,10 @@
 // The ciphertext: "kl" | version 1 | alg 1 | fingerprint 16 | body. For
 // AES-256-GCM the body is nonce 12 | ciphertext | tag 16, so a 32-byte seed
-// becomes 80 bytes. alg 2 is Vault Transit's text: 109 bytes from its version 1. Everything that can be refused is refused here, before
-// any call to a token. test/vectors/ holds ciphertexts that must open for ever.
+// becomes 80 bytes. alg 2 is Vault Transit's text: 109 bytes from its version 1
+// (providers/algorithm.ts). Everything that can be refused is refused here, before any
+// call to a token. test/vectors/ holds ciphertexts that must open for ever.
 import { KleidiError } from '../errors.ts';
+import { algorithmNamed, largestPlaintextBytes } from '../providers/algorithm.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 
 const magic = Buffer.from('kl', 'ascii');
@@ -11,18 +13,6 @@ export const headerBytes = 20;
 
 /** kube-apiserver refuses ciphertexts above 1024 bytes (kmsv2/envelope.go). */
 export const maxCiphertextBytes = 1024;
-/**
- * Longest plaintext by `alg`, so that the ciphertext stays within that limit: in
- * base64, with a key version of 9 digits, 710 bytes are the most for 0x02.
- */
-const maxPlaintextBytes: Readonly<Record<number, number>> = { 1: 900, 2: 700 };
-const largestPlaintextBytes = Math.max(...Object.values(maxPlaintextBytes));
-
-/**
- * Shortest body by `alg`: 0x01 is nonce, one byte and tag; 0x02 is Transit's
- * text, `vault:v1:` and the base64 of the same.
- */
-const minBodyBytes: Readonly<Record<number, number>> = { 1: 12 + 1 + 16, 2: 9 + 40 };
 
 export interface Envelope {
   readonly alg: number;
@@ -44,8 +34,8 @@ export function additionalData(alg: number, fp: Fingerprint, keyId: string): Buf
  * @throws KleidiError plaintext-invalid
  */
 export function requirePlaintext(plaintext: Buffer, alg?: number): void {
-  const mostBytes =
-    alg === undefined ? largestPlaintextBytes : (maxPlaintextBytes[alg] ?? largestPlaintextBytes);
+  const known = alg === undefined ? undefined : algorithmNamed(alg);
+  const mostBytes = known?.maxPlaintextBytes ?? largestPlaintextBytes;
   if (plaintext.length >= 1 && plaintext.length <= mostBytes) return;
   const which = alg === undefined ? '' : `by algorithm ${alg} `;
   throw new KleidiError(
@@ -68,11 +58,10 @@ export function open(ciphertext: Buffer): Envelope {
   const [version, alg] = [ciphertext.readUInt8(2), ciphertext.readUInt8(3)];
   if (version !== formatVersion)
     throw invalid(`is of format ${version}, this kleidi reads format 1`);
-  const leastBytes = minBodyBytes[alg];
-  if (leastBytes === undefined)
-    throw invalid(`uses algorithm ${alg}, which this kleidi does not know`);
+  const known = algorithmNamed(alg);
+  if (known === undefined) throw invalid(`uses algorithm ${alg}, which this kleidi does not know`);
   const body = ciphertext.subarray(headerBytes);
-  if (body.length < leastBytes) throw invalid('is cut short');
+  if (body.length < known.minBodyBytes) throw invalid('is cut short');
   return { alg, fp: ciphertext.subarray(4, headerBytes).toString('hex'), body };
 }
 

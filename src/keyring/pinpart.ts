@@ -3,7 +3,7 @@
 // anyway. JSON of format 2 around both layers of hybrid.ts, RSA-OAEP with SHA-256 inside;
 // label and context tell it from a KEK, and the token of another host.
 import { dirname, join } from 'node:path';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { type HybridPrivateKey, type HybridPublicKey, hybridAlg, open, seal } from './hybrid.ts';
 
 const kind = 'kleidi-pin';
@@ -60,7 +60,7 @@ function parse(text: string, path: string): PinPart {
     }
     return { token, recovery, wrapped };
   } catch (cause) {
-    throw refused(path, cause instanceof Error ? cause.message : String(cause));
+    throw refused(path, reasonOf(cause));
   }
 }
 

@@ -2,7 +2,7 @@
 // same: `recipient`, by which tokens and bundles address a key, and `fingerprint`,
 // which a person compares with what the owner shows. The recovery key: hybrid.ts.
 import { createHash, createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { requireRsaKey } from '../providers/rsakey.ts';
 import { readTextFile } from '../readfile.ts';
 
@@ -87,7 +87,7 @@ function parseOrRefuse<T>(text: string, path: string, what: string, parse: (text
     return parse(text);
   } catch (cause) {
     if (cause instanceof KleidiError) throw cause;
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = reasonOf(cause);
     throw new KleidiError('refused', `${path} is not a ${what}: ${why}`, {
       hint:
         what === 'request'

@@ -3,7 +3,7 @@
 // and one ML-KEM-1024 key, under one passphrase.
 import { createPrivateKey, generateKeyPair, type KeyObject } from 'node:crypto';
 import { promisify } from 'node:util';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { readTextFile } from '../readfile.ts';
 import { type HybridPrivateKey, type HybridPublicKey, hybridOf } from './hybrid.ts';
 import { encryptPkcs8, mlKemSeedPkcs8 } from './pkcs8.ts';
@@ -59,7 +59,7 @@ export async function openRecoveryKey(path: string, passphrase: Buffer): Promise
     if (file.sha256 !== key.fingerprint) throw new Error('it is damaged');
     return { ...key, rsaPrivate, kemPrivate };
   } catch (cause) {
-    throw notOne(path, cause instanceof Error ? cause.message : String(cause), cause);
+    throw notOne(path, reasonOf(cause), cause);
   }
 }
 
@@ -76,7 +76,7 @@ function parseFile(text: string, path: string): PrivateFile {
     }
     return { rsaPrivateKey, mlKemPrivateKey, sha256 };
   } catch (cause) {
-    throw notOne(path, cause instanceof Error ? cause.message : String(cause), cause);
+    throw notOne(path, reasonOf(cause), cause);
   }
 }
 

@@ -3,6 +3,7 @@
 // does its fingerprint, compared with what the host itself shows. It covers all
 // of the request, so that none can be given out for another host or ring.
 import { createHash } from 'node:crypto';
+import { isRecord } from '../jsonvalue.ts';
 import { isRingName } from './keyid.ts';
 import {
   type NamedKey,
@@ -73,6 +74,6 @@ function requestFingerprint({ host, ring, spki }: Omit<Request, 'fingerprint'>):
 
 function recordOf(text: string): Record<string, unknown> {
   const value: unknown = JSON.parse(text);
-  if (typeof value === 'object' && value !== null) return value as Record<string, unknown>;
+  if (isRecord(value)) return value;
   throw new Error('it is not a JSON object');
 }

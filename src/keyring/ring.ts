@@ -3,6 +3,7 @@
 // ringfile.ts knows the disk.
 import { KleidiError } from '../errors.ts';
 import { isHex, isRecord } from '../jsonvalue.ts';
+import { providerKinds } from '../providers/algorithm.ts';
 import type { KekIdentity, ProviderKind } from '../providers/provider.ts';
 import { isRingName } from './keyid.ts';
 
@@ -35,7 +36,6 @@ export interface Ring {
 export const maxGeneration = 1e15 - 1;
 
 const kekStates: readonly string[] = ['staged', 'write', 'read', 'retired', 'destroyed'];
-const providerKinds: readonly string[] = ['pkcs11', 'vault'];
 
 /** @throws KleidiError ring-invalid, with every fault at once */
 export function parseRing(text: string, path: string): Ring {

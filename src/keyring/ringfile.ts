@@ -2,7 +2,7 @@
 // holds, so that a killed command leaves neither half a ring nor a stale lock.
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { withFileLock } from '../filelock.ts';
 import { isErrno, type Owner, writeFileAtomically } from '../files.ts';
 import { readOwnFile } from '../readfile.ts';
@@ -16,7 +16,7 @@ export async function readRing(path: string): Promise<Ring> {
   } catch (error) {
     if (error instanceof KleidiError) throw error;
     if (isErrno(error, 'ENOENT')) throw missing(path, error);
-    const why = error instanceof Error ? error.message : String(error);
+    const why = reasonOf(error);
     throw new KleidiError('file-failed', `ring file ${path} cannot be read: ${why}`, {
       hint: 'it must be readable by group kleidi (mode 0640)',
       cause: error,

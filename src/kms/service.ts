@@ -4,6 +4,7 @@ import { KleidiError } from '../errors.ts';
 import { additionalData, open, requirePlaintext, seal } from '../keyring/envelope.ts';
 import { parseKeyId } from '../keyring/keyid.ts';
 import type { Target } from '../keyring/keyring.ts';
+import { algorithmOf } from '../providers/algorithm.ts';
 import { Gate } from './limits.ts';
 import type { Serving } from './serving.ts';
 
@@ -41,11 +42,12 @@ export class KmsService {
     return this.#gate.run(async () => {
       requireWanted(context);
       const { provider, fp, keyId } = this.#serving.requireKeyring().writeTarget();
-      requirePlaintext(plaintext, provider.alg);
+      const { alg } = algorithmOf(provider.kind);
+      requirePlaintext(plaintext, alg);
       this.#serving.uses.countEncrypt(fp);
-      const aad = additionalData(provider.alg, fp, keyId);
+      const aad = additionalData(alg, fp, keyId);
       const body = await provider.wrap(fp, plaintext, aad);
-      return { ciphertext: seal({ alg: provider.alg, fp, body }), keyId };
+      return { ciphertext: seal({ alg, fp, body }), keyId };
     });
   }
 
@@ -60,7 +62,7 @@ export class KmsService {
       if (envelope.fp !== fp) {
         throw new KleidiError('key-id-mismatch', 'ciphertext and key id name different KEKs');
       }
-      if (envelope.alg !== provider.alg) {
+      if (envelope.alg !== algorithmOf(provider.kind).alg) {
         throw new KleidiError(
           'ciphertext-invalid',
           `algorithm ${envelope.alg} is not the one of KEK ${fp}`,

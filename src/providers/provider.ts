@@ -24,8 +24,6 @@ export type ProviderKind = 'pkcs11' | 'vault';
 
 export interface Provider {
   readonly kind: ProviderKind;
-  /** The `alg` byte of ciphertexts that this provider makes. */
-  readonly alg: number;
   /** One line for people: module, version, token. */
   readonly description: string;
   /** Why it cannot be used right now, where it knows by itself: a KleidiError. */
@@ -42,7 +40,7 @@ export interface Provider {
    */
   load(wanted: readonly Fingerprint[]): Promise<UsableKeks>;
 
-  /** Seals as many bytes as the envelope allows for `alg`. The result is the envelope's body. */
+  /** Seals as many bytes as its algorithm allows. The result is the envelope's body. */
   wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer>;
 
   /** Opens what `wrap` made, or rejects with `ciphertext-invalid`. */
@@ -153,8 +151,8 @@ export interface KekTransfer {
 
   /**
    * Unwraps the KEKs that the token lacks. Every fingerprint, check and CMAC is
-   * checked before anything persists, and every voucher of a KEK that is here. Last the transport key that the KEKs came
-   * for is destroyed. KEKs that are held already are checked, and left alone.
+   * checked before anything persists, and every voucher of a KEK that is here. Last
+   * the transport key that the KEKs came for is destroyed. KEKs that are held already are checked, and left alone.
    */
   importKeks(keks: readonly ArrivingKek[], steps: ImportSteps): Promise<void>;
 }

@@ -4,7 +4,8 @@
 import { KleidiError } from '../errors.ts';
 import { open } from '../keyring/envelope.ts';
 import { parseKeyId } from '../keyring/keyid.ts';
-import { isUnretired, type Ring, type RingKek } from '../keyring/ring.ts';
+import { isUnretired, type Ring } from '../keyring/ring.ts';
+import { algorithmOf } from '../providers/algorithm.ts';
 import type { ProvenSnapshot } from './proof.ts';
 import type { Snapshot } from './snapshot.ts';
 import type { KmsSeal, Seal } from './storedobject.ts';
@@ -25,8 +26,6 @@ export interface Finding {
   readonly obstacle: string | null;
   readonly example: string;
 }
-
-const algOf: Readonly<Record<RingKek['provider'], number>> = { pkcs11: 0x01, vault: 0x02 };
 
 /** Sorted by resource; what the ring cannot open comes first in each. */
 export function judge(snapshot: Snapshot, ring: Ring): readonly Finding[] {
@@ -96,7 +95,7 @@ function obstacleToKms(seal: KmsSeal, ring: Ring): string | null {
   try {
     const envelope = open(seal.source);
     if (envelope.fp !== id.fp) return 'sealed seed and key id name different KEKs';
-    return envelope.alg === algOf[kek.provider]
+    return envelope.alg === algorithmOf(kek.provider).alg
       ? null
       : `algorithm ${envelope.alg} is not its KEK's`;
   } catch (error) {

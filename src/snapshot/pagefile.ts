@@ -2,6 +2,7 @@
 // read-only and without its lock. Strict: a page outside the file, under another
 // number or reached twice is damage.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { reasonOf } from '../errors.ts';
 import { damaged } from './damage.ts';
 import { type Meta, readMeta } from './meta.ts';
 
@@ -105,7 +106,7 @@ function openReadOnly(path: string): number {
     if (fstatSync(fd).isFile()) return fd;
     closeSync(fd);
   } catch (cause) {
-    throw damaged(path, cause instanceof Error ? cause.message : String(cause), cause);
+    throw damaged(path, reasonOf(cause), cause);
   }
   throw damaged(path, 'it is not a file');
 }

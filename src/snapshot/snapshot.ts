@@ -1,12 +1,14 @@
 // Reads an etcd snapshot (etcdctl snapshot save) or data file (member/snap/db)
 // and counts what is in it, read-only and page by page: the whole file is never
 // in memory. Knows etcd's form; bucket.ts knows bbolt's.
+
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { reasonOf } from '../errors.ts';
 import { bucketEntries } from './bucket.ts';
 import { damaged } from './damage.ts';
 import { type Evidence, EvidenceCollector } from './evidence.ts';
@@ -116,7 +118,7 @@ async function checkTrailer(path: string): Promise<boolean> {
 
 async function readTrailer(path: string): Promise<{ size: number; trailer?: Buffer }> {
   const file = await open(path, 'r').catch((cause: unknown) => {
-    throw damaged(path, cause instanceof Error ? cause.message : String(cause), cause);
+    throw damaged(path, reasonOf(cause), cause);
   });
   try {
     const { size } = await file.stat();

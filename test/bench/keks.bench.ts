@@ -13,6 +13,7 @@ import { additionalData, seal } from '../../src/keyring/envelope.ts';
 import { formatKeyId } from '../../src/keyring/keyid.ts';
 import { formatRing, type Ring } from '../../src/keyring/ring.ts';
 import { firstModule } from '../../src/modules.ts';
+import { algorithmOf } from '../../src/providers/algorithm.ts';
 import { findKeks } from '../../src/providers/pkcs11/kek.ts';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
 import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
@@ -85,12 +86,13 @@ async function sealUnder(host: TestHost, ring: Ring): Promise<Sealed[]> {
   const step = Math.ceil(ring.keks.length / 50);
   const fps = ring.keks.map((kek) => kek.fp).filter((_, i) => i % step === 0);
   await provider.load(fps);
+  const { alg } = algorithmOf(provider.kind);
   const sealed: Sealed[] = [];
   for (const fp of fps) {
     const keyId = formatKeyId({ ring: ring.ring, generation: ring.generation, fp });
-    const aad = additionalData(provider.alg, fp, keyId);
+    const aad = additionalData(alg, fp, keyId);
     const body = await provider.wrap(fp, randomBytes(32), aad);
-    sealed.push({ ciphertext: seal({ alg: provider.alg, fp, body }), keyId });
+    sealed.push({ ciphertext: seal({ alg, fp, body }), keyId });
   }
   await provider.close();
   return sealed;

@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
-import { KleidiError } from '../../errors.ts';
+import { KleidiError, reasonOf } from '../../errors.ts';
 import { writeFileAtomically, writeNewFile } from '../../files.ts';
 import { type BundleKek, formatBundle, recoveryPart } from '../../keyring/bundle.ts';
 import { parseBundle } from '../../keyring/bundlefile.ts';
@@ -120,7 +120,7 @@ async function readCreateText(path: string): Promise<string> {
   try {
     return await readOwnFile(path);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = reasonOf(cause);
     throw new KleidiError('file-failed', `the record of a key create cannot be read: ${why}`, {
       hint: 'kleidi has made no key; put the file right, then run the command again',
       cause,

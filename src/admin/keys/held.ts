@@ -3,6 +3,7 @@
 
 import type { Config } from '../../config.ts';
 import { KleidiError, usage } from '../../errors.ts';
+import { isHex } from '../../jsonvalue.ts';
 import type { Ring, RingKek } from '../../keyring/ring.ts';
 import { missingKeks } from '../../providers/kekidentity.ts';
 import type { Fingerprint, ProviderKind } from '../../providers/provider.ts';
@@ -11,7 +12,7 @@ import { requireKnown } from './vaultknown.ts';
 
 /** @throws KleidiError usage */
 export function parseFingerprint(text: string | undefined): Fingerprint {
-  if (text !== undefined && /^[0-9a-f]{32}$/.test(text)) return text;
+  if (isHex(text, 32)) return text;
   throw usage(`'${text ?? ''}' is no fingerprint: 32 hex digits, as kleidi ring show prints them`);
 }
 

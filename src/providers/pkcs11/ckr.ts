@@ -2,6 +2,7 @@
 // Error with `code`, a plain Error whose text is "CKR_X:nnn" (C_FindObjects,
 // C_CreateObject, C_CopyObject, C_SetAttributeValue), and names that are wrong
 // for codes it does not know. So kleidi switches on the number only.
+import { reasonOf } from '../../errors.ts';
 
 export const ckr = {
   GENERAL_ERROR: 0x05,
@@ -49,7 +50,7 @@ export function ckrOf(error: unknown): number | undefined {
 /** For people: `CKR_PIN_INCORRECT (0xa0)`, or the text where there is no number. */
 export function ckrText(error: unknown): string {
   const number = ckrOf(error);
-  if (number === undefined) return error instanceof Error ? error.message : String(error);
+  if (number === undefined) return reasonOf(error);
   const name = Object.entries(ckr).find(([, value]) => value === number)?.[0];
   return `${name === undefined ? 'return value' : `CKR_${name}`} (0x${number.toString(16)})`;
 }

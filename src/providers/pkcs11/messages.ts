@@ -1,8 +1,7 @@
 // What the main thread and a token thread say to each other: one request at a
 // time, one answer to each. Bytes are copied out of Node's shared slabs first:
 // a clone of a small Buffer would carry its neighbours along.
-import type { ErrorCode } from '../../errors.ts';
-import { KleidiError } from '../../errors.ts';
+import { type ErrorCode, KleidiError, reasonOf } from '../../errors.ts';
 import { ckrOf } from './ckr.ts';
 
 export interface Request {
@@ -55,7 +54,7 @@ export function failure(error: unknown): Answer {
     const { code, message: text, hint } = error;
     return { kind: 'kleidi', code, text, ...(hint === undefined ? {} : { hint }) };
   }
-  const text = error instanceof Error ? error.message : String(error);
+  const text = reasonOf(error);
   return { kind: 'pkcs11', code: ckrOf(error), text };
 }
 

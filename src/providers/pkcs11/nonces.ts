@@ -5,7 +5,7 @@
 // 5.18; others within minutes). Node has no getrandom(2); the process has begun with
 // one for OpenSSL, so the kernel's generator is ready.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { KleidiError } from '../../errors.ts';
+import { KleidiError, reasonOf } from '../../errors.ts';
 
 export const nonceBytes = 12;
 
@@ -38,7 +38,7 @@ export class NonceSource {
       inspect(this.#fd);
     } catch (cause) {
       this.close();
-      throw failed(path, cause instanceof Error ? cause.message : String(cause), cause);
+      throw failed(path, reasonOf(cause), cause);
     }
   }
 
@@ -62,7 +62,7 @@ function readInto(nonce: Buffer, fd: number, path: string): number {
   try {
     return readSync(fd, nonce, 0, nonceBytes, null);
   } catch (cause) {
-    throw failed(path, cause instanceof Error ? cause.message : String(cause), cause);
+    throw failed(path, reasonOf(cause), cause);
   }
 }
 

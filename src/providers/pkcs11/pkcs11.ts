@@ -24,7 +24,6 @@ export interface Pkcs11Hooks {
 
 export class Pkcs11Provider implements Provider {
   readonly kind = 'pkcs11';
-  readonly alg = 0x01;
   readonly #settings: Pkcs11Settings;
   readonly #pin: string;
   readonly #hooks: Pkcs11Hooks;

@@ -2,7 +2,7 @@
 // hangs in it stops nobody else; but such a thread cannot be ended either, so the
 // set of those that were given up is kept for as long as the process lives.
 import { Worker } from 'node:worker_threads';
-import { KleidiError } from '../../errors.ts';
+import { KleidiError, reasonOf } from '../../errors.ts';
 import { type Answer, buffersOf, packed, thrownBy, unpacked } from './messages.ts';
 import type { ThreadWork } from './threadwork.ts';
 
@@ -167,7 +167,7 @@ export async function settlesWithin(work: Promise<unknown>, timeoutMs: number): 
 }
 
 function lostThread(cause: unknown): KleidiError {
-  const why = cause instanceof Error ? cause.message : String(cause);
+  const why = reasonOf(cause);
   return new KleidiError(
     'module-failed',
     `a thread that calls the PKCS#11 module is lost: ${why}`,

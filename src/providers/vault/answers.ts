@@ -2,6 +2,7 @@
 // base64 of the one length that is due. Whatever is otherwise is vault-failed, so
 // that no junk leaves as a plaintext, a ciphertext or a fingerprint. No I/O here.
 import { KleidiError } from '../../errors.ts';
+import { isRecord } from '../../jsonvalue.ts';
 
 /** The JSON object of an answer's body. */
 export type Answer = Readonly<Record<string, unknown>>;
@@ -138,10 +139,6 @@ function recordIn(answer: Answer, name: string, operation: string): Answer {
   const value = answer[name];
   if (isRecord(value)) return value;
   throw malformed(operation);
-}
-
-export function isRecord(value: unknown): value is Answer {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** Goes into a header, so nothing but visible ASCII. */

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import type { Config, VaultConfig } from '../../config.ts';
-import { KleidiError } from '../../errors.ts';
+import { KleidiError, reasonOf } from '../../errors.ts';
 import { knownTextsPath, readKnownTexts } from './knowntexts.ts';
 import type { VaultAuth, VaultSettings } from './settings.ts';
 
@@ -65,24 +65,24 @@ function readPem(field: string, path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new KleidiError('config-invalid', `${field}: ${path} cannot be read: ${reason(cause)}`, {
-      hint: 'check the path, and that user kleidi may read it',
-      cause,
-    });
+    throw new KleidiError(
+      'config-invalid',
+      `${field}: ${path} cannot be read: ${reasonOf(cause)}`,
+      {
+        hint: 'check the path, and that user kleidi may read it',
+        cause,
+      },
+    );
   }
 }
 
 /** Whoever issues it replaces the file, so it is read at each login. */
 async function readJwt(path: string): Promise<string> {
   const text = await readFile(path, 'utf8').catch((cause: unknown) => {
-    throw new KleidiError('pin-missing', `JWT ${path} cannot be read: ${reason(cause)}`, {
+    throw new KleidiError('pin-missing', `JWT ${path} cannot be read: ${reasonOf(cause)}`, {
       hint: 'check vault.auth.jwtFile, and that what issues the JWT runs on this host',
       cause,
     });
   });
   return text.trim();
-}
-
-function reason(cause: unknown): string {
-  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -2,8 +2,9 @@
 // last first, the next where one cannot be reached. The owner of undici. TLS is
 // always checked: there is no switch to leave that out.
 import { Agent, type Dispatcher, request } from 'undici';
-import { KleidiError } from '../../errors.ts';
-import { type Answer, isRecord } from './answers.ts';
+import { KleidiError, reasonOf } from '../../errors.ts';
+import { isRecord } from '../../jsonvalue.ts';
+import type { Answer } from './answers.ts';
 import { refusal } from './refusals.ts';
 
 export interface HttpSettings {
@@ -159,7 +160,7 @@ function tooLong(where: string): KleidiError {
 
 /** Names the address, never the request: its body may hold a secret. */
 function unreachable(address: string, cause: unknown): KleidiError {
-  const why = reasonOf(cause);
+  const why = whyNoAnswer(cause);
   const certificate = /certificate|CERT_|self.signed|altname/i.test(why);
   return new KleidiError('vault-unreachable', `Vault at ${address} cannot be reached: ${why}`, {
     hint: certificate
@@ -169,9 +170,9 @@ function unreachable(address: string, cause: unknown): KleidiError {
   });
 }
 
-function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
+function whyNoAnswer(cause: unknown): string {
+  if (!(cause instanceof Error)) return reasonOf(cause);
   if (cause.name === 'TimeoutError' || cause.name === 'AbortError') return 'no answer in time';
   const code = 'code' in cause ? `${cause.code}: ` : '';
-  return `${code}${cause.message}`;
+  return `${code}${reasonOf(cause)}`;
 }

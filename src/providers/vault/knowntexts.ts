@@ -4,9 +4,9 @@
 // keeps the fingerprint. Only a text that opened before tells. It is this host's own, and
 // outside the digest: two hosts never share one.
 import { dirname, join } from 'node:path';
-import { KleidiError } from '../../errors.ts';
+import { KleidiError, reasonOf } from '../../errors.ts';
 import { isErrno } from '../../files.ts';
-import { isRecord } from '../../jsonvalue.ts';
+import { isHex, isRecord } from '../../jsonvalue.ts';
 import { readOwnFile } from '../../readfile.ts';
 import type { Fingerprint } from '../provider.ts';
 
@@ -24,7 +24,7 @@ export async function readKnownTexts(path: string): Promise<KnownTexts> {
   } catch (cause) {
     if (cause instanceof KleidiError) throw cause;
     if (isErrno(cause, 'ENOENT')) return new Map();
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = reasonOf(cause);
     throw new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
       hint: 'it must be readable by group kleidi (mode 0640)',
       cause,
@@ -37,7 +37,7 @@ export function parseKnownTexts(text: string, path: string): KnownTexts {
   const { format, keks } = recordIn(text, path);
   if (format !== 1 || !isRecord(keks)) throw damaged(path);
   const entries = Object.entries(keks).map(([fp, sealed]) => {
-    if (!/^[0-9a-f]{32}$/.test(fp) || typeof sealed !== 'string') throw damaged(path);
+    if (!isHex(fp, 32) || typeof sealed !== 'string') throw damaged(path);
     if (!/^vault:v[1-9][0-9]{0,8}:[A-Za-z0-9+/]{20,200}={0,2}$/.test(sealed)) throw damaged(path);
     return [fp, sealed] as const;
   });

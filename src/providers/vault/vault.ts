@@ -14,13 +14,11 @@ import type { VaultSettings } from './settings.ts';
 import { Transit } from './transit.ts';
 import { type KekVersion, KeyVersions } from './versions.ts';
 
-const alg = 0x02;
 const backgroundTimeoutMs = 2_000;
 const outages = { threshold: 3, firstMs: 250, longestMs: 5_000, counts: isOutage } as const;
 
 export class VaultProvider implements Provider {
   readonly kind = 'vault';
-  readonly alg = alg;
   readonly #settings: VaultSettings;
   readonly #http: VaultHttp;
   readonly #session: VaultSession;

@@ -3,7 +3,7 @@
 // hash is named in every bundle, never guessed.
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
-import { KleidiError } from '../../../errors.ts';
+import { KleidiError, reasonOf } from '../../../errors.ts';
 import type { KekIdentity, OaepHash, Recipient } from '../../provider.ts';
 import { requireRsaKey } from '../../rsakey.ts';
 import type { Handle } from '../module.ts';
@@ -73,7 +73,7 @@ function requireFit(key: KeyObject): void {
   try {
     requireRsaKey(key);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = reasonOf(cause);
     throw new KleidiError('refused', `a recipient key is not fit: ${why}`, {
       hint: 'make it with: kleidi recovery create, or kleidi key request',
       cause,
