@@ -1,20 +1,22 @@
 // The collection by the rules of its trade: ansible-lint at its strictest profile, and
 // arguments that are what the defaults are.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
-import { Controller } from '../support/ansible.ts';
+import { ansibleCommands, Controller } from '../support/ansible.ts';
 
 const collection = fileURLToPath(new URL('../../ansible', import.meta.url));
 const controller = new Controller(new Map());
 
+// No link is followed: of a collection behind one the linters read the folder alone.
+const copy = join(controller.folder, 'copy/ansible_collections/kleidi/kleidi');
+cpSync(collection, copy, { recursive: true });
+
 test('ansible-lint has nothing against it, at its profile production', async () => {
-  // It follows no link: of a collection behind one it reads the folder alone.
-  const copy = join(controller.folder, 'copy/ansible_collections/kleidi/kleidi');
-  cpSync(collection, copy, { recursive: true });
   const { exitCode, output } = await controller.run(
     'ansible-lint',
     ...['--offline', '--nocolor', '--project-dir', copy, copy],
@@ -34,6 +36,30 @@ test('yamllint has nothing against it', async () => {
     collection,
   );
   assert.equal(exitCode, 0, output);
+});
+
+/** Those that are done without a download, which `ansible-test` would take no hash of. */
+const sanity = [
+  'ansible-doc',
+  'line-endings',
+  'no-illegal-filenames',
+  'no-smart-quotes',
+  'shebang',
+];
+
+test(`ansible-test sanity has nothing against it: ${sanity.join(', ')}`, () => {
+  const commands = ansibleCommands();
+  const { status, stdout, stderr } = spawnSync(
+    join(commands, 'ansible-test'),
+    ['sanity', ...sanity.flatMap((name) => ['--test', name])],
+    {
+      cwd: copy,
+      env: { PATH: `${commands}:${process.env['PATH']}`, HOME: controller.folder, LANG: 'C.UTF-8' },
+      encoding: 'utf8',
+    },
+  );
+  assert.equal(status, 0, stdout + stderr);
+  for (const name of sanity) assert.ok((stdout + stderr).includes(`sanity test "${name}"`), name);
 });
 
 interface Option {
