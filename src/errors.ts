@@ -10,7 +10,7 @@ interface ErrorKind {
   readonly health: string | undefined;
 }
 
-export type GrpcStatusName =
+type GrpcStatusName =
   | 'CANCELLED'
   | 'DEADLINE_EXCEEDED'
   | 'FAILED_PRECONDITION'

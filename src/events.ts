@@ -4,7 +4,7 @@
 // `journalctl -x`, and somebody's alert may name it.
 import type { ErrorCode } from './errors.ts';
 
-export type EventLevel = 'debug' | 'info' | 'warn' | 'error';
+type EventLevel = 'debug' | 'info' | 'warn' | 'error';
 
 interface EventKind {
   /** 128 random bits, made once; see sd-id128(3). */

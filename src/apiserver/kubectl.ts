@@ -12,7 +12,7 @@ const ownKubectl = '/var/lib/rancher/rke2/bin/kubectl';
 const timeoutMs = 15_000;
 const target = ['-n', 'kube-system', 'configmap', 'kubeadm-config'];
 
-export interface ConfigMap {
+interface ConfigMap {
   readonly text: string;
   readonly resourceVersion: string;
 }

@@ -1,7 +1,7 @@
 // What a verb may be given: a table of its options, and rules between them. Parsing,
 // help, man page and completion are made from it.
 
-export interface Flag {
+interface Flag {
   readonly kind: 'flag';
   /** What it does, for a person. */
   readonly meaning: string;
@@ -9,7 +9,7 @@ export interface Flag {
   readonly isGeneral?: true;
 }
 
-export interface Valued<K extends 'text' | 'texts' = 'text' | 'texts'> {
+interface Valued<K extends 'text' | 'texts' = 'text' | 'texts'> {
   /** `texts` may be given more than once. */
   readonly kind: K;
   /** The word for its value. What it may have behind it is in brackets: `PUB[=SHA256]`. */

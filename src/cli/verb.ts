@@ -36,7 +36,7 @@ export interface Internal {
   run(): Promise<number>;
 }
 
-export type Verb = Command | CommandGroup | Internal;
+type Verb = Command | CommandGroup | Internal;
 export type Verbs = Readonly<Record<string, () => Promise<Verb>>>;
 export type Actions = Readonly<Record<string, () => Promise<Command>>>;
 

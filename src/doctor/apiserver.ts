@@ -50,7 +50,7 @@ interface KmsProvider {
 }
 
 /** @param text of an EncryptionConfiguration */
-export function configurationFindings(text: string, config: Config): Finding[] {
+function configurationFindings(text: string, config: Config): Finding[] {
   const providers = providersIn(text);
   if (providers === undefined) {
     return [

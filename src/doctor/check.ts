@@ -8,7 +8,7 @@ import type { KekDescription } from '../providers/provider.ts';
 import type { KeySettings } from '../providers/vault/keysettings.ts';
 import type { VaultKek } from '../providers/vault/versions.ts';
 
-export type Severity = 'ok' | 'warn' | 'fail';
+type Severity = 'ok' | 'warn' | 'fail';
 
 export interface Finding {
   readonly severity: Severity;

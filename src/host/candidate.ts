@@ -5,7 +5,7 @@ import { formatRing, type Ring } from '../keyring/ring.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { type RingView, requireSuccessor } from '../keyring/succession.ts';
 
-export type Candidate = { readonly kind: 'good'; readonly ring: Ring } | RefusedRing;
+type Candidate = { readonly kind: 'good'; readonly ring: Ring } | RefusedRing;
 
 export interface RefusedRing {
   readonly kind: 'refused';

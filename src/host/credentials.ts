@@ -11,7 +11,7 @@ import { isErrno } from '../files.ts';
 import { lostHostKey, requireOwnHostKey } from './hostkey.ts';
 
 /** Credentials at rest; only root, and so only a command, opens them there. */
-export const credentialFolder = '/etc/kleidi/credentials';
+const credentialFolder = '/etc/kleidi/credentials';
 
 /** Encrypted by systemd-creds. */
 export function encryptedCredential(name: string): string {
@@ -23,7 +23,7 @@ export function plainCredential(name: string): string {
   return join(credentialFolder, name);
 }
 
-export type SecretReference =
+type SecretReference =
   | { readonly kind: 'credential'; readonly name: string }
   | { readonly kind: 'file'; readonly path: string };
 

@@ -22,7 +22,7 @@ export function hostKeyPaths(root = '/'): HostKeyPaths {
   return { key, copy: `${key}.kleidi`, machineId: join(root, 'etc/machine-id') };
 }
 
-export type HostKeyState =
+type HostKeyState =
   | { readonly kind: 'ours' }
   /** Not there, and whether the copy would do. */
   | { readonly kind: 'missing'; readonly copy: 'none' | 'ours' | 'foreign' }

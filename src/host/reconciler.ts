@@ -16,7 +16,7 @@ import { Providers } from './providers.ts';
 import type { Report } from './report.ts';
 import { RetryTimer } from './retry.ts';
 
-export interface KeeperParts {
+interface ReconcilerParts {
   readonly config: Config;
   readonly env: NodeJS.ProcessEnv;
   readonly serving: Serving;
@@ -36,7 +36,7 @@ export interface KeeperParts {
 const drainMs = 6_000;
 
 export class Reconciler {
-  readonly #parts: KeeperParts;
+  readonly #parts: ReconcilerParts;
   readonly #opener: Opener;
   readonly #retry = new RetryTimer(() => void this.#enqueue(() => this.#reconcile()));
   readonly #timers: NodeJS.Timeout[] = [];
@@ -45,7 +45,7 @@ export class Reconciler {
   #queue: Promise<void> = Promise.resolve();
   #stopped = false;
 
-  constructor(parts: KeeperParts) {
+  constructor(parts: ReconcilerParts) {
     this.#parts = parts;
     this.#opener = new Opener(parts.config, parts.env, parts.marks, parts.threads);
   }

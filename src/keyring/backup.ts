@@ -67,7 +67,7 @@ export interface RestoreWish {
   readonly isAllLost: boolean;
 }
 
-export interface RestoreHost {
+interface RestoreHost {
   /** The ring file; undefined where it is lost or damaged. */
   readonly local: Ring | undefined;
   /** Of the running daemon. */

@@ -11,7 +11,7 @@ import { readOwnFile } from '../readfile.ts';
 import { isUnretired, type KekState, type Ring, type RingKek } from './ring.ts';
 import type { RingView } from './succession.ts';
 
-export interface ChangeTimes {
+interface ChangeTimes {
   /** RFC 3339, UTC. */
   readonly retired?: string;
   readonly lastWrite?: string;
@@ -24,7 +24,7 @@ interface Changes {
   readonly announced?: RingView | undefined;
 }
 
-export function changeTimesPath(ringPath: string): string {
+function changeTimesPath(ringPath: string): string {
   return join(dirname(ringPath), 'changes.json');
 }
 

@@ -51,7 +51,7 @@ export function rootFaults(ring: Ring, keks: readonly BundleKek[]): CoverageFaul
 }
 
 /** A recovery part, null where there is none, and what the ring has pinned instead. */
-export interface UnpinnedPart {
+interface UnpinnedPart {
   readonly fp: Fingerprint;
   readonly recipient: string | null;
   readonly pin: string | null;

@@ -9,12 +9,12 @@ import type { Fingerprint } from '../providers/provider.ts';
 
 const magic = Buffer.from('kl', 'ascii');
 const formatVersion = 0x01;
-export const headerBytes = 20;
+const headerBytes = 20;
 
 /** kube-apiserver refuses ciphertexts above 1024 bytes (kmsv2/envelope.go). */
-export const maxCiphertextBytes = 1024;
+const maxCiphertextBytes = 1024;
 
-export interface Envelope {
+interface Envelope {
   readonly alg: number;
   readonly fp: Fingerprint;
   readonly body: Buffer;

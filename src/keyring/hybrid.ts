@@ -31,7 +31,7 @@ export interface HybridPrivateKey extends HybridPublicKey {
   readonly kemPrivate: KeyObject;
 }
 
-export interface Oaep {
+interface Oaep {
   readonly oaepHash: 'sha1' | 'sha256';
   readonly oaepLabel?: Buffer;
 }

@@ -13,7 +13,7 @@ export interface PublicKey {
 }
 
 /** What came in a file, and could have been swapped on its way. */
-export interface Compared {
+interface Compared {
   /** What people compare, 64 hex digits. */
   readonly fingerprint: string;
 }

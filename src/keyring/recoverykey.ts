@@ -8,7 +8,7 @@ import { readTextFile } from '../readfile.ts';
 import { type HybridPrivateKey, type HybridPublicKey, hybridOf } from './hybrid.ts';
 import { encryptPkcs8, mlKemSeedPkcs8 } from './pkcs8.ts';
 
-export interface NewRecoveryKey extends HybridPublicKey {
+interface NewRecoveryKey extends HybridPublicKey {
   /** Text of the private file. */
   readonly file: string;
 }

@@ -57,7 +57,7 @@ export function requireVouched(
 }
 
 /** Those, and what they vouch for, and so on. */
-export function trustedFrom(
+function trustedFrom(
   roots: readonly KekIdentity[],
   verified: readonly VerifiedVoucher[],
 ): readonly KekIdentity[] {

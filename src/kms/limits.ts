@@ -24,7 +24,7 @@ export class Gate {
   }
 }
 
-export interface KekUse {
+interface KekUse {
   readonly encrypts: number;
   readonly decrypts: number;
   readonly lastDecryptMs: number;

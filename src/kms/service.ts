@@ -13,7 +13,7 @@ export interface CallContext {
   over(): KleidiError | undefined;
 }
 
-export interface Sealed {
+interface Sealed {
   readonly ciphertext: Buffer;
   readonly keyId: string;
 }

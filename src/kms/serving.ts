@@ -6,9 +6,9 @@ import type { Keyring } from '../keyring/keyring.ts';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { KekUses } from './limits.ts';
 
-export type NoticeSource = 'ring' | 'token' | 'verifier' | 'usage' | 'machine';
+type NoticeSource = 'ring' | 'token' | 'verifier' | 'usage' | 'machine';
 
-export type Health =
+type Health =
   /** Status must be an error: the write KEK must not be used. */
   | { readonly kind: 'failed'; readonly error: KleidiError }
   /** Writes go on; `healthz` is "ok", or one sentence that makes an API server NotReady. */

@@ -2,7 +2,7 @@
 // names it in the envelope.
 import type { ProviderKind } from './provider.ts';
 
-export interface Algorithm {
+interface Algorithm {
   /** `alg` in the envelope. */
   readonly alg: number;
   /** The ciphertext stays within the 1024 bytes that kube-apiserver takes. */

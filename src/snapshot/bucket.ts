@@ -3,7 +3,7 @@
 import { damaged } from './damage.ts';
 import { type Page, type PageFile, pageHeaderBytes } from './pagefile.ts';
 
-export interface Entry {
+interface Entry {
   readonly key: Buffer;
   readonly value: Buffer;
   readonly isBucket: boolean;

@@ -27,7 +27,7 @@ export interface Snapshot {
   readonly evidence: Evidence;
 }
 
-export interface ScanOptions {
+interface ScanOptions {
   /** kube-apiserver's --etcd-prefix. */
   readonly prefix?: string;
 }

@@ -22,7 +22,7 @@ export type Seal =
   | { readonly kind: 'malformed'; readonly provider: string }
   | KmsSeal;
 
-export interface StoredObject {
+interface StoredObject {
   readonly seal: Seal;
   /** Of KMS v2; empty else. */
   readonly data: Buffer;

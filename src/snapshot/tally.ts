@@ -4,7 +4,7 @@
 import { type KmsSeal, parseStoredObject, type Seal } from './storedobject.ts';
 
 /** One sealed object, to prove that a seed opens what it should. */
-export interface Sample {
+interface Sample {
   readonly key: string;
   readonly data: Buffer;
 }

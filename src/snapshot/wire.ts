@@ -1,7 +1,7 @@
 // Protobuf as far as etcd and kube-apiserver use it in what they store: fields
 // by number, the last of a number counts. Strict about lengths.
 
-export interface Fields {
+interface Fields {
   /** Empty where the field is absent, as in proto3. */
   bytes(field: number): Buffer;
   /** Zero where the field is absent. Exact up to 2^53. */

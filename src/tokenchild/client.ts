@@ -28,7 +28,7 @@ const timeoutMs = 120_000;
 const openTimeoutMs = 1_800_000;
 
 /** What the parent does while the child waits. */
-export interface ImportHooks {
+interface ImportHooks {
   /** All is checked, nothing is in the token yet. */
   beforePersist(
     missing: readonly Fingerprint[],

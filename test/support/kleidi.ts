@@ -5,7 +5,10 @@ import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { recordRun } from './ran.ts';
 
-export const program = fileURLToPath(new URL('../../dist/kleidi.js', import.meta.url));
+/** The built program, or the one that the coverage run names. */
+export const program =
+  process.env['KLEIDI_TEST_PROGRAM'] ??
+  fileURLToPath(new URL('../../dist/kleidi.js', import.meta.url));
 
 export interface Result {
   readonly exitCode: number | null;

@@ -19,7 +19,7 @@ export async function withVault<T>(
   }
 }
 
-export interface VaultKey {
+interface VaultKey {
   readonly settings: KeySettings;
   readonly keks: readonly VaultKek[];
 }

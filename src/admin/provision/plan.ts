@@ -12,7 +12,7 @@ export interface Wish {
   readonly tokenOnly: boolean;
 }
 
-export type Plan =
+type Plan =
   | { readonly kind: 'begin' }
   | { readonly kind: 'go-on'; readonly record: ProvisionRecord }
   | { readonly kind: 'nothing' };

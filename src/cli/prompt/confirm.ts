@@ -8,7 +8,7 @@ import type { RequestFile } from '../../keyring/request.ts';
 import { note } from '../../terminal.ts';
 import { ask, isAnswerable } from './ask.ts';
 
-export interface Claim {
+interface Claim {
   /** What it is said to be. */
   readonly what: string;
   readonly key: NamedKey;

@@ -17,7 +17,7 @@ const generatedWords = 6;
 const newQuestion = 'passphrase for the recovery key (Enter: six random words are made): ';
 
 /** At most one of the two, as the command sees to. */
-export interface NewPassphraseWish {
+interface NewPassphraseWish {
   readonly fd: string | undefined;
   readonly isGenerated: boolean;
 }

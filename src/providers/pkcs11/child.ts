@@ -9,9 +9,9 @@ import { type ErrorCode, errorKinds, KleidiError } from '../../errors.ts';
 import type { Owner } from '../../files.ts';
 
 /** What a child may be asked for; each is a hidden verb of the command line. */
-export type ChildVerb = 'verify-token' | 'token-work';
+type ChildVerb = 'verify-token' | 'token-work';
 
-export interface ChildOptions {
+interface ChildOptions {
   readonly owner?: Owner | undefined;
   /** The child is killed then; a hung module must not hang us. */
   readonly timeoutMs: number;
@@ -21,7 +21,7 @@ export interface ChildOptions {
 
 const plainEnvironment = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C.UTF-8' };
 
-export interface ChildFailure {
+interface ChildFailure {
   readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
 }
 

@@ -10,7 +10,7 @@ import { type ModuleThreads, settlesWithin, type TokenThread } from './thread.ts
 /** Each takes about 20 MB of MemoryMax=768M, and one of the sessions of the HSM. */
 const mostThreads = 6;
 
-export interface PoolParts {
+interface PoolParts {
   readonly settings: Pkcs11Settings;
   readonly threads: ModuleThreads;
   /** A call is stuck: the module cannot be used by this process any more. */

@@ -3,7 +3,7 @@
 // Vault as a whole, for outages; one before the login, for refusals.
 import { KleidiError } from '../../errors.ts';
 
-export interface BreakerRules {
+interface BreakerRules {
   /** Failures in a row that open it. */
   readonly threshold: number;
   /** Wait before the first trial; doubled at each that fails. */

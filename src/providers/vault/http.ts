@@ -7,7 +7,7 @@ import { isRecord } from '../../jsonvalue.ts';
 import type { Answer } from './answers.ts';
 import { refusal } from './refusals.ts';
 
-export interface HttpSettings {
+interface HttpSettings {
   readonly addresses: readonly string[];
   readonly namespace: string;
   readonly ca: string | undefined;

@@ -5,7 +5,7 @@ import type { KeyMetadata } from './answers.ts';
 export type KeySettings = Pick<KeyMetadata, 'exportable' | 'plaintextBackup' | 'deletable'>;
 
 /** What is unsafe, and the next step. */
-export interface UnsafeSetting {
+interface UnsafeSetting {
   readonly what: string;
   readonly todo: string;
 }

@@ -7,7 +7,7 @@ import { knownText, openWith, sealKnown } from './binding.ts';
 import type { KnownTexts } from './knowntexts.ts';
 import type { Transit } from './transit.ts';
 
-export interface KekVersion {
+interface KekVersion {
   readonly fp: Fingerprint;
   readonly version: number;
 }

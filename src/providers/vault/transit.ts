@@ -17,7 +17,7 @@ import {
 import type { Ask } from './http.ts';
 import type { KeySettings } from './keysettings.ts';
 
-export interface KeyVersions {
+interface KeyVersions {
   /** Those that Transit still holds and lets decrypt, in rising order. */
   readonly usable: readonly number[];
   /** Versions below it neither encrypt nor tell their fingerprint. */
