@@ -2,6 +2,7 @@
 // an operator the same.
 import { globSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { softHsmSettings } from '../src/softhsm.ts';
 import { debianChangelog } from './changelog.ts';
 import { documents } from './documents.ts';
 import { licenseText } from './licenses.ts';
@@ -72,7 +73,8 @@ function stageHost(tree: Tree): void {
   }
   // tmpfiles gives it to the group kleidi (0640), which the host does not know yet.
   tree.copy(join(root, 'docs/kleidi.yaml'), '/etc/kleidi/kleidi.yaml', { kind: 'config' });
-  tree.copy(join(root, 'packaging/softhsm2.conf'), '/etc/kleidi/softhsm2.conf', { kind: 'config' });
+  const softHsm = softHsmSettings('/var/lib/kleidi/tokens');
+  tree.write('/etc/kleidi/softhsm2.conf', softHsm, { kind: 'config' });
 }
 
 function stageDocs(tree: Tree, release: Release): void {

@@ -1,6 +1,6 @@
 // The fields of kleidi.yaml: the meaning, default and rule of each, as convict
 // takes them. config.ts reads files by it.
-import { firstModule } from './modules.ts';
+import { firstModule } from './softhsm.ts';
 
 interface Rule {
   /** In words. */
@@ -96,11 +96,13 @@ export const schema = {
     ),
   },
   pkcs11: {
-    module: field(
-      'The PKCS#11 module. Default: the first SoftHSM found.',
-      firstModule(),
-      absolutePath,
-    ),
+    module: {
+      ...field('The PKCS#11 module. Default: the first SoftHSM found.', '', absolutePath),
+      // Looked for where a default is read, not where the program is loaded.
+      get default() {
+        return firstModule();
+      },
+    },
     token: field('Label of the token.', 'kleidi', tokenLabel),
     pin: field('User PIN of the token.', 'credential:pin', secretReference),
     soPin: field(

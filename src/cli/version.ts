@@ -1,7 +1,7 @@
 // kleidi version: kleidi, Node, OpenSSL, and the PKCS#11 module in use.
 import { existsSync } from 'node:fs';
 import { loadConfig } from '../config.ts';
-import { firstModule } from '../modules.ts';
+import { firstModule } from '../softhsm.ts';
 import { print, printJson } from '../terminal.ts';
 import { version as kleidi } from '../version.ts';
 import { jsonOption } from './option.ts';

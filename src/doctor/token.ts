@@ -1,11 +1,10 @@
 // Doctor's group token: the module, SoftHSM's settings and folder, and the
 // token itself, opened once, by the rules for PINs that all commands keep.
-import { readFileSync, type Stats } from 'node:fs';
+import type { Stats } from 'node:fs';
 import type { Config } from '../config.ts';
-import { isSoftHsm } from '../modules.ts';
-import { tokenFolder } from '../providers/pkcs11/tokenfolder.ts';
 import type { KekDescription } from '../providers/provider.ts';
 import { foreignEntries } from '../readfile.ts';
+import { isSoftHsm, namedTokenFolder } from '../softhsm.ts';
 import { type Check, type Finding, fail, failure, noToken, ok, tokenInUse, warn } from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
 
@@ -47,7 +46,7 @@ function softHsmFindings({ module, softhsmConf }: Config['pkcs11'], runtimeDir: 
   if (statOf(softhsmConf) === undefined) {
     return [fail(`${softhsmConf} is missing`, 'on a new host: kleidi provision; else restore it')];
   }
-  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
+  const folder = namedTokenFolder(softhsmConf);
   const found = folder === '' ? undefined : statOf(folder);
   if (found === undefined) {
     const what = `the token folder '${folder}' that ${softhsmConf} names is missing`;

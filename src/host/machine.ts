@@ -3,6 +3,7 @@
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { machinePrefix } from '../providers/domainseparation.ts';
 import { readOwnFileSync } from '../readfile.ts';
 
 /** What `kleidi provision` has made here, and on which machine. */
@@ -13,7 +14,7 @@ export function provisionRecordPath(ringPath: string): string {
 /** The provision record has it. */
 export function machineHash(): string {
   const id = existsSync('/etc/machine-id') ? readFileSync('/etc/machine-id', 'utf8').trim() : '';
-  return createHash('sha256').update(`kleidi/v1 machine ${id}`).digest('hex');
+  return createHash('sha256').update(`${machinePrefix}${id}`).digest('hex');
 }
 
 /** One sentence; undefined where it is the same machine, or where that cannot be told. */

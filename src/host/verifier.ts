@@ -4,11 +4,11 @@
 
 import type { Config } from '../config.ts';
 import { type ErrorCode, KleidiError } from '../errors.ts';
-import { isSoftHsm } from '../modules.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
 import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
+import { isSoftHsm } from '../softhsm.ts';
 
 const timeoutMs = 30_000;
 

@@ -4,7 +4,7 @@
 // Two things guard it: a SHA-256 over all of it, against damage; and for each
 // KEK a CMAC under that KEK, against whoever does not hold it.
 import { createHash } from 'node:crypto';
-import { bundleKekPrefix } from '../providers/mactexts.ts';
+import { bundleKekPrefix, recoveryKekPrefix } from '../providers/domainseparation.ts';
 import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
 import { hybridAlg } from './hybrid.ts';
 import type { Ring, RingKek } from './ring.ts';
@@ -88,7 +88,7 @@ export function macText({ ring, ringId }: RingName, kek: UnsignedKek): string {
 
 /** What the outer layer of a recovery part is bound to: it opens as no other KEK's. */
 export function recoveryContext(fp: Fingerprint): string {
-  return `kleidi/v2 recovery-kek ${fp}`;
+  return `${recoveryKekPrefix}${fp}`;
 }
 
 /** A bundle of this KEK for its recovery key alone, or undefined where it has none. */

@@ -1,7 +1,7 @@
 // AES-CMAC (RFC 4493) with node:crypto: what a KEK is known by, without a
 // token, for the offline machine. Everything derived from the key is wiped.
 import { createCipheriv } from 'node:crypto';
-import { checkText, fingerprintText } from '../providers/mactexts.ts';
+import { checkText, fingerprintText } from '../providers/domainseparation.ts';
 import type { KekIdentity } from '../providers/provider.ts';
 
 const blockBytes = 16;

@@ -15,6 +15,7 @@ import {
   privateDecrypt,
   publicEncrypt,
 } from 'node:crypto';
+import { recoveryKeyPrefix, recoveryPartPrefix } from '../providers/domainseparation.ts';
 import { publicKeyOfObject } from './publickey.ts';
 
 export interface HybridPublicKey {
@@ -43,8 +44,6 @@ const tagBytes = 16;
 /** All that the outer layer adds. */
 export const outerBytes = kemCiphertextBytes + tagBytes;
 
-const idPrefix = 'kleidi/v2 recovery-key ';
-const infoPrefix = 'kleidi/v2 recovery-part ';
 /** Each encapsulation gives a key that encrypts one text, so the nonce is fixed. */
 const nonce = Buffer.alloc(12);
 const padding = constants.RSA_PKCS1_OAEP_PADDING;
@@ -56,7 +55,7 @@ const padding = constants.RSA_PKCS1_OAEP_PADDING;
 export function hybridOf(rsaKey: KeyObject, kemKey: KeyObject): HybridPublicKey {
   const { spki: rsa } = publicKeyOfObject(rsaKey);
   const kem = kemSpki(kemKey);
-  const id = createHash('sha256').update(idPrefix).update(rsa).update(kem);
+  const id = createHash('sha256').update(recoveryKeyPrefix).update(rsa).update(kem);
   return { rsa, kem, fingerprint: id.digest('hex') };
 }
 
@@ -113,7 +112,7 @@ export function openOuter(sealed: Buffer, key: HybridPrivateKey, context: string
 function deriveKey(sharedKey: Buffer, ciphertext: Buffer, key: HybridPublicKey): Buffer {
   const id = Buffer.from(key.fingerprint, 'hex');
   const bound = createHash('sha256').update(ciphertext).update(id).digest();
-  const info = Buffer.concat([Buffer.from(infoPrefix), bound]);
+  const info = Buffer.concat([Buffer.from(recoveryPartPrefix), bound]);
   const derived = Buffer.from(hkdfSync('sha256', sharedKey, Buffer.alloc(0), info, 32));
   sharedKey.fill(0);
   return derived;

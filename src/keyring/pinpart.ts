@@ -4,10 +4,11 @@
 // label and context tell it from a KEK, and the token of another host.
 import { dirname, join } from 'node:path';
 import { KleidiError, reasonOf } from '../errors.ts';
+import { pinLabel, recoveryPinPrefix } from '../providers/domainseparation.ts';
 import { type HybridPrivateKey, type HybridPublicKey, hybridAlg, open, seal } from './hybrid.ts';
 
 const kind = 'kleidi-pin';
-const oaep = { oaepHash: 'sha256', oaepLabel: Buffer.from('kleidi/v2 pin') } as const;
+const oaep = { oaepHash: 'sha256', oaepLabel: pinLabel } as const;
 
 interface PinPart {
   readonly token: string;
@@ -45,7 +46,7 @@ export function unwrapPin(text: string, path: string, key: HybridPrivateKey): Bu
 }
 
 function contextOf(token: string): string {
-  return `kleidi/v2 recovery-pin ${token}`;
+  return `${recoveryPinPrefix}${token}`;
 }
 
 function parse(text: string, path: string): PinPart {

@@ -3,6 +3,7 @@
 // with that KEK.
 import { createHash, randomBytes } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
+import { ringIdPrefix } from '../providers/domainseparation.ts';
 import type { KekIdentity } from '../providers/provider.ts';
 
 export interface RingName {
@@ -22,7 +23,7 @@ export function newRingId(): string {
  * must come to the same id.
  */
 export function ringIdFrom({ fp, check }: KekIdentity): string {
-  const hash = createHash('sha256').update(`kleidi/v2 ring-id ${fp} ${check}`);
+  const hash = createHash('sha256').update(`${ringIdPrefix}${fp} ${check}`);
   return hash.digest('hex').slice(0, 2 * idBytes);
 }
 

@@ -2,8 +2,8 @@
 // that one. Who has no KEK of the ring, recovery key and all, can make no KEK that a
 // member of the ring takes in.
 import { KleidiError } from '../errors.ts';
+import { vouchPrefix } from '../providers/domainseparation.ts';
 import { isSameKek } from '../providers/kekidentity.ts';
-import { vouchPrefix } from '../providers/mactexts.ts';
 import type { Fingerprint, KekIdentity, VerifiedVoucher } from '../providers/provider.ts';
 import { isUnretired, type Ring, type RingKek, writeKekOf } from './ring.ts';
 

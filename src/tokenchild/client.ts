@@ -6,13 +6,14 @@ import { readSecret } from '../host/credentials.ts';
 import type { Bundle, BundleKek } from '../keyring/bundle.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
-import { softHsmFolder, tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
+import { tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
 import type {
   Fingerprint,
   KekDescription,
   KekIdentity,
   VerifiedVoucher,
 } from '../providers/provider.ts';
+import { softHsmFolder } from '../softhsm.ts';
 import type {
   CheckedKeks,
   CreateJob,

@@ -2,16 +2,16 @@
 
 import { KleidiError } from '../errors.ts';
 import { withFileLock } from '../filelock.ts';
-import { isSoftHsm } from '../modules.ts';
 import { failureLine } from '../providers/pkcs11/child.ts';
 import { Pkcs11Module } from '../providers/pkcs11/module.ts';
 import { RefusedPin } from '../providers/pkcs11/refusedpin.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { Token } from '../providers/pkcs11/token.ts';
-import { shareWithGroup, softHsmFolder } from '../providers/pkcs11/tokenfolder.ts';
+import { shareWithGroup } from '../providers/pkcs11/tokenfolder.ts';
 import { Pkcs11KekCreator } from '../providers/pkcs11/write/creation.ts';
 import { Pkcs11TokenInitializer } from '../providers/pkcs11/write/initialization.ts';
 import { Pkcs11KekTransfer } from '../providers/pkcs11/write/transfer.ts';
+import { isSoftHsm, softHsmFolder } from '../softhsm.ts';
 import { print } from '../terminal.ts';
 import { createInToken } from './create.ts';
 import { importIntoToken } from './import.ts';

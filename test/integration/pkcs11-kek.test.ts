@@ -5,12 +5,12 @@ import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import pkcs11js from 'pkcs11js';
-import { firstModule } from '../../src/modules.ts';
 import { ckrOf } from '../../src/providers/pkcs11/ckr.ts';
 import { copyIntoMemory, findKeks } from '../../src/providers/pkcs11/kek.ts';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
 import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
 import { Token } from '../../src/providers/pkcs11/token.ts';
+import { firstModule } from '../../src/softhsm.ts';
 import { TestHost } from '../support/host.ts';
 
 const host = await TestHost.provisioned();

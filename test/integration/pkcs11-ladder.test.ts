@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, afterEach, beforeEach, describe, test } from 'node:test';
 import pkcs11js from 'pkcs11js';
-import { firstModule } from '../../src/modules.ts';
+import { firstModule } from '../../src/softhsm.ts';
 import { FaultModule, type OpenedProvider, openProvider } from '../support/faultmodule.ts';
 import { TestHost } from '../support/host.ts';
 import { missingTool } from '../support/skip.ts';

@@ -7,7 +7,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { test } from 'node:test';
-import { firstModule } from '../../src/modules.ts';
+import { firstModule } from '../../src/softhsm.ts';
 import { TestHost } from '../support/host.ts';
 import { program } from '../support/kleidi.ts';
 import { missingTool } from '../support/skip.ts';

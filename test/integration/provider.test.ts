@@ -6,13 +6,13 @@ import { renameSync } from 'node:fs';
 import { test } from 'node:test';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../src/errors.ts';
-import { firstModule } from '../../src/modules.ts';
 import { ckr, ckrOf } from '../../src/providers/pkcs11/ckr.ts';
 import * as gcm from '../../src/providers/pkcs11/gcm.ts';
 import { kernelNonces } from '../../src/providers/pkcs11/nonces.ts';
 import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
 import { recoveryFor } from '../../src/providers/pkcs11/recoverypolicy.ts';
 import { ModuleThreads } from '../../src/providers/pkcs11/thread.ts';
+import { firstModule } from '../../src/softhsm.ts';
 import { TestHost } from '../support/host.ts';
 
 const host = await TestHost.provisioned();

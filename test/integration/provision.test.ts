@@ -15,7 +15,7 @@ import {
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { firstModule } from '../../src/modules.ts';
+import { firstModule } from '../../src/softhsm.ts';
 import { KmsClient } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
 import { program } from '../support/kleidi.ts';

@@ -6,10 +6,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { KleidiError } from '../../src/errors.ts';
 import { writeKekOf } from '../../src/keyring/ring.ts';
-import { firstModule } from '../../src/modules.ts';
 import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
 import type { Pkcs11Settings } from '../../src/providers/pkcs11/settings.ts';
 import { ModuleThreads } from '../../src/providers/pkcs11/thread.ts';
+import { firstModule } from '../../src/softhsm.ts';
 import { temporaryFolder } from './folder.ts';
 import type { TestHost } from './host.ts';
 

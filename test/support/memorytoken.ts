@@ -2,11 +2,11 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type pkcs11js from 'pkcs11js';
-import { firstModule } from '../../src/modules.ts';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
 import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
 import { Token } from '../../src/providers/pkcs11/token.ts';
 import { Pkcs11TokenInitializer } from '../../src/providers/pkcs11/write/initialization.ts';
+import { firstModule } from '../../src/softhsm.ts';
 import { temporaryFolder } from './folder.ts';
 
 export async function memoryToken(): Promise<{ api: pkcs11js.PKCS11; session: Buffer }> {

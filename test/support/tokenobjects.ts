@@ -3,10 +3,10 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import pkcs11js from 'pkcs11js';
-import { firstModule } from '../../src/modules.ts';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
 import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
 import { Token } from '../../src/providers/pkcs11/token.ts';
+import { firstModule } from '../../src/softhsm.ts';
 import type { TestHost } from './host.ts';
 
 const attributes = {

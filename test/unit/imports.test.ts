@@ -115,6 +115,26 @@ test('how kube-apiserver is run is asked in src/apiserver/distributions alone', 
   for (const file of files.filter(outside)) assert.doesNotMatch(code(file), branch, file);
 });
 
+/** Files whose code, not what people read, has such a text. */
+function having(text: RegExp): string[] {
+  const comment = /^\s*(?:\/\/|\/?\*).*$/gm;
+  return files.filter((file) => text.test(readFileSync(file, 'utf8').replace(comment, '')));
+}
+
+test('one idea has one home', () => {
+  // A CKA_ID is no text that a key answers.
+  const object = 'src/providers/pkcs11/write/template.ts';
+  const separation = having(/['"`]kleidi\/v\d+ /).filter((file) => file !== object);
+  assert.deepEqual(separation, ['src/providers/domainseparation.ts']);
+  assert.deepEqual(having(/tokendir|libsofthsm|\/softhsm\//), ['src/softhsm.ts']);
+  assert.deepEqual(having(/\balg: 0x0\d|\b(?:pkcs11|vault): 0x0\d/), [
+    'src/providers/algorithm.ts',
+  ]);
+  const reason = /instanceof Error \? \w+\.message\b/;
+  const elsewhere = having(reason).filter((file) => !/^src\/(?:admin\/)?apiserver\//.test(file));
+  assert.deepEqual(elsewhere, ['src/errors.ts']);
+});
+
 test('nothing imports in a circle, types included', () => {
   const done = new Set<string>();
   const walk = (file: string, path: readonly string[]): void => {

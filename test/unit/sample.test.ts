@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { parse } from 'yaml';
 import { describeFields, loadConfig } from '../../src/config.ts';
-import { softHsmPaths } from '../../src/modules.ts';
+import { softHsmPaths } from '../../src/softhsm.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 const sample = readFileSync('docs/kleidi.yaml', 'utf8');

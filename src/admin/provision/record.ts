@@ -1,15 +1,14 @@
 // provision.json beside the ring: what `kleidi provision` has begun on this
 // machine, and whether it came to its end. With it, a killed run can go on; and
 // a lost part is told from one that never was.
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { isErrno, writeFileAtomically } from '../../files.ts';
 import { provisionRecordPath } from '../../host/machine.ts';
 import { firstOwner } from '../../keyring/ringfile.ts';
-import { isSoftHsm } from '../../modules.ts';
-import { softHsmFolder } from '../../providers/pkcs11/tokenfolder.ts';
 import { readOwnFile } from '../../readfile.ts';
+import { isSoftHsm, softHsmTokenExists } from '../../softhsm.ts';
 import { secretExists } from './pins.ts';
 
 export interface ProvisionRecord {
@@ -63,16 +62,14 @@ export function findExisting(config: Config): Existing {
   return {
     ring: existsSync(config.ring),
     pins: secretExists(config.pkcs11.pin) || secretExists(config.pkcs11.soPin),
-    token: softHsmTokenExists(config),
+    token: tokenExists(config),
     encryptionConfig: namesKleidi(config.encryptionConfig),
   };
 }
 
-function softHsmTokenExists(config: Config): boolean | undefined {
+function tokenExists(config: Config): boolean | undefined {
   const { module, softhsmConf } = config.pkcs11;
-  if (!isSoftHsm(module)) return undefined;
-  const folder = softHsmFolder(softhsmConf);
-  return folder !== undefined && readdirSync(folder).length > 0;
+  return isSoftHsm(module) ? softHsmTokenExists(softhsmConf) : undefined;
 }
 
 function namesKleidi(path: string): boolean {

@@ -1,13 +1,13 @@
 // The token of `kleidi provision`: PINs, SoftHSM's settings and folder, and the token
 // itself. What exists is never replaced.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
 import { writeNewFile } from '../../files.ts';
 import { readSecret } from '../../host/credentials.ts';
-import { isSoftHsm } from '../../modules.ts';
-import { daemonReader, tokenFolder } from '../../providers/pkcs11/tokenfolder.ts';
+import { daemonReader } from '../../providers/pkcs11/tokenfolder.ts';
+import { isSoftHsm, namedTokenFolder, softHsmSettings } from '../../softhsm.ts';
 import { note } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import { ensurePin } from './pins.ts';
@@ -25,14 +25,8 @@ export async function makeToken(config: Config): Promise<void> {
 async function makeSoftHsmFolder(softhsmConf: string, tokens: string): Promise<void> {
   if (!existsSync(softhsmConf)) {
     await mkdir(dirname(softhsmConf), { recursive: true, mode: 0o755 });
-    const text = `# SoftHSM's settings for kleidi; see softhsm2.conf(5).
-directories.tokendir = ${tokens}
-objectstore.backend = file
-log.level = ERROR
-slots.removable = false
-`;
-    await writeNewFile(softhsmConf, text, 0o644);
+    await writeNewFile(softhsmConf, softHsmSettings(tokens), 0o644);
   }
-  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
+  const folder = namedTokenFolder(softhsmConf);
   if (folder !== '') await mkdir(folder, { recursive: true, mode: 0o700 });
 }

@@ -2,6 +2,7 @@
 // where that makes sense, and told once where the module is beyond repair.
 import { randomBytes } from 'node:crypto';
 import { KleidiError } from '../../errors.ts';
+import { selfTestAad } from '../domainseparation.ts';
 import type { Fingerprint } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
 import { ckrOf, ckrText } from './ckr.ts';
@@ -16,8 +17,6 @@ interface Failure {
   readonly keks: HeldKeks;
   readonly error: unknown;
 }
-
-const selfTestAad = Buffer.from('kleidi/v1 self-test');
 
 export class Executor {
   readonly #label: string;

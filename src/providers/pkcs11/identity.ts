@@ -2,7 +2,7 @@
 // token. Never CKA_CHECK_VALUE (24 bits, absent on unwrapped keys), never ECB of
 // zeros, which is GCM's hash key: publishing it allows forgeries.
 import pkcs11js from 'pkcs11js';
-import { checkText, fingerprintText } from '../mactexts.ts';
+import { checkText, fingerprintText } from '../domainseparation.ts';
 import type { KekIdentity } from '../provider.ts';
 import type { Handle } from './module.ts';
 

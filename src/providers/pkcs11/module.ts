@@ -4,6 +4,7 @@
 import { existsSync } from 'node:fs';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
+import { isSoftHsm } from '../../softhsm.ts';
 import { ckr, ckrOf, ckrText } from './ckr.ts';
 
 export type Handle = Buffer;
@@ -21,7 +22,7 @@ export class Pkcs11Module {
     const { major, minor } = info.libraryVersion;
     this.api = api;
     this.path = path;
-    this.isSoftHsm = /softhsm/i.test(`${info.manufacturerID} ${info.libraryDescription}`);
+    this.isSoftHsm = isSoftHsm(`${info.manufacturerID} ${info.libraryDescription}`);
     this.description = `${info.manufacturerID.trim() || 'PKCS#11 module'} ${major}.${minor}`;
   }
 

@@ -4,6 +4,7 @@
 // opened the token anew.
 import { randomBytes } from 'node:crypto';
 import type { MessagePort } from 'node:worker_threads';
+import { selfTestAad } from '../domainseparation.ts';
 import type { Fingerprint, KekIdentity } from '../provider.ts';
 import { isFast } from './callmode.ts';
 import type { HeldKeks } from './held.ts';
@@ -13,8 +14,6 @@ import { type Handle, Pkcs11Module } from './module.ts';
 import { RefusedPin } from './refusedpin.ts';
 import type { Pkcs11Settings } from './settings.ts';
 import { type Place, Token, type TokenAccess } from './token.ts';
-
-const selfTestAad = Buffer.from('kleidi/v1 self-test');
 
 export class ThreadWork {
   #module: Pkcs11Module | undefined;

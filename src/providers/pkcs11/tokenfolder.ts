@@ -1,10 +1,10 @@
-// SoftHSM's token folder: where it is, who writes it and who may read it. The package
-// gives it to a user of its own, kleidi-token, so that the daemon, which reads by its
+// SoftHSM's token folder: who writes it and who may read it. The package gives it to a user of its own, kleidi-token, so that the daemon, which reads by its
 // group, can neither change the token nor signal a command's work on it.
-import { existsSync, readFileSync, type Stats, statSync } from 'node:fs';
+import { type Stats, statSync } from 'node:fs';
 import { chmod, lstat, readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isErrno, type Owner } from '../../files.ts';
+import { namedTokenFolder } from '../../softhsm.ts';
 
 /** As whom the daemon reads; no uid where it reads by its group alone. */
 export interface Reader {
@@ -13,18 +13,6 @@ export interface Reader {
 }
 
 const groupRead = 0o040;
-
-/** The folder that a softhsm2.conf names, or '' where it names none. */
-export function tokenFolder(softhsmConfText: string): string {
-  return /^\s*directories\.tokendir\s*=\s*(.+?)\s*$/m.exec(softhsmConfText)?.[1] ?? '';
-}
-
-/** SoftHSM's token folder as it is; undefined where there is none. */
-export function softHsmFolder(softhsmConf: string): string | undefined {
-  if (!existsSync(softhsmConf)) return undefined;
-  const folder = tokenFolder(readFileSync(softhsmConf, 'utf8'));
-  return existsSync(folder) ? folder : undefined;
-}
 
 /**
  * The owner of the token folder where we are root and it is somebody else's;
@@ -70,7 +58,7 @@ function isShared({ mode }: Stats): boolean {
 function foreignFolder(softhsmConf: string): Stats | undefined {
   if (process.getuid?.() !== 0) return undefined;
   try {
-    const found = statSync(tokenFolder(readFileSync(softhsmConf, 'utf8')));
+    const found = statSync(namedTokenFolder(softhsmConf));
     return found.uid === 0 ? undefined : found;
   } catch {
     return undefined;

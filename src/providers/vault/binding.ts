@@ -2,12 +2,11 @@
 // ignores the field, as it does every field that it does not know, and so does one behind
 // a proxy that drops it: all opens as before, and header and key id are bound to nothing.
 import { KleidiError } from '../../errors.ts';
+import { otherSelfTestAad, selfTestAad } from '../domainseparation.ts';
 import type { Transit } from './transit.ts';
 
 /** Not secret. */
 export const knownText = Buffer.alloc(32, 0x6b);
-const knownAad = Buffer.from('kleidi/v1 self-test');
-const otherAad = Buffer.from('kleidi/v1 self-test with other data');
 
 /**
  * Seals a known text, opens it, and wants a refusal where the additional data are others.
@@ -19,9 +18,9 @@ export async function proveBinding(
   version: number,
   timeoutMs: number,
 ): Promise<void> {
-  const sealed = await sealKnown(transit, version, knownAad, timeoutMs);
+  const sealed = await sealKnown(transit, version, selfTestAad, timeoutMs);
   if (sealed === undefined) throw wrongAnswer();
-  const unbound = await openWith(transit, version, sealed, otherAad, timeoutMs);
+  const unbound = await openWith(transit, version, sealed, otherSelfTestAad, timeoutMs);
   if (unbound !== undefined) throw notBound();
 }
 

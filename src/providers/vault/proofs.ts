@@ -2,6 +2,7 @@
 // host has sealed under it. One that does not open it is not used, and no other text is
 // accepted for it. A KEK without such a text is used: nothing is known against it.
 import { KleidiError } from '../../errors.ts';
+import { knownTextPrefix } from '../domainseparation.ts';
 import type { Fingerprint } from '../provider.ts';
 import { knownText, openWith, sealKnown } from './binding.ts';
 import type { KnownTexts } from './knowntexts.ts';
@@ -100,7 +101,7 @@ export class Proofs {
 
 /** A text is of one KEK: that of another would open nothing here. */
 function aadOf(fp: Fingerprint): Buffer {
-  return Buffer.from(`kleidi/v1 vault-known ${fp}`);
+  return Buffer.from(`${knownTextPrefix}${fp}`);
 }
 
 function anotherKey(fp: Fingerprint, version: number): KleidiError {

@@ -2,7 +2,7 @@
 // encrypt and decrypt by an explicit version. All paths that the policy must
 // allow are here.
 import { KleidiError } from '../../errors.ts';
-import { fingerprintText } from '../mactexts.ts';
+import { fingerprintText } from '../domainseparation.ts';
 import type { KekIdentity } from '../provider.ts';
 import {
   type Answer,
