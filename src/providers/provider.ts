@@ -106,17 +106,17 @@ export interface KekCreator {
    * throws leaves the token unchanged. Then the KEK is kept, not extractable, by
    * the same unwrap path that other hosts use.
    */
-  createKek(wish: KekWish, beforePersist: (kek: CreatedKek) => Promise<void>): Promise<CreatedKek>;
+  createKek(wish: KekWish, beforePersist: (kek: CreatedKek) => Promise<void>): Promise<void>;
   describeKeks(): Promise<readonly KekDescription[]>;
   /** Removes every object with this key, half-made ones too; false where there is none. */
   destroyKek(fp: Fingerprint): Promise<boolean>;
 }
 
-/** A KEK as it arrives from another host, or from the recovery key. */
+/** A KEK as it arrives from another host, or from the recovery key: what JSON keeps. */
 export interface ArrivingKek extends KekIdentity {
   readonly oaepHash: OaepHash;
-  /** By SHA-256 of the recipient's SPKI, in hex. */
-  readonly wrapped: ReadonlyMap<string, Buffer>;
+  /** `recipient`: SHA-256 of its SPKI, in hex; `wrapped`: base64. */
+  readonly parts: readonly { readonly recipient: string; readonly wrapped: string }[];
   readonly macText: string;
   readonly mac: string;
   readonly vouchText: string;
@@ -129,13 +129,15 @@ export interface VerifiedVoucher {
   readonly by: KekIdentity;
 }
 
-export interface ImportSteps {
-  readonly label: string;
+export interface CheckedKeks {
+  /** What the token lacks of them. */
+  readonly missing: readonly Fingerprint[];
+  readonly vouchers: readonly VerifiedVoucher[];
+}
+
+export interface ImportHooks {
   /** All is checked, nothing is kept yet: what this throws leaves the token unchanged. */
-  beforePersist(
-    missing: readonly Fingerprint[],
-    vouchers: readonly VerifiedVoucher[],
-  ): Promise<void>;
+  beforePersist(checked: CheckedKeks): Promise<void>;
   /** All is kept; the transport key still lives, so that a killed command can go on. */
   beforeTransportKeyDestroyed(): Promise<void>;
 }
@@ -154,7 +156,7 @@ export interface KekTransfer {
    * checked before anything persists, and every voucher of a KEK that is here. Last
    * the transport key that the KEKs came for is destroyed. KEKs that are held already are checked, and left alone.
    */
-  importKeks(keks: readonly ArrivingKek[], steps: ImportSteps): Promise<void>;
+  importKeks(label: string, keks: readonly ArrivingKek[], hooks: ImportHooks): Promise<void>;
 }
 
 /** Turns an empty slot into a token. Only `kleidi provision` uses this. */

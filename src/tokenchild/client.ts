@@ -3,41 +3,32 @@
 import type { Config } from '../config.ts';
 import { syncTree } from '../files.ts';
 import { readSecret } from '../host/credentials.ts';
-import type { Bundle, BundleKek } from '../keyring/bundle.ts';
+import type { BundleKek, KeksOfRing } from '../keyring/bundle.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
 import { tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
 import type {
+  CheckedKeks,
   Fingerprint,
+  ImportHooks,
   KekDescription,
   KekIdentity,
-  VerifiedVoucher,
 } from '../providers/provider.ts';
 import { softHsmFolder } from '../softhsm.ts';
-import type {
-  CheckedKeks,
-  CreateJob,
-  SealedSeed,
-  SeedAnswer,
-  TokenJob,
-  TokenRequest,
+import { arriving } from './arriving.ts';
+import {
+  type CreateJob,
+  goOn,
+  type SealedSeed,
+  type SeedAnswer,
+  type TokenJob,
+  type TokenRequest,
 } from './protocol.ts';
 
 /** Making an RSA-4096 key in SoftHSM takes seconds; a hung module must end. */
 const timeoutMs = 120_000;
 /** A snapshot may hold a sealed seed for each object. */
 const openTimeoutMs = 1_800_000;
-
-/** What the parent does while the child waits. */
-interface ImportHooks {
-  /** All is checked, nothing is in the token yet. */
-  beforePersist(
-    missing: readonly Fingerprint[],
-    vouchers: readonly VerifiedVoucher[],
-  ): Promise<void>;
-  /** All is in the token; the transport key still lives. */
-  beforeTransportKeyDestroyed(): Promise<void>;
-}
 
 export class TokenCommand {
   readonly #config: Config;
@@ -64,7 +55,7 @@ export class TokenCommand {
     return this.#run({ kind: 'create', ...wish }, async (child) => {
       const kek = (await child.receive()) as unknown as BundleKek;
       await store(kek);
-      child.send({ keep: true });
+      child.send(goOn);
       await this.#kept(child);
       return kek;
     });
@@ -77,14 +68,14 @@ export class TokenCommand {
   }
 
   /** @throws KleidiError refused; nothing is changed then */
-  async importKeks({ ring, ringId, keks }: Bundle, hooks: ImportHooks): Promise<void> {
-    await this.#run({ kind: 'import', ring, ringId, keks }, async (child) => {
-      const { missing, vouchers } = (await child.receive()) as unknown as CheckedKeks;
-      await hooks.beforePersist(missing, vouchers);
-      child.send({ keep: true });
+  async importKeks({ keks, ...name }: KeksOfRing, hooks: ImportHooks): Promise<void> {
+    const arrivals = keks.map((kek) => arriving(name, kek));
+    await this.#run({ kind: 'import', ring: name.ring, keks: arrivals }, async (child) => {
+      await hooks.beforePersist((await child.receive()) as unknown as CheckedKeks);
+      child.send(goOn);
       await this.#kept(child);
       await hooks.beforeTransportKeyDestroyed();
-      child.send({ close: true });
+      child.send(goOn);
       await this.#kept(child);
     });
   }

@@ -14,14 +14,14 @@ import { hybridOf, sealOuter } from '../keyring/hybrid.ts';
 import { recipientOf } from '../keyring/publickey.ts';
 import { type Voucher, vouchText } from '../keyring/voucher.ts';
 import type { Fingerprint, KekCreator, KekIdentity, WrappedNewKek } from '../providers/provider.ts';
-import type { Agree, CreateJob, NewKekRecipient } from './protocol.ts';
+import { type Agree, type CreateJob, kekLabel, type NewKekRecipient } from './protocol.ts';
 
 /** Reports the wrapped KEK, and keeps it only once the parent has stored that. */
 export async function createInToken(
   creator: KekCreator,
   job: CreateJob,
   agree: Agree,
-): Promise<object> {
+): Promise<void> {
   // Described once: each outer layer is another one, and the MAC is over what is handed out.
   let described: UnsignedKek | undefined;
   const unsigned = (kek: WrappedNewKek): UnsignedKek => {
@@ -29,18 +29,17 @@ export async function createInToken(
     return described;
   };
   const wish = {
-    label: `kleidi ${job.ring}`,
+    label: kekLabel(job.ring),
     recipients: job.recipients.map(({ spki }) => ({ spki: Buffer.from(spki, 'base64') })),
     macText: (kek: WrappedNewKek) => macText(job, unsigned(kek)),
     vouchedBy: job.vouchedBy,
     vouchText: (kek: WrappedNewKek) => vouchText(job.ringId, vouchedOf(unsigned(kek))),
   };
-  const { fp } = await creator.createKek(wish, async (kek) => {
+  await creator.createKek(wish, async (kek) => {
     const vouchers = vouchersOf(job.vouchedBy, kek.voucherMac);
     const made: BundleKek = { ...unsigned(kek), mac: kek.mac, vouchers };
     await agree(made);
   });
-  return { kept: fp };
 }
 
 function vouchersOf(by: KekIdentity | null, mac: string | null): Voucher[] {

@@ -1,17 +1,20 @@
 // What a command and the child that owns the token say to each other: JSON lines, a
 // request first, then by the kind of its job. Both sides take their types from here.
 import { createInterface } from 'node:readline';
-import type { BundleKek } from '../keyring/bundle.ts';
 import type { RingName } from '../keyring/ringid.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
-import type { Fingerprint, KekIdentity, VerifiedVoucher } from '../providers/provider.ts';
+import type { ArrivingKek, Fingerprint, KekIdentity } from '../providers/provider.ts';
 
 export type TokenJob =
   | { readonly kind: 'initialize'; readonly soPin: string }
   | { readonly kind: 'list' }
   | CreateJob
   | { readonly kind: 'request'; readonly renew: boolean }
-  | ({ readonly kind: 'import'; readonly keks: readonly BundleKek[] } & RingName)
+  | {
+      readonly kind: 'import';
+      readonly ring: string;
+      readonly keks: readonly ArrivingKek[];
+    }
   | { readonly kind: 'destroy'; readonly fp: Fingerprint }
   /** The seeds follow, one a line. */
   | { readonly kind: 'open'; readonly keks: readonly KekIdentity[] };
@@ -48,10 +51,19 @@ export interface SeedAnswer {
   readonly why?: string;
 }
 
-/** What the child has checked of KEKs that arrive; nothing is in the token yet. */
-export interface CheckedKeks {
-  readonly missing: readonly Fingerprint[];
-  readonly vouchers: readonly VerifiedVoucher[];
+/** The child has done its job, or the part of it that the parent waits for. */
+export const done = { done: true } as const;
+
+/** The parent has stored what the child waits for; the end of the pipe means that it has not. */
+export const goOn = { goOn: true } as const;
+
+export function isGoOn(message: Readonly<Record<string, unknown>>): boolean {
+  return message['goOn'] === true;
+}
+
+/** Of the objects that a KEK is in the token. */
+export function kekLabel(ring: string): string {
+  return `kleidi ${ring}`;
 }
 
 /** Tells the parent, and waits until it agrees. */

@@ -14,9 +14,17 @@ import { Pkcs11KekTransfer } from '../providers/pkcs11/write/transfer.ts';
 import { isSoftHsm, softHsmFolder } from '../softhsm.ts';
 import { print } from '../terminal.ts';
 import { createInToken } from './create.ts';
-import { importIntoToken } from './import.ts';
 import { openSeeds } from './openseeds.ts';
-import { type Agree, type Lines, readLines, type TokenJob, type TokenRequest } from './protocol.ts';
+import {
+  type Agree,
+  done,
+  isGoOn,
+  kekLabel,
+  type Lines,
+  readLines,
+  type TokenJob,
+  type TokenRequest,
+} from './protocol.ts';
 
 /** One job, as the first line on standard input has it. @returns the exit code */
 export async function workInToken(): Promise<number> {
@@ -44,14 +52,14 @@ function withTokenLock<T>({ settings, job }: TokenRequest, work: () => Promise<T
 async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Promise<object> {
   if (job.kind === 'open') {
     await openSeeds(settings, pin, job.keks, lines, answer);
-    return { done: true };
+    return done;
   }
   const share = (): Promise<void> => shareTokens(settings);
   const module = Pkcs11Module.open(settings.module, settings.softhsmConf);
   try {
     if (job.kind === 'initialize') {
       await new Pkcs11TokenInitializer(module).initializeToken(settings.token, job.soPin, pin);
-      return { done: true };
+      return done;
     }
     const refusedPin = new RefusedPin(settings.runtimeDir);
     const access = { label: settings.token, pin, refusedPin, writable: true };
@@ -82,13 +90,18 @@ async function performOn(
     case 'list':
       return { keks: await creator.describeKeks() };
     case 'create':
-      return createInToken(creator, job, agree);
+      await createInToken(creator, job, agree);
+      return done;
     case 'request': {
       const { spki } = await transfer.requestTransport(job.renew);
       return { spki: spki.toString('base64') };
     }
     case 'import':
-      return importIntoToken(transfer, job, job.keks, agree);
+      await transfer.importKeks(kekLabel(job.ring), job.keks, {
+        beforePersist: agree,
+        beforeTransportKeyDestroyed: () => agree(done),
+      });
+      return done;
     case 'destroy':
       return { destroyed: await creator.destroyKek(job.fp) };
   }
@@ -97,9 +110,9 @@ async function performOn(
 /** A parent that has died must not leave a KEK behind that nothing knows of. */
 async function agree(lines: Lines, message: object): Promise<void> {
   answer(message);
-  if ((await lines.next()).done === true) {
-    throw new KleidiError('refused', 'the command ended before the KEK was kept');
-  }
+  const line = await lines.next();
+  if (line.done !== true && isGoOn(line.value)) return;
+  throw new KleidiError('refused', 'the command ended before the KEK was kept');
 }
 
 function answer(value: object): void {

@@ -22,7 +22,7 @@ export async function takeIn(
 ): Promise<readonly Fingerprint[]> {
   let imported: readonly Fingerprint[] = [];
   await new TokenCommand(config).importKeks(bundle, {
-    beforePersist: async (missing, vouchers) => {
+    beforePersist: async ({ missing, vouchers }) => {
       if (from !== undefined) requireVouched(from, bundle.keks, vouchers);
       imported = missing;
       for (const kek of bundle.keks) await storeRecoveryBundle(config, bundle, kek);

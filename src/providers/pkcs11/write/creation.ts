@@ -37,17 +37,13 @@ export class Pkcs11KekCreator implements KekCreator {
     this.#token = token;
   }
 
-  async createKek(
-    wish: KekWish,
-    beforePersist: (kek: CreatedKek) => Promise<void>,
-  ): Promise<CreatedKek> {
+  async createKek(wish: KekWish, beforePersist: (kek: CreatedKek) => Promise<void>): Promise<void> {
     const session = this.#openSession();
     try {
       const { created, own } = this.#make(session, wish);
       unwrapIntoMemory(this.#token, session, own);
       await beforePersist(created);
       unwrapIntoToken(this.#token, session, own);
-      return created;
     } catch (error) {
       throw toWriteError(error, 'the KEK cannot be created');
     } finally {

@@ -6,7 +6,7 @@ import { isSameKek } from '../../kekidentity.ts';
 import type {
   ArrivingKek,
   Fingerprint,
-  ImportSteps,
+  ImportHooks,
   KekTransfer,
   Recipient,
   VerifiedVoucher,
@@ -44,18 +44,19 @@ export class Pkcs11KekTransfer implements KekTransfer {
     }
   }
 
-  async importKeks(keks: readonly ArrivingKek[], steps: ImportSteps): Promise<void> {
+  async importKeks(label: string, keks: readonly ArrivingKek[], hooks: ImportHooks): Promise<void> {
     const session = this.#openSession();
     try {
       const transport = this.#transportFor(keks);
       const findings = findKeks(this.#token);
       const held = new Map(findings.keks.map((kek) => [kek.fp, kek]));
-      const parts = this.#check(session, keks, held, transport, steps.label);
+      const parts = this.#check(session, keks, held, transport, label);
       const missing = parts.map(({ fp }) => fp);
-      await steps.beforePersist(missing, this.#verifyVouchers(session, keks, held));
+      const vouchers = this.#verifyVouchers(session, keks, held);
+      await hooks.beforePersist({ missing, vouchers });
       destroyHalfMade(this.#token, findings, new Set(missing));
       for (const part of parts) unwrapIntoToken(this.#token, session, part);
-      await steps.beforeTransportKeyDestroyed();
+      await hooks.beforeTransportKeyDestroyed();
       if (transport !== undefined) this.#close(transport);
     } catch (error) {
       throw toWriteError(error, 'the KEKs cannot be imported');
@@ -74,8 +75,8 @@ export class Pkcs11KekTransfer implements KekTransfer {
   }
 
   #transportFor(keks: readonly ArrivingKek[]): TransportKey | undefined {
-    return openTransportKeys(this.#token).find(({ fingerprint }) =>
-      keks.some(({ wrapped }) => wrapped.has(fingerprint)),
+    return openTransportKeys(this.#token).find((transport) =>
+      keks.some((kek) => wrappedFor(kek, transport) !== undefined),
     );
   }
 
@@ -145,11 +146,17 @@ function partFor(
   transport: TransportKey | undefined,
   label: string,
 ): WrappedPart {
-  const wrapped = transport && kek.wrapped.get(transport.fingerprint);
+  const { fp, check, oaepHash } = kek;
+  const wrapped = transport && wrappedFor(kek, transport);
   if (transport !== undefined && wrapped !== undefined) {
-    return { ...kek, wrapped, privateKey: transport.privateKey, label };
+    return { fp, check, oaepHash, wrapped, privateKey: transport.privateKey, label };
   }
-  throw refused(kek.fp, 'it is not wrapped for an open request of this host');
+  throw refused(fp, 'it is not wrapped for an open request of this host');
+}
+
+function wrappedFor({ parts }: ArrivingKek, { fingerprint }: TransportKey): Buffer | undefined {
+  const part = parts.find(({ recipient }) => recipient === fingerprint);
+  return part && Buffer.from(part.wrapped, 'base64');
 }
 
 function refused(fp: Fingerprint, why: string): KleidiError {
