@@ -4,6 +4,7 @@
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { isErrno } from '../files.ts';
 import { uidPattern } from './clusteruid.ts';
 import type { Installation } from './installation.ts';
 
@@ -24,7 +25,7 @@ export function readClusterConfiguration(
   const missing = missingKubeconfig(installation);
   if (missing !== undefined) return missing;
   const { stdout, stderr, status, error } = run(installation, ['get', ...target, '-o', 'json']);
-  if (status !== 0) return { unreachable: error?.message ?? stderr.trim() };
+  if (status !== 0) return { unreachable: reason(error, stderr) };
   const { data, metadata } = JSON.parse(stdout) as {
     data?: { ClusterConfiguration?: string };
     metadata: { resourceVersion: string };
@@ -43,7 +44,7 @@ export function askClusterUid(
   const { stdout, stderr, status, error } = run(installation, [
     ...['get', 'namespace', 'kube-system', '-o', 'jsonpath={.metadata.uid}'],
   ]);
-  if (status !== 0) return { unreachable: error?.message ?? stderr.trim() };
+  if (status !== 0) return { unreachable: reason(error, stderr) };
   const uid = stdout.trim();
   return uidPattern.test(uid) ? { uid } : { unreachable: 'kubectl prints no UID' };
 }
@@ -63,7 +64,7 @@ export function writeClusterConfiguration(
     ['patch', ...target, '--type=merge', '--patch-file=/dev/stdin'],
     patch,
   );
-  return status === 0 ? undefined : (error?.message ?? stderr.trim());
+  return status === 0 ? undefined : reason(error, stderr);
 }
 
 function missingKubeconfig({ root, distribution: { kubeconfig } }: Installation) {
@@ -87,4 +88,11 @@ function run({ root, distribution }: Installation, args: readonly string[], inpu
       timeout: timeoutMs * 2,
     },
   );
+}
+
+/** Of a kubectl that did not succeed. */
+function reason(error: Error | undefined, stderr: string): string {
+  if (isErrno(error, 'ENOENT')) return 'kubectl is not installed';
+  if (isErrno(error, 'ETIMEDOUT')) return 'kubectl has not answered in time';
+  return error?.message ?? stderr.trim();
 }

@@ -26,7 +26,7 @@ export function requireStep(from: Phase | undefined, to: Phase, isSingleMaster: 
   const hint = `kleidi apiserver enable --phase ${first} on every API server first: each must read what another writes`;
   throw new KleidiError(
     'refused',
-    `phase ${to} comes after ${order[due - Math.sign(due - at)]} on every API server, and this host is at ${from ?? 'nothing'}`,
+    `phase ${to} comes after ${order[due - Math.sign(due - at)]} on every API server, and this host ${from === undefined ? 'does not use kleidi yet' : `is at ${from}`}`,
     { hint: to === 'only' ? hint : `${hint}; or --single-master` },
   );
 }

@@ -18,7 +18,7 @@ export function providerFaults(provider: unknown, at: string): string[] {
   const types = Object.keys(provider);
   const [type = ''] = types;
   if (types.length !== 1 || !(providerTypes as readonly string[]).includes(type)) {
-    return [`${at}: exactly one of ${providerTypes.join(', ')} is due`];
+    return [`${at}: exactly one of ${providerTypes.join(', ')} is required`];
   }
   const value = provider[type];
   if (!isFields(value)) return [`${at}.${type}: empty`];

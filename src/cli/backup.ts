@@ -18,7 +18,7 @@ export const backup = command({
   summary: 'ring, bundles and configuration in one file',
   notes: [
     `Ring, recovery bundles and configuration (kleidi.yaml, softhsm2.conf) in one new file of
-    mode 0600. No PIN and no token: without the recovery key nobody can open anything with it.
+    mode 0600. No PIN and no token: only the recovery key opens what is in it.
     Keep it apart from the recovery key. Repeat it after every key create, promote, retire and
     destroy.`,
     `Prints the digest of the ring last: note it apart from the file. restore wants it, because

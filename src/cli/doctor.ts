@@ -16,7 +16,7 @@ const groups = checks.map(({ group }) => group);
 export const doctor = command({
   summary: 'what is wrong on this host, and what to do',
   notes: [
-    `Looks at this host and says of each part whether it is well, and if not what to do. Changes
+    `Looks at this host and says of each part whether it is healthy, and if not what to do. Changes
     nothing. Opens the token once; a PIN that the token has refused is not tried again. Exit
     code 1 where a finding is a failure; warnings are not.`,
   ],

@@ -36,8 +36,8 @@ export const join = command({
     expect: required(
       text(
         'DIGEST',
-        `what key create or recovery rewrap has printed with the bundle, by a way that nobody can
-      change`,
+        `what key create or recovery rewrap has printed with the bundle, by a way that cannot
+      be tampered with`,
       ),
     ),
     recovery: text(

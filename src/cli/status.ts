@@ -10,7 +10,7 @@ import { command } from './verb.ts';
 export const status = command({
   summary: 'what the running daemon knows of itself',
   notes: [
-    `Asks the running daemon. Exit code 0: it serves and all is well; 1: it does not serve, or
+    `Asks the running daemon. Exit code 0: it serves and is healthy; 1: it does not serve, or
     this host lacks a KEK of the ring, or no daemon answers. It also says when a client last
     called (an API server does once a minute) since the daemon was started, and how many that
     have called are connected: lastCallUnixMs (0: none) and clients in --json.`,
@@ -36,9 +36,9 @@ function show(state: StateResponse): void {
     print(`ring ${state.ring}, generation ${state.generation}, ${state.digest}`);
   if (state.keyId !== '') print(`key id ${state.keyId}\n       ${state.keyIdHash}`);
   print(
-    `self-test ${time(state.selfTestUnixMs)}, token on disk verified ${time(state.tokenVerifiedUnixMs)}`,
+    `self-test: ${time(state.selfTestUnixMs)}, token on disk verified: ${time(state.tokenVerifiedUnixMs)}`,
   );
-  print(`last call ${time(state.lastCallUnixMs)}, clients connected: ${state.clients}`);
+  print(`last call: ${time(state.lastCallUnixMs)}, clients connected: ${state.clients}`);
   for (const notice of state.notices)
     print(`${paint('notice', 'yellow', process.stdout)}: ${notice}`);
   if (state.keks.length > 0) print(`\n${kekTable(state.keks)}`);

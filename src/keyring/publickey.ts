@@ -76,7 +76,7 @@ export async function readNamedKey<T extends Compared>(
     throw new KleidiError(
       'refused',
       `${path} is not the expected ${what}: its fingerprint is ${key.fingerprint}`,
-      { hint: 'somebody may have swapped the file: fetch it again from its source' },
+      { hint: 'the file may have been replaced: fetch it again from its source' },
     );
   }
   return { ...key, path, confirmed: expected !== undefined };

@@ -27,7 +27,7 @@ let files = 0;
 function requireRefused({ exitCode, stdout, stderr }: Result, ...shown: string[]): void {
   assert.equal(exitCode, 1, stdout);
   assert.equal(stdout, '');
-  assert.match(stderr, /nobody can be asked whether this is right: .*; nothing was changed/);
+  assert.match(stderr, /there is no terminal to ask for confirmation: .*; nothing was changed/);
   for (const fingerprint of shown) assert.ok(stderr.includes(`sha256:${fingerprint}`), stderr);
   assert.match(stderr, /kleidi: hint: .*FILE=SHA256/);
 }

@@ -95,7 +95,7 @@ export function takeBackCluster(host: ApiserverHost, plan: ClusterPlan): void {
 function replace(host: ApiserverHost, from: string, to: string): string | undefined {
   const found = readClusterConfiguration(host);
   if ('unreachable' in found) return found.unreachable;
-  if (found.text !== from) return 'somebody else has changed it meanwhile';
+  if (found.text !== from) return 'it was changed in the meantime';
   return writeClusterConfiguration(host, to, found.resourceVersion);
 }
 

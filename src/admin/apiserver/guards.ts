@@ -52,9 +52,13 @@ export async function requireSafeToWrite(config: Config, given: Assurances): Pro
 export async function requireServing(config: Config): Promise<StateResponse> {
   const state = await askState(config.socket);
   if (state.failure === '' && state.healthz === 'ok') return state;
-  throw new KleidiError('refused', `kleidi is not well here: ${state.failure || state.healthz}`, {
-    hint: 'fix that first: kleidi status, kleidi doctor',
-  });
+  throw new KleidiError(
+    'refused',
+    `the daemon on this host is not healthy: ${state.failure || state.healthz}`,
+    {
+      hint: 'fix that first: kleidi status, kleidi doctor',
+    },
+  );
 }
 
 function parseDigest({ ringDigest, singleMaster }: Assurances): string | undefined {
@@ -86,7 +90,7 @@ async function requireRecovery(config: Config, { acceptNoRecovery }: Assurances)
 export function requireAllSealed({ snapshot }: ProvenSnapshot, resources: readonly string[]): void {
   const group = resources.find((name) => name.startsWith('*') && name !== '*.*');
   if (group !== undefined) {
-    const why = `which objects are of ${group} cannot be told from their names in etcd`;
+    const why = `which objects are of ${group} cannot be recognised by their names in etcd`;
     throw cannotTell(snapshot.path, why, 'look with kleidi snapshot scan');
   }
   const isOurs = ({ seal }: SealCount): boolean =>

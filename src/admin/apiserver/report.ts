@@ -1,6 +1,6 @@
 // A plan as people and scripts read it, and what comes after it.
 import { differenceOf } from '../../apiserver/difference.ts';
-import type { Phase } from '../../apiserver/phase.ts';
+import { type Phase, phases } from '../../apiserver/phase.ts';
 import type { Plan } from '../../apiserver/plan.ts';
 import { note, print, printJson } from '../../terminal.ts';
 
@@ -35,17 +35,24 @@ export function planAsJson({ installation, from, to, changes }: Plan): object {
   };
 }
 
-/** A file that is in use already is read again every minute; flags are not, and not by RKE2. */
-export function nextStep(phase: Phase, { installation, changes }: Plan): string {
+/** How kube-apiserver of this host takes the change up. */
+export function takeUp({ installation, changes }: Plan): string {
   const { restart, flagFile, readsChangesItself } = installation.distribution;
+  // A file that is in use already is read again every minute; flags are not, and not by RKE2.
   const isRestarted = !readsChangesItself || changes.some(({ path }) => path === flagFile);
-  const how = isRestarted ? restart : 'kube-apiserver reads the file again within two minutes';
-  switch (phase) {
-    case 'read':
-      return `${how}. Next, once every API server is at read: --phase write on each`;
-    case 'write':
-      return `${how}. Next, once every API server is at write: rewrite all Secrets, then --phase only`;
-    case 'only':
-      return how;
-  }
+  if (!isRestarted) return 'kube-apiserver reads the file again within two minutes';
+  return restart.startsWith('systemctl') ? `to take it up, run: ${restart}` : restart;
+}
+
+/** What to do after a change. On the way back to a lower phase nothing comes next. */
+export function nextStep(phase: Phase, plan: Plan): string {
+  const how = takeUp(plan);
+  if (phase === 'only' || isBackwards(plan)) return how;
+  return phase === 'read'
+    ? `${how}. Next, once every API server is at read: --phase write on each`
+    : `${how}. Next, once every API server is at write: rewrite all Secrets, then --phase only`;
+}
+
+function isBackwards({ from, to }: Plan): boolean {
+  return from !== undefined && to !== undefined && phases.indexOf(from) > phases.indexOf(to);
 }

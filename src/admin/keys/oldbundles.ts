@@ -25,7 +25,7 @@ export function needed(all: KeksOfRing, ring: Ring | undefined): KeksOfRing {
   const [fault] = [...coverageFaults(ring, [{ ...all, keks }]), ...rootFaults(ring, all.keks)];
   if (fault === undefined) return { ...all, keks };
   throw new KleidiError('refused', `KEK ${fault.fp}: ${fault.fault}`, {
-    hint: 'take the files of bundles/ beside the ring of a member that has them all, or of its backup: kleidi recovery test --ring tells what is missing',
+    hint: 'take the files of bundles/ beside the ring of a member that has them all, or of its backup: kleidi recovery test --ring shows what is missing',
   });
 }
 

@@ -15,7 +15,7 @@ export function parseExpected(text: string | undefined): string {
 export function requireExpected(path: string, ring: Ring, expected: string): void {
   if (ringDigest(ring) === expected) return;
   throw new KleidiError('refused', `${path} is not the expected ring: its digest is another one`, {
-    hint: 'the ring has changed since, or somebody has swapped the file: make it again, and ask for the digest again',
+    hint: 'the ring has changed since, or the file was replaced: export it again, and read the digest again',
   });
 }
 

@@ -13,12 +13,12 @@ import { flag } from '../option.ts';
 import { command } from '../verb.ts';
 
 export const apiserverConfig = command({
-  summary: 'the EncryptionConfiguration alone; no API server is told of it',
+  summary: 'the EncryptionConfiguration alone; no API server uses it',
   notes: [`Prints an EncryptionConfiguration in phase read for this host's socket.`],
   options: {
     write:
       flag(`write it where encryptionConfig in kleidi.yaml says, mode 0600, unless a file is there
-      already. No API server is told of it: that is kleidi apiserver enable.`),
+      already. No API server uses it yet: kleidi apiserver enable does that.`),
   },
   example: 'kleidi apiserver config --write',
   async run({ flag, configPath }) {
@@ -39,7 +39,7 @@ async function writeOnce(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
   try {
     await writeNewFile(path, text, 0o600);
-    note(`wrote ${path}; no API server is told of it yet: kleidi apiserver plan`);
+    note(`wrote ${path}; no API server uses it yet: kleidi apiserver plan`);
   } catch (error) {
     if (!(error instanceof KleidiError && error.code === 'already-exists')) throw error;
     note(`${path} is there already, unchanged`);

@@ -33,7 +33,7 @@ const optionTable = {
 export const apiserverDisable = command({
   summary: 'back to how it was, once nothing is sealed any more',
   notes: [
-    `Puts kube-apiserver of this host back to how it was: files that nobody has changed since
+    `Puts kube-apiserver of this host back to how it was: files that were not changed since
     byte for byte, others without what kleidi has added. Only from phase read, and once nothing
     is left that kleidi has sealed. While kube-apiserver would be started with its old flags (a
     unit that systemd has not reloaded, RKE2 until its restart), the EncryptionConfiguration

@@ -2,10 +2,10 @@
 
 import { parsePhase } from '../../admin/apiserver/guards.ts';
 import { openApiserverHost } from '../../admin/apiserver/host.ts';
-import { planAsJson, showPlan } from '../../admin/apiserver/report.ts';
+import { planAsJson, showPlan, takeUp } from '../../admin/apiserver/report.ts';
 import { phases } from '../../apiserver/phase.ts';
 import { planEnable } from '../../apiserver/plan.ts';
-import { printJson } from '../../terminal.ts';
+import { note, printJson } from '../../terminal.ts';
 import { jsonOption, text } from '../option.ts';
 import { hostOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
@@ -27,7 +27,10 @@ export const apiserverPlan = command({
     const host = await openApiserverHost(options);
     const plan = planEnable(host, phase);
     if (options.json) printJson(planAsJson(plan));
-    else showPlan(plan);
+    else {
+      showPlan(plan);
+      if (plan.changes.length > 0) note(`after enable, ${takeUp(plan)}`);
+    }
     return 0;
   },
 });

@@ -12,7 +12,7 @@ export const apiserverStatus = command({
   summary: 'where kleidi stands on this host',
   notes: [
     `Where kleidi stands by the files of this host: the phase of the EncryptionConfiguration, and
-    whether kube-apiserver is told of it. Exit code 1 where flags or mounts that enable has made
+    whether kube-apiserver uses it. Exit code 1 where flags or mounts that enable has made
     are gone.`,
   ],
   options: {

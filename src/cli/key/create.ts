@@ -107,7 +107,7 @@ function requireOut({ recovery, hosts, out, isRepinning }: Wish): void {
     throw usage('--for without --out: the host could not get its KEK');
   }
   if (out !== undefined && hosts.length === 0 && recovery === undefined) {
-    throw usage('--out without --for or --recovery: the bundle would be for nobody');
+    throw usage('--out without --for or --recovery: the bundle would have no recipient');
   }
 }
 

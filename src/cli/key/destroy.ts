@@ -28,7 +28,7 @@ import { command } from '../verb.ts';
 export const keyDestroy = command({
   summary: 'remove a retired KEK from ring and token',
   notes: [
-    `Removes a retired KEK from the token of this host, for good; in the ring its entry stays as
+    `Removes a retired KEK from the token of this host, permanently; in the ring its entry stays as
     destroyed, so that no other member brings it back. The first eight digits of its fingerprint
     are enough, where the ring has it; typed to confirm, all are needed. Refused while anything
     is known to need it: an object in the snapshot, or a Decrypt that the running daemon has had

@@ -25,7 +25,7 @@ const optionTable = {
   expect: texts(
     'FP[,FP]',
     `the fingerprint of each KEK in the bundle, from the host that made it (key create, ring
-      show), by a way that nobody can change; needed with a BUNDLE`,
+      show), by a way that cannot be tampered with; needed with a BUNDLE`,
   ),
   'vault-version': text(
     'N',

@@ -26,8 +26,8 @@ export const keyRequest = command({
     `A request for KEKs: the public half of a key pair that this token has made for one import.
     The private half stays in the token and dies with that import. While the request is open,
     the same one is given again.`,
-    `Take the fingerprint (sha256) to the host that makes the KEK by a way that nobody can
-    change: there it is named as --for FILE=SHA256. It covers the key, and the names of host and
+    `Take the fingerprint (sha256) to the host that makes the KEK by a way that cannot be
+    tampered with: there it is named as --for FILE=SHA256. It covers the key, and the names of host and
     ring.`,
   ],
   options: optionTable,

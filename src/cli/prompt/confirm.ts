@@ -32,7 +32,7 @@ export async function confirmKeys(claims: readonly Claim[]): Promise<void> {
   if (open.length === 0) return;
   const lines = open.map(({ what, key }) => `${what} (${key.path}): sha256:${key.fingerprint}`);
   if (!isAnswerable())
-    throw unconfirmed(`nobody can be asked whether this is right: ${lines.join('; ')}`);
+    throw unconfirmed(`there is no terminal to ask for confirmation: ${lines.join('; ')}`);
   for (const line of lines) note(line);
   const answer = await ask('is each of these what its source shows? type yes to go on: ');
   if (answer.trim().toLowerCase() === 'yes') return;

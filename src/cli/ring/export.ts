@@ -14,7 +14,7 @@ export const ringExport = command({
   summary: 'the ring file, for another member',
   notes: [
     `The ring of this host, for kleidi ring adopt on another. Holds no secret. Bring the digest
-    there by another way than the file, so that nobody can swap it.`,
+    there by another way than the file, so that an exchanged file is noticed.`,
   ],
   options: {
     out: text('FILE', 'into this new file; default: standard output'),

@@ -25,7 +25,7 @@ export const snapshotScan = command({
     `Reads an etcd snapshot (etcdctl snapshot save) or data file (member/snap/db), read-only, and
     lists by resource how many objects are under which provider and key id, and whether the ring
     of this host could open them. Exit code 1 where it could not open one. Objects in clear need
-    no key and do not count as that; a warning tells where Secrets are. The data file of a
+    no key and do not count as that; a warning says where Secrets are. The data file of a
     running etcd lacks its latest writes: take a snapshot instead.`,
   ],
   options: optionTable,

@@ -76,7 +76,7 @@ function tooShort(bytes: number): KleidiError {
 }
 
 function badLength(name: string, got: number, expected: number): KleidiError {
-  return new KleidiError('module-failed', `${name} gave ${got} bytes where ${expected} are due`, {
+  return new KleidiError('module-failed', `${name} gave ${got} bytes, ${expected} are expected`, {
     hint: 'the PKCS#11 module does not do AES-GCM with a 128-bit tag as the standard says',
   });
 }

@@ -49,7 +49,7 @@ async function lookUp(http: VaultHttp, token: string, timeoutMs: number): Promis
       'vault-login-failed',
       'Vault refuses the token of vault.auth.token: it has expired or was revoked, or its policy lacks auth/token/lookup-self',
       {
-        hint: 'put a new token in its place (a credential: also systemctl restart kleidi); one that cannot be renewed ends for good, so use approle, cert or jwt',
+        hint: 'put a new token in its place (a credential: also systemctl restart kleidi); one that cannot be renewed ends permanently, so use approle, cert or jwt',
         cause: error,
       },
     );

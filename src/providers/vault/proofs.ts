@@ -109,7 +109,7 @@ function anotherKey(fp: Fingerprint, version: number): KleidiError {
     'vault-key-swapped',
     `version ${version} of the Transit key has the fingerprint of KEK ${fp}, and does not open what this host has sealed under that KEK`,
     {
-      hint: 'somebody has restored or imported another key in its place: ask the operator of Vault, see its audit log (restore, import), and have the right key restored; kleidi finds it by itself',
+      hint: 'another key was restored or imported in its place: ask the operator of Vault, see its audit log (restore, import), and have the right key restored; kleidi finds it by itself',
     },
   );
 }
