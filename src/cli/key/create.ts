@@ -1,29 +1,14 @@
 // kleidi key create: a new KEK, kept in the token of this host as staged, and
 // wrapped for the hosts and the recovery key that are named.
-import { existsSync } from 'node:fs';
 import { awaitDaemon, stateIfAny } from '../../admin/follow.ts';
-import {
-  createStagedKek,
-  handOut,
-  type MadeKek,
-  removeCreateRecord,
-  resumeCreate,
-} from '../../admin/keys/createrecord.ts';
-import { requireRequests } from '../../admin/keys/requests.ts';
-import { keepPinFor } from '../../admin/provision/pins.ts';
+import { type CreateWish, createAndHandOut, requireOfRing } from '../../admin/keys/stagedkek.ts';
 import { verifiedDigest } from '../../admin/ring/verifieddigest.ts';
-import { type Config, loadConfig } from '../../config.ts';
-import { KleidiError, usage } from '../../errors.ts';
-import type { BundleKek } from '../../keyring/bundle.ts';
-import {
-  pinnedRecovery,
-  type RecoveryKey,
-  readRecoveryKey,
-  requirePinned,
-} from '../../keyring/recoverypublickey.ts';
-import { type RequestFile, readRequest } from '../../keyring/request.ts';
-import type { Ring } from '../../keyring/ring.ts';
-import { readRing, withRingLock } from '../../keyring/ringfile.ts';
+import { loadConfig } from '../../config.ts';
+import { usage } from '../../errors.ts';
+import { readRecoveryKey } from '../../keyring/recoverypublickey.ts';
+import { readRequest } from '../../keyring/request.ts';
+import { withRingLock } from '../../keyring/ringfile.ts';
+import type { Fingerprint } from '../../providers/provider.ts';
 import { print, printJson, warn } from '../../terminal.ts';
 import { flag, jsonOption, text, texts } from '../option.ts';
 import type { Parsed } from '../parse.ts';
@@ -65,43 +50,33 @@ export const keyCreate = command({
   run: create,
 });
 
-interface Wish {
-  readonly recovery: RecoveryKey | undefined;
-  readonly hosts: readonly RequestFile[];
-  /** The recovery key need not be the pinned one. */
-  readonly isRepinning: boolean;
-  readonly out: string | undefined;
+type Options = Parsed<typeof optionTable>;
+
+async function create(options: Options): Promise<number> {
+  const config = loadConfig(options.configPath);
+  const wish = await readWish(options);
+  const pinned = await requireOfRing(config, wish);
+  await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
+  const before = await stateIfAny(config);
+  const { kek, ring } = await withRingLock(config.ring, () => createAndHandOut(config, wish));
+  report(kek.fp, await verifiedDigest(config, ring), wish, options.json);
+  await awaitDaemon(config, ring, before, [kek.fp]);
+  return 0;
 }
 
-async function create(options: Parsed<typeof optionTable>): Promise<number> {
-  const config = loadConfig(options.configPath);
+async function readWish(options: Options): Promise<CreateWish> {
   const file = options.text('recovery');
-  const wish: Wish = {
+  const wish = {
     recovery: file === undefined ? undefined : await readRecoveryKey(file),
     hosts: await Promise.all(options.texts('for').map(readRequest)),
     isRepinning: options.flag('new-recovery'),
     out: options.text('out'),
   };
   requireOut(wish);
-  const ring = await readRing(config.ring);
-  requireRequests(ring.ring, wish.hosts);
-  requireRecoveryOf(ring, wish);
-  const pinned = pinnedRecovery(ring);
-  await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
-  const before = await stateIfAny(config);
-  const { kek, after } = await withRingLock(config.ring, () => createStaged(config, wish));
-  report(kek, await verifiedDigest(config, after), wish, options.json);
-  await awaitDaemon(config, after, before, [kek.fp]);
-  return 0;
+  return wish;
 }
 
-/** Another one than the pinned was confirmed by the operator before, as each new key is. */
-function requireRecoveryOf(ring: Ring, { recovery, isRepinning }: Wish): void {
-  if (isRepinning && recovery !== undefined) return;
-  requirePinned(ring, recovery?.fingerprint ?? null);
-}
-
-function requireOut({ recovery, hosts, out, isRepinning }: Wish): void {
+function requireOut({ recovery, hosts, out, isRepinning }: CreateWish): void {
   if (isRepinning && recovery === undefined) throw usage('--new-recovery without --recovery PUB');
   if (hosts.length > 0 && out === undefined) {
     throw usage('--for without --out: the host could not get its KEK');
@@ -111,36 +86,10 @@ function requireOut({ recovery, hosts, out, isRepinning }: Wish): void {
   }
 }
 
-interface Staged {
-  readonly kek: BundleKek;
-  readonly after: Ring;
-}
-
-async function createStaged(config: Config, wish: Wish): Promise<Staged> {
-  const ring = await readRing(config.ring);
-  requireRecoveryOf(ring, wish);
-  const made = (await resumeCreate(config, ring, wish)) ?? (await createNew(config, wish));
-  const after = await readRing(config.ring);
-  await handOut(wish.out, made, after);
-  if (wish.recovery !== undefined) await keepPinFor(config, wish.recovery);
-  await removeCreateRecord(config);
-  return { kek: made.kek, after };
-}
-
-/** Each step is on disk before the next: record, recovery part, token, ring; then the bundle. */
-async function createNew(config: Config, wish: Wish): Promise<MadeKek> {
-  if (wish.out !== undefined && existsSync(wish.out)) {
-    throw new KleidiError('already-exists', `${wish.out} exists already`, {
-      hint: 'choose another name, or move the old file away; where key create was killed at its very end, this is its bundle: kleidi ring show lists the KEK',
-    });
-  }
-  return createStagedKek(config, await readRing(config.ring), wish);
-}
-
 function report(
-  { fp }: BundleKek,
+  fp: Fingerprint,
   digest: string | null,
-  { recovery, hosts, out }: Wish,
+  { recovery, hosts, out }: CreateWish,
   json: boolean,
 ): void {
   if (json) {
@@ -163,6 +112,6 @@ function report(
 }
 
 /** Nobody joins the ring of a host that lacks a KEK of it; the new KEK alone can go on. */
-function commandFor(fp: string, digest: string | null, out: string): string {
+function commandFor(fp: Fingerprint, digest: string | null, out: string): string {
   return digest === null ? `key import ${out} --expect ${fp}` : `join ${out} --expect ${digest}`;
 }

@@ -2,19 +2,15 @@
 // staged; then the transport key dies. Run again it goes on, or changes nothing.
 
 import { awaitDaemon, stateIfAny } from '../../admin/follow.ts';
-import { ringEntry } from '../../admin/keys/create.ts';
+import { requireExpected, takeInStaged } from '../../admin/keys/bundleimport.ts';
 import { parseFingerprint } from '../../admin/keys/held.ts';
-import { takeIn } from '../../admin/keys/takein.ts';
-import { importVaultVersion } from '../../admin/keys/vaultimport.ts';
+import { findVersion, parseVersion, stageVersion } from '../../admin/keys/vaultimport.ts';
 import { loadConfig } from '../../config.ts';
-import { KleidiError, usage } from '../../errors.ts';
-import type { Bundle } from '../../keyring/bundle.ts';
+import { usage } from '../../errors.ts';
+import { type Bundle, recoveryPart } from '../../keyring/bundle.ts';
 import { readBundle } from '../../keyring/bundlefile.ts';
-import { requirePinned } from '../../keyring/recoverypublickey.ts';
-import { isUnretired, type Ring, type RingKek } from '../../keyring/ring.ts';
+import { isUnretired, type Ring } from '../../keyring/ring.ts';
 import { readRing, withRingLock } from '../../keyring/ringfile.ts';
-import { requireSameRing } from '../../keyring/ringid.ts';
-import { requireNotDestroyed, stage } from '../../keyring/transitions.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { print, printJson, warn } from '../../terminal.ts';
 import { jsonOption, oneOf, text, texts } from '../option.ts';
@@ -47,25 +43,19 @@ export const keyImport = command({
   positionals: { name: 'BUNDLE', least: 0, most: 1 },
   groups: [oneOf('BUNDLE', 'vault-version')],
   example: 'kleidi key import kek.bundle --expect 0123456789abcdef0123456789abcdef',
-  run: importBundle,
+  run: (options) =>
+    (options.text('vault-version') === undefined ? importBundle : importVersion)(options),
 });
 
-async function importBundle(options: Parsed<typeof optionTable>): Promise<number> {
-  const version = options.text('vault-version');
-  const [file] = options.positionals;
-  if (version !== undefined) {
-    const [fp] = options.texts('expect');
-    return importVaultVersion(options.configPath, version, fp, options.json);
-  }
+type Options = Parsed<typeof optionTable>;
+
+async function importBundle(options: Options): Promise<number> {
   const expected = readExpected(options.texts('expect'));
   const config = loadConfig(options.configPath);
-  const bundle = await readBundle(file ?? '');
+  const bundle = await readBundle(options.positionals[0] ?? '');
   requireExpected(bundle, expected);
   const before = await stateIfAny(config);
-  const imported = await withRingLock(config.ring, async () => {
-    const from = await readRing(config.ring);
-    return takeIn(config, bundle, { from, to: withKeks(from, bundle) });
-  });
+  const imported = await withRingLock(config.ring, () => takeInStaged(config, bundle));
   const ring = await readRing(config.ring);
   report(ring, bundle, imported, options.json);
   const fps = bundle.keks.map(({ fp }) => fp);
@@ -73,50 +63,24 @@ async function importBundle(options: Parsed<typeof optionTable>): Promise<number
   return 0;
 }
 
+async function importVersion(options: Options): Promise<number> {
+  const version = parseVersion(options.text('vault-version') ?? '');
+  const config = loadConfig(options.configPath);
+  const found = await findVersion(config, version, options.texts('expect')[0]);
+  const before = await stateIfAny(config);
+  const ring = await withRingLock(config.ring, () => stageVersion(config, found));
+  const { fp } = found.kek;
+  const state = ring.keks.find((kek) => kek.fp === fp)?.state ?? 'staged';
+  if (options.json) printJson({ keks: [{ fp, state, version }] });
+  else print(`KEK ${fp}, version ${version} of the Transit key, is ${state}`);
+  await awaitDaemon(config, ring, before, readable(ring, [fp]));
+  return 0;
+}
+
 function readExpected(texts: readonly string[]): ReadonlySet<string> {
   const fps = texts.flatMap((text) => text.split(/[\s,]+/)).filter((fp) => fp !== '');
   if (fps.length > 0) return new Set(fps.map(parseFingerprint));
   throw usage('--expect is missing: the host that made the KEK shows its fingerprint');
-}
-
-/** Else whoever can change the bundle could give this host a KEK of their own. */
-function requireExpected({ keks }: Bundle, expected: ReadonlySet<string>): void {
-  const strange = keks.find(({ fp }) => !expected.has(fp));
-  const missing = [...expected].find((fp) => !keks.some((kek) => kek.fp === fp));
-  if (strange === undefined && missing === undefined) return;
-  throw new KleidiError(
-    'refused',
-    strange === undefined
-      ? `the expected KEK ${missing} is not in the bundle; nothing was changed`
-      : `the bundle holds KEK ${strange.fp}, which is not expected; nothing was changed`,
-    { hint: 'compare with key create or ring show of the host that made the bundle' },
-  );
-}
-
-function withKeks(ring: Ring, bundle: Bundle): Ring {
-  requireSameRing('the bundle', bundle, ring);
-  return bundle.keks.reduce((so, kek) => {
-    requireNotDestroyed(so, kek.fp);
-    const entry = ringEntry(kek);
-    const known = so.keks.find(({ fp }) => fp === kek.fp);
-    if (known === undefined) {
-      requirePinned(so, entry.recovery);
-      return stage(so, entry, bundle.ringId);
-    }
-    requireSameEntry(known, entry);
-    return so;
-  }, ring);
-}
-
-/** What is kept beside the ring must be what the ring names, however often it comes. */
-function requireSameEntry(known: RingKek, { fp, check, recovery }: Omit<RingKek, 'state'>): void {
-  if (known.check === check && known.recovery === recovery) return;
-  const what = known.check === check ? 'wrapped for another recovery key' : 'another key';
-  throw new KleidiError(
-    'refused',
-    `KEK ${fp} is in the ring of this host, and ${what} in the bundle; nothing was changed`,
-    { hint: 'the bundle is not what the maker of that KEK has handed out: ask for it again' },
-  );
 }
 
 /** The daemon loads no retired KEK. */
@@ -134,7 +98,7 @@ function report(ring: Ring, bundle: Bundle, imported: readonly string[], json: b
   for (const { fp, state, imported: isNew } of json ? [] : keks) {
     print(isNew ? `KEK ${fp} is ${state}` : `KEK ${fp} was here already, as ${state}`);
   }
-  if (bundle.keks.some((kek) => ringEntry(kek).recovery === null)) {
+  if (bundle.keks.some((kek) => recoveryPart(kek) === undefined)) {
     warn('a KEK of this bundle has no recovery: if all tokens are lost, so is what it seals');
   }
 }

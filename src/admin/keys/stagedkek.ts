@@ -1,0 +1,77 @@
+// What `kleidi key create` does to a host: a KEK in its token, staged in its ring, and
+// last the bundle for the others. Killed anywhere, it goes on when it is run again.
+import { existsSync } from 'node:fs';
+import type { Config } from '../../config.ts';
+import { KleidiError } from '../../errors.ts';
+import type { BundleKek } from '../../keyring/bundle.ts';
+import {
+  pinnedRecovery,
+  type RecoveryKey,
+  requirePinned,
+} from '../../keyring/recoverypublickey.ts';
+import type { RequestFile } from '../../keyring/request.ts';
+import type { Ring } from '../../keyring/ring.ts';
+import { readRing } from '../../keyring/ringfile.ts';
+import { keepPinFor } from '../provision/pins.ts';
+import {
+  createStagedKek,
+  handOut,
+  type MadeKek,
+  removeCreateRecord,
+  resumeCreate,
+} from './createrecord.ts';
+import { requireRequests } from './requests.ts';
+
+export interface CreateWish {
+  readonly recovery: RecoveryKey | undefined;
+  readonly hosts: readonly RequestFile[];
+  /** The recovery key need not be the pinned one. */
+  readonly isRepinning: boolean;
+  readonly out: string | undefined;
+}
+
+/**
+ * Requests and recovery key are of the ring of this host.
+ * @returns the fingerprint of the recovery key that is pinned, if one is
+ * @throws KleidiError refused
+ */
+export async function requireOfRing(config: Config, wish: CreateWish): Promise<string | undefined> {
+  const ring = await readRing(config.ring);
+  requireRequests(ring.ring, wish.hosts);
+  requireRecoveryOf(ring, wish);
+  return pinnedRecovery(ring);
+}
+
+export interface HandedOut {
+  readonly kek: BundleKek;
+  /** With the KEK. */
+  readonly ring: Ring;
+}
+
+/** Call it under the ring's lock, with keys that are confirmed. */
+export async function createAndHandOut(config: Config, wish: CreateWish): Promise<HandedOut> {
+  const before = await readRing(config.ring);
+  requireRecoveryOf(before, wish);
+  const made = (await resumeCreate(config, before, wish)) ?? (await createNew(config, wish));
+  const ring = await readRing(config.ring);
+  await handOut(wish.out, made, ring);
+  if (wish.recovery !== undefined) await keepPinFor(config, wish.recovery);
+  await removeCreateRecord(config);
+  return { kek: made.kek, ring };
+}
+
+/** Another one than the pinned was confirmed by the operator before, as each new key is. */
+function requireRecoveryOf(ring: Ring, { recovery, isRepinning }: CreateWish): void {
+  if (isRepinning && recovery !== undefined) return;
+  requirePinned(ring, recovery?.fingerprint ?? null);
+}
+
+/** Each step is on disk before the next: record, recovery part, token, ring; then the bundle. */
+async function createNew(config: Config, wish: CreateWish): Promise<MadeKek> {
+  if (wish.out !== undefined && existsSync(wish.out)) {
+    throw new KleidiError('already-exists', `${wish.out} exists already`, {
+      hint: 'choose another name, or move the old file away; where key create was killed at its very end, this is its bundle: kleidi ring show lists the KEK',
+    });
+  }
+  return createStagedKek(config, await readRing(config.ring), wish);
+}

@@ -1,0 +1,77 @@
+// What `kleidi provision` does to a host, step by step: each is on disk before the next
+// begins, and each can be done again.
+import type { Config } from '../../config.ts';
+import {
+  pinnedRecovery,
+  type RecoveryKey,
+  requirePinned,
+} from '../../keyring/recoverypublickey.ts';
+import { readRingIfAny } from '../../keyring/ringfile.ts';
+import { note } from '../../terminal.ts';
+import { TokenCommand } from '../../tokenchild/client.ts';
+import { keepHostKeyOf, keepPinFor } from './pins.ts';
+import { planProvision, type Wish } from './plan.ts';
+import { findExisting, type ProvisionRecord, readRecord, writeRecord } from './record.ts';
+import { makeRing } from './ring.ts';
+import { makeToken } from './token.ts';
+
+/**
+ * @returns the fingerprint of the recovery key that the ring of this host has pinned, if any
+ * @throws KleidiError refused: this is another one
+ */
+export async function requireRecoveryOfRing(
+  config: Config,
+  recovery: RecoveryKey,
+): Promise<string | undefined> {
+  const ring = await readRingIfAny(config.ring);
+  if (ring === undefined) return undefined;
+  requirePinned(ring, recovery.fingerprint);
+  return pinnedRecovery(ring);
+}
+
+/**
+ * Call it under the ring's lock.
+ * @param recovery confirmed; what the ring has pinned since then counts all the same
+ * @returns whether anything was made
+ */
+export async function provisionHost(
+  config: Config,
+  wish: Wish,
+  recovery: RecoveryKey | undefined,
+): Promise<boolean> {
+  const ring = await readRingIfAny(config.ring);
+  const found = { ...findExisting(config), isBlank: ring?.keks.length === 0 };
+  const plan = planProvision(wish, await readRecord(config), found);
+  if (ring !== undefined && recovery !== undefined) requirePinned(ring, recovery.fingerprint);
+  if (plan.kind === 'nothing') {
+    await tendProvisioned(config, recovery);
+    return false;
+  }
+  await makeAll(config, plan.kind === 'go-on' ? plan.record : begun(wish), recovery);
+  return true;
+}
+
+function begun({ ring, token, machine, tokenOnly }: Wish): ProvisionRecord {
+  return { format: 1, ring, token, machine, tokenOnly, done: false };
+}
+
+async function makeAll(
+  config: Config,
+  record: ProvisionRecord,
+  recovery: RecoveryKey | undefined,
+): Promise<void> {
+  await writeRecord(config, record);
+  await makeToken(config);
+  if (recovery !== undefined) await keepPinFor(config, recovery);
+  await makeRing(config, record, recovery);
+  await writeRecord(config, { ...record, done: true });
+}
+
+/** The token exists and opens: its PIN gets a way back that needs nothing of this host. */
+async function tendProvisioned(config: Config, recovery: RecoveryKey | undefined): Promise<void> {
+  await new TokenCommand(config).list();
+  await keepHostKeyOf(config.pkcs11.pin);
+  if (recovery === undefined) return;
+  await keepPinFor(config, recovery);
+  note(`the PIN is wrapped for recovery key sha256:${recovery.fingerprint}`);
+}
