@@ -42,7 +42,7 @@ export async function requireOfRing(config: Config, wish: CreateWish): Promise<s
   return pinnedRecovery(ring);
 }
 
-export interface HandedOut {
+interface HandedOut {
   readonly kek: BundleKek;
   /** With the KEK. */
   readonly ring: Ring;

@@ -20,7 +20,7 @@ export function parseVersion(text: string): number {
   throw usage(`'${text}' is no version: a number from 1`);
 }
 
-export interface FoundVersion {
+interface FoundVersion {
   readonly kek: VaultKek;
   readonly settings: KeySettings;
 }
