@@ -119,7 +119,7 @@ test('no member takes another recovery key unasked, unnamed, or a stranger inste
     /names recovery key sha256:.* there, this host has sha256:/,
     ...joining,
   );
-  await requireRefusal(follower, /nobody can be asked/, ...joining, '--recovery', next.pub);
+  await requireRefusal(follower, /no terminal to ask/, ...joining, '--recovery', next.pub);
   await requireRefusal(
     follower,
     /not the expected recovery key/,
@@ -177,7 +177,7 @@ test('where the old key is lost: a rotation under a new one, which each member i
   );
   await requireRefusal(
     leader,
-    /nobody can be asked/,
+    /no terminal to ask/,
     ...create,
     '--new-recovery',
     '--recovery',
