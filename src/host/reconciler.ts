@@ -3,7 +3,7 @@
 // change and after a failure alike. Others test the providers, have the token on
 // disk verified, and end the process if the module is beyond repair.
 import type { Config } from '../config.ts';
-import { KleidiError } from '../errors.ts';
+import type { KleidiError } from '../errors.ts';
 import { Keyring } from '../keyring/keyring.ts';
 import type { Ring } from '../keyring/ring.ts';
 import type { Serving } from '../kms/serving.ts';
@@ -11,6 +11,7 @@ import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
 import type { CrashLoop } from './crashloop.ts';
+import { Jobs } from './jobs.ts';
 import { Opener } from './opener.ts';
 import { Providers } from './providers.ts';
 import type { Report } from './report.ts';
@@ -38,56 +39,45 @@ const drainMs = 6_000;
 export class Reconciler {
   readonly #parts: ReconcilerParts;
   readonly #opener: Opener;
-  readonly #retry = new RetryTimer(() => void this.#enqueue(() => this.#reconcile()));
-  readonly #timers: NodeJS.Timeout[] = [];
+  readonly #retry = new RetryTimer(() => void this.#jobs.run(() => this.#reconcile()));
+  readonly #jobs: Jobs;
   readonly #providers = new Providers();
   readonly #reopenedFor = new Set<Fingerprint>();
-  #queue: Promise<void> = Promise.resolve();
-  #stopped = false;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
     this.#opener = new Opener(parts.config, parts.env, parts.marks, parts.threads);
+    this.#jobs = new Jobs({
+      failed: (error) => this.#jobFailed(error),
+      ended: () => {
+        parts.report.providers(this.#providers.allFailures());
+        parts.changed();
+      },
+    });
   }
 
   /** Resolves after the first attempt, whether it has succeeded or not. */
   async start(): Promise<void> {
     const { selfTest, verifier } = this.#parts.config;
-    await this.#enqueue(() => this.#reconcile());
-    this.#every(selfTest.intervalMs, () => this.#selfTest());
-    this.#every(verifier.intervalMs, () => this.#verify());
+    await this.#jobs.run(() => this.#reconcile());
+    this.#jobs.every(selfTest.intervalMs, () => this.#selfTest());
+    this.#jobs.every(verifier.intervalMs, () => this.#verify());
   }
 
   /** The ring file has changed, or an operator says so (SIGHUP): no back-off counts then. */
   ringChanged(): void {
     this.#retry.reset();
-    void this.#enqueue(() => this.#reconcile());
+    void this.#jobs.run(() => this.#reconcile());
   }
 
   stop(): void {
-    this.#stopped = true;
     this.#retry.cancel();
-    for (const timer of this.#timers) clearInterval(timer);
+    this.#jobs.stop();
   }
 
   /** Ends the process where a call is stuck in the module: process.exit would wait for it. */
   async endIfStuck(): Promise<void> {
     if (!(await this.#opener.isQuiet())) killItself();
-  }
-
-  /** One job at a time. A job never rejects: how it ended is in `Serving`. */
-  #enqueue(job: () => Promise<void>): Promise<void> {
-    this.#queue = this.#queue.then(async () => {
-      if (this.#stopped) return;
-      await job().catch((error: unknown) => this.#jobFailed(KleidiError.from(error)));
-      this.#parts.report.providers(this.#providers.allFailures());
-      this.#parts.changed();
-    });
-    return this.#queue;
-  }
-
-  #every(intervalMs: number, job: () => Promise<void>): void {
-    this.#timers.push(setInterval(() => void this.#enqueue(job), intervalMs));
   }
 
   /** A keyring that is in use stays in use. */
@@ -194,7 +184,7 @@ export class Reconciler {
       this.#die(kind, error);
       return;
     }
-    void this.#enqueue(async () => {
+    void this.#jobs.run(async () => {
       await this.#providers.fail(kind, error);
       await this.#reconcile();
     });

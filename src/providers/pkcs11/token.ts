@@ -7,6 +7,7 @@ import { ckr, ckrOf, ckrText } from './ckr.ts';
 import type { Handle, Pkcs11Module } from './module.ts';
 import { isTokenLost } from './recoverypolicy.ts';
 import type { RefusedPin } from './refusedpin.ts';
+import { findSlot, firstSession, newSession, requireMechanisms } from './slot.ts';
 
 export interface TokenAccess {
   readonly label: string;
@@ -117,76 +118,6 @@ const pinRefusals: ReadonlySet<number | undefined> = new Set([
   ckr.PIN_EXPIRED,
   ckr.PIN_LOCKED,
 ]);
-
-/** Labels are padded with blanks to 32 bytes; an absent token is an empty list, not an error. */
-export function findSlot(module: Pkcs11Module, label: string): Handle {
-  const found: string[] = [];
-  try {
-    for (const slot of module.api.C_GetSlotList(true)) {
-      const info = module.api.C_GetTokenInfo(slot);
-      if ((info.flags & pkcs11js.CKF_TOKEN_INITIALIZED) === 0) continue;
-      if (info.label.trimEnd() === label) return slot;
-      found.push(info.label.trimEnd());
-    }
-  } catch (cause) {
-    throw new KleidiError('module-failed', `the slots cannot be listed: ${ckrText(cause)}`, {
-      hint: 'restart the HSM client software, then kleidi',
-      cause,
-    });
-  }
-  const seen = found.length === 0 ? 'no token at all' : `only ${found.join(', ')}`;
-  throw new KleidiError(
-    'token-missing',
-    `token '${label}' is not present: the module shows ${seen}`,
-    {
-      hint: 'check pkcs11.token, the token folder and its owner; on a new host run: kleidi provision',
-    },
-  );
-}
-
-function requireMechanisms(module: Pkcs11Module, slot: Handle): void {
-  const offered = mechanismsOf(module, slot);
-  const needed: readonly (readonly [number, string])[] = [
-    [pkcs11js.CKM_AES_GCM, 'CKM_AES_GCM'],
-    [pkcs11js.CKM_AES_CMAC, 'CKM_AES_CMAC'],
-  ];
-  const missing = needed.filter(([number]) => !offered.has(number)).map(([, name]) => name);
-  if (missing.length === 0) return;
-  throw new KleidiError(
-    'module-unsupported',
-    `${module.description} lacks ${missing.join(' and ')}`,
-    {
-      hint: 'kleidi needs both; docs/operations.md lists modules that have them',
-    },
-  );
-}
-
-function mechanismsOf(module: Pkcs11Module, slot: Handle): ReadonlySet<number> {
-  try {
-    return new Set(module.api.C_GetMechanismList(slot));
-  } catch (cause) {
-    throw new KleidiError('module-failed', `no list of mechanisms: ${ckrText(cause)}`, {
-      hint: 'check the HSM and its connection',
-      cause,
-    });
-  }
-}
-
-function newSession(module: Pkcs11Module, slot: Handle, writable: boolean): Handle {
-  const flags = pkcs11js.CKF_SERIAL_SESSION | (writable ? pkcs11js.CKF_RW_SESSION : 0);
-  return module.api.C_OpenSession(slot, flags);
-}
-
-function firstSession(module: Pkcs11Module, slot: Handle, writable: boolean): Handle {
-  try {
-    return newSession(module, slot, writable);
-  } catch (cause) {
-    throw new KleidiError('module-failed', `no session could be opened: ${ckrText(cause)}`, {
-      hint: 'check the HSM and its connection',
-      cause,
-    });
-  }
-}
 
 function loginFailed(label: string, cause: unknown): KleidiError {
   const code = isTokenLost(ckrOf(cause)) ? 'module-failed' : 'token-damaged';

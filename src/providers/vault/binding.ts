@@ -3,21 +3,74 @@
 // a proxy that drops it: all opens as before, and header and key id are bound to nothing.
 import { KleidiError } from '../../errors.ts';
 import { otherSelfTestAad, selfTestAad } from '../domainseparation.ts';
+import { isOutage } from './breaker.ts';
 import type { Transit } from './transit.ts';
 
 /** Not secret. */
 export const knownText = Buffer.alloc(32, 0x6b);
+
+/** What Vault has shown last. No answer changes nothing: it holds until Vault shows otherwise. */
+export class Binding {
+  readonly #transit: Transit;
+  readonly #timeoutMs: number;
+  /** Why nothing is sealed or opened, whatever Vault would answer. */
+  #unbound: KleidiError | undefined;
+  #isProven = false;
+
+  constructor(transit: Transit, timeoutMs: number) {
+    this.#transit = transit;
+    this.#timeoutMs = timeoutMs;
+  }
+
+  get isDisproved(): boolean {
+    return this.#unbound !== undefined;
+  }
+
+  /** @throws KleidiError vault-unbound */
+  requireNotDisproved(): void {
+    if (this.#unbound !== undefined) throw this.#unbound;
+  }
+
+  /** Nothing is sealed before it was shown once. @throws KleidiError as `prove` */
+  async requireProven(version: number): Promise<void> {
+    if (!this.#isProven) await this.prove(version);
+  }
+
+  /**
+   * @returns why Vault lets this host prove nothing; undefined where it is proven
+   * @throws KleidiError vault-unbound, or an outage
+   */
+  async tryToProve(version: number): Promise<KleidiError | undefined> {
+    try {
+      await this.prove(version);
+      return undefined;
+    } catch (thrown) {
+      const error = KleidiError.from(thrown);
+      if (isOutage(error) || error.code === 'vault-unbound') throw error;
+      return error;
+    }
+  }
+
+  /** @throws KleidiError as `proveBinding` */
+  async prove(version: number): Promise<void> {
+    try {
+      await proveBinding(this.#transit, version, this.#timeoutMs);
+      this.#unbound = undefined;
+      this.#isProven = true;
+    } catch (thrown) {
+      const error = KleidiError.from(thrown);
+      if (error.code === 'vault-unbound') this.#unbound = error;
+      throw error;
+    }
+  }
+}
 
 /**
  * Seals a known text, opens it, and wants a refusal where the additional data are others.
  * @throws KleidiError vault-unbound where those open too, vault-failed where the answer is
  *   wrong otherwise; any other vault-* means that there was no answer to judge
  */
-export async function proveBinding(
-  transit: Transit,
-  version: number,
-  timeoutMs: number,
-): Promise<void> {
+async function proveBinding(transit: Transit, version: number, timeoutMs: number): Promise<void> {
   const sealed = await sealKnown(transit, version, selfTestAad, timeoutMs);
   if (sealed === undefined) throw wrongAnswer();
   const unbound = await openWith(transit, version, sealed, otherSelfTestAad, timeoutMs);

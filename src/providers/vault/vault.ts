@@ -4,7 +4,7 @@
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
 import { malformed } from './answers.ts';
-import { proveBinding } from './binding.ts';
+import { Binding } from './binding.ts';
 import { Breaker, isOutage } from './breaker.ts';
 import { VaultHttp } from './http.ts';
 import type { KeySettings } from './keysettings.ts';
@@ -24,16 +24,13 @@ export class VaultProvider implements Provider {
   readonly #session: VaultSession;
   readonly #transit: Transit;
   readonly #breaker = new Breaker(outages);
+  readonly #binding: Binding;
   readonly #proofs: Proofs;
   readonly #versions: KeyVersions;
   /** On the monotonic clock. */
   #testDueMs = 0;
   #testedFp: Fingerprint | undefined;
   #failure: KleidiError | undefined;
-  /** Why nothing is sealed or opened, whatever Vault would answer. */
-  #unbound: KleidiError | undefined;
-  /** Nothing is sealed before Vault has shown once that it binds additional data. */
-  #isProven = false;
 
   private constructor(settings: VaultSettings, http: VaultHttp) {
     this.#settings = settings;
@@ -42,6 +39,7 @@ export class VaultProvider implements Provider {
     const ask = (what: Parameters<VaultSession['ask']>[0]) =>
       this.#breaker.run(() => this.#session.ask(what));
     this.#transit = new Transit(ask, settings.mount, settings.key);
+    this.#binding = new Binding(this.#transit, backgroundTimeoutMs);
     this.#proofs = new Proofs(this.#transit, settings.knownTexts);
     this.#versions = new KeyVersions(this.#transit, settings.key, this.#proofs);
   }
@@ -113,7 +111,7 @@ export class VaultProvider implements Provider {
       this.#versions.doubt(error);
       if (!isOutage(error)) this.#failure = error;
     });
-    if (this.#unbound !== undefined) throw this.#unbound;
+    this.#binding.requireNotDisproved();
     return new Map(this.#versions.loaded);
   }
 
@@ -124,7 +122,7 @@ export class VaultProvider implements Provider {
 
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
     const version = this.#usable(fp);
-    if (!this.#isProven) await this.#prove(version);
+    await this.#binding.requireProven(version);
     const { callTimeoutMs } = this.#settings;
     return this.#noting(this.#transit.encrypt(version, plaintext, aad, callTimeoutMs));
   }
@@ -156,7 +154,7 @@ export class VaultProvider implements Provider {
       () => undefined,
       (thrown: unknown) => KleidiError.from(thrown),
     );
-    if (this.#unbound !== undefined) throw this.#unbound;
+    this.#binding.requireNotDisproved();
     return new Map(this.#versions.loaded);
   }
 
@@ -181,25 +179,12 @@ export class VaultProvider implements Provider {
   ): Promise<void> {
     let failure: unknown;
     if (version !== undefined) {
-      await this.#prove(version).catch((thrown: unknown) => {
+      await this.#binding.prove(version).catch((thrown: unknown) => {
         failure = thrown;
       });
     }
-    if (this.#unbound === undefined) await this.#versions.prove(who, backgroundTimeoutMs);
+    if (!this.#binding.isDisproved) await this.#versions.prove(who, backgroundTimeoutMs);
     if (failure !== undefined) throw failure;
-  }
-
-  /** No answer changes nothing: what Vault has shown last holds until it shows otherwise. */
-  async #prove(version: number): Promise<void> {
-    try {
-      await proveBinding(this.#transit, version, backgroundTimeoutMs);
-      this.#unbound = undefined;
-      this.#isProven = true;
-    } catch (thrown) {
-      const error = KleidiError.from(thrown);
-      if (error.code === 'vault-unbound') this.#unbound = error;
-      throw error;
-    }
   }
 
   /**
@@ -208,16 +193,11 @@ export class VaultProvider implements Provider {
    */
   async #requireBinding(): Promise<void> {
     const version = this.#versions.newestToEncrypt();
-    if (version === undefined) return;
-    await this.#prove(version).catch((thrown: unknown) => {
-      const error = KleidiError.from(thrown);
-      if (isOutage(error) || error.code === 'vault-unbound') throw error;
-      this.#failure = error;
-    });
+    if (version !== undefined) this.#failure = await this.#binding.tryToProve(version);
   }
 
   #usable(fp: Fingerprint): number {
-    if (this.#unbound !== undefined) throw this.#unbound;
+    this.#binding.requireNotDisproved();
     return this.#versions.of(fp);
   }
 

@@ -5,7 +5,7 @@ import { KleidiError } from '../../../errors.ts';
 import type { TokenInitializer } from '../../provider.ts';
 import { ckrText } from '../ckr.ts';
 import type { Handle, Pkcs11Module } from '../module.ts';
-import { findSlot } from '../token.ts';
+import { findSlot } from '../slot.ts';
 
 /** PKCS#11 pads labels with blanks; pkcs11js does not. */
 const labelBytes = 32;
