@@ -26,28 +26,24 @@ interface Scan {
   readonly verification: { readonly failures: readonly unknown[] };
 }
 
-/** As a policy of the cluster may: no Secret is changed. */
-const updatesRefused = [
-  {
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind: 'ValidatingAdmissionPolicy',
-    metadata: { name: 'frozen' },
-    spec: {
-      matchConstraints: {
-        resourceRules: [
-          { apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['secrets'] },
-        ],
-      },
-      validations: [{ expression: 'false', message: `frozen, ${text}` }],
+/** A webhook that cannot be reached: no Secret is changed. Errors name its URL. */
+const updatesRefused = {
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'ValidatingWebhookConfiguration',
+  metadata: { name: 'frozen' },
+  webhooks: [
+    {
+      name: 'frozen.example.com',
+      clientConfig: { url: `https://127.0.0.1:1/${text}` },
+      rules: [
+        { apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['secrets'] },
+      ],
+      failurePolicy: 'Fail',
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
     },
-  },
-  {
-    apiVersion: 'admissionregistration.k8s.io/v1',
-    kind: 'ValidatingAdmissionPolicyBinding',
-    metadata: { name: 'frozen' },
-    spec: { policyName: 'frozen', validationActions: ['Deny'] },
-  },
-];
+  ],
+};
 
 await onCluster(async (binaries) => {
   const plane = await ControlPlane.boot(binaries);
@@ -121,15 +117,15 @@ await onCluster(async (binaries) => {
   });
 
   test('a rewrite that is refused: said, and made up for by the same command', async () => {
-    for (const manifest of updatesRefused) kubectl('create', manifest);
+    kubectl('create', updatesRefused);
     await waitFor(
       async () => (await api.rewriteSecrets(0).catch(() => 'refused')) === 'refused',
-      () => 'the policy is not in force',
+      () => 'the webhook is not asked',
     );
     const stopped = await play('site');
-    for (const manifest of updatesRefused) kubectl('delete', manifest);
+    kubectl('delete', updatesRefused);
     assert.notEqual(stopped.exitCode, 0);
-    assert.match(stopped.output, /The secrets \\"before\\" is invalid/);
+    assert.match(stopped.output, /Error from server \(InternalError\)/);
     assert.deepEqual(hosts.map(phaseOf), ['write', 'write', 'write']);
     assert.ok(!plane.isSealed(0, 'before'));
     assert.ok(!stopped.output.includes(text));

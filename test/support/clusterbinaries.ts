@@ -7,9 +7,11 @@ import { onHosts } from './systemhost.ts';
 
 const build = fileURLToPath(new URL('../cluster/build', import.meta.url));
 
-/** The folder that holds both, or why there is none. */
+/** The folder that holds them, of KLEIDI_CLUSTER_LINE where that is set; or why there is none. */
 function clusterBinaries(): { readonly folder: string } | { readonly reason: string } {
-  const built = spawnSync('sh', [build], { stdio: ['ignore', 'pipe', 'pipe'], timeout: 1_500_000 });
+  const line = process.env['KLEIDI_CLUSTER_LINE'];
+  const args = line === undefined || line === '' ? [build] : [build, line];
+  const built = spawnSync('sh', args, { stdio: ['ignore', 'pipe', 'pipe'], timeout: 1_500_000 });
   if (built.status === 0) return { folder: built.stdout.toString().trim() };
   const why = built.stderr.toString().trim().split('\n').at(-1);
   return { reason: why ?? 'kube-apiserver, kubectl and etcd cannot be built' };
