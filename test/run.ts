@@ -27,7 +27,10 @@ interface Counts {
   skipped: number;
 }
 
-/** A file that is run alone may first have to make a base tree, a client or Vault. */
+/**
+ * A file that is run alone may first have to make a base tree, a client or Vault; and
+ * before Kubernetes 1.34 a playbook waits for two polls of each API server.
+ */
 const aloneTimeoutMs = 25 * 60_000;
 /** In a whole run all that is there: a file that takes longer hangs. */
 const fileTimeoutMs = 10 * 60_000;
@@ -81,7 +84,7 @@ async function runStage(stage: Stage, total: Counts): Promise<void> {
   const stream = run({
     files: [...files].sort(),
     concurrency: 2,
-    timeout: named.length > 0 ? aloneTimeoutMs : fileTimeoutMs,
+    timeout: named.length > 0 || stage.line !== undefined ? aloneTimeoutMs : fileTimeoutMs,
   });
   stream.on('test:pass', ({ skip, details }) => {
     if (details.type === 'suite') return;
