@@ -47,7 +47,7 @@ test('each call of KMS v2 counts; the time stays when its connection goes', asyn
   const both = await callersOf(host);
   assert.equal(both.clients, 2);
   assert.ok(both.lastCallUnixMs >= startMs && both.lastCallUnixMs <= Date.now());
-  assert.match((await host.run('status')).stdout, /last call \d{4}-.*, clients connected: 2/);
+  assert.match((await host.run('status')).stdout, /last call: \d{4}-.*, clients connected: 2/);
   one.close();
   other.close();
   const after = await untilClients(host, 0);
@@ -68,5 +68,5 @@ test('a daemon that is started anew has heard nobody', async () => {
   await daemon.stop();
   daemon = await host.serve();
   assert.deepEqual(await callersOf(host), { clients: 0, lastCallUnixMs: 0 });
-  assert.match((await host.run('status')).stdout, /last call not yet, clients connected: 0/);
+  assert.match((await host.run('status')).stdout, /last call: not yet, clients connected: 0/);
 });
