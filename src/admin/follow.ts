@@ -24,12 +24,14 @@ export async function stateIfAny({ socket }: Config): Promise<StateResponse | un
 }
 
 /**
- * While the disk no longer holds what the daemon serves from memory, any change
- * could cost the last copy of a key.
- * @throws KleidiError token-damaged
+ * The daemon before this host's ring or token is changed; undefined where none runs. While
+ * the disk no longer holds what it serves from memory, any change could cost the last copy
+ * of a key.
+ * @throws KleidiError token-damaged; no-answer, as `stateIfAny`
  */
-export function requireWholeToken(state: StateResponse | undefined): void {
-  if (state?.tokenDamaged !== true) return;
+export async function stateBeforeChange(config: Config): Promise<StateResponse | undefined> {
+  const state = await stateIfAny(config);
+  if (state?.tokenDamaged !== true) return state;
   throw new KleidiError(
     'token-damaged',
     'the token on disk is damaged: the daemon serves from memory; nothing was changed',

@@ -1,7 +1,7 @@
 // kleidi join: KEKs and ring of a bundle in one step, by one string that the operator
 // compares. The digest covers the KEKs, so that nobody can give this host one of theirs.
 
-import { awaitDaemon, requireWholeToken, stateIfAny } from '../admin/follow.ts';
+import { awaitDaemon, stateBeforeChange } from '../admin/follow.ts';
 import { parseFingerprint, requireHeld } from '../admin/keys/held.ts';
 import { takeIn } from '../admin/keys/takein.ts';
 import { keepPinFor } from '../admin/provision/pins.ts';
@@ -59,8 +59,7 @@ export const join = command({
     const bundle = await readBundle(path);
     const carried = carriedRing(path, bundle, expected);
     const recovery = await newRecovery(config, options.text('recovery'), carried);
-    const before = await stateIfAny(config);
-    requireWholeToken(before);
+    const before = await stateBeforeChange(config);
     // The file of this host may be lost: what its daemon has announced counts even so.
     requireSucceeds('the ring of this bundle is not taken', carried, before, undone);
     const wish = { bundle, carried, undone, recovery };

@@ -13,13 +13,9 @@ import type { SealCount } from '../../snapshot/tally.ts';
 import { askState } from '../daemonclient.ts';
 import { digestOfAnother } from '../ring/membername.ts';
 
-export function parsePhase(text: string | undefined): Phase {
+export function parsePhase(text: string): Phase {
   if (text === 'read' || text === 'write' || text === 'only') return text;
-  throw usage(
-    text === undefined
-      ? '--phase read, write or only?'
-      : `'${text}' is no phase: read, write or only`,
-  );
+  throw usage(`'${text}' is no phase: read, write or only`);
 }
 
 export interface Assurances {

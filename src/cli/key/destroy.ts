@@ -3,7 +3,7 @@
 // damage; a run that was killed between the two is finished by the next.
 
 import { readProof, type ScanSubject } from '../../admin/apiserver/scanproof.ts';
-import { awaitDaemon, requireWholeToken, stateIfAny } from '../../admin/follow.ts';
+import { awaitDaemon, stateBeforeChange } from '../../admin/follow.ts';
 import { selectFingerprint } from '../../admin/keys/held.ts';
 import { requireResult } from '../../admin/ring/expecteddigest.ts';
 import { ringLine, verifiedDigest } from '../../admin/ring/verifieddigest.ts';
@@ -53,8 +53,7 @@ export const keyDestroy = command({
   async run(options) {
     const config = loadConfig(options.configPath);
     const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
-    const before = await stateIfAny(config);
-    requireWholeToken(before);
+    const before = await stateBeforeChange(config);
     requireUnused(before, fp);
     const root = options.text('root') ?? '/';
     const proof = await readProof(options, scanSubject(config.ring, root, fp));

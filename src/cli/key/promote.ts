@@ -2,7 +2,7 @@
 // generation that was never announced before. Safe to repeat: a run that was
 // killed is finished by the next.
 
-import { awaitDaemon, requireWholeToken, stateIfAny } from '../../admin/follow.ts';
+import { awaitDaemon, stateBeforeChange } from '../../admin/follow.ts';
 import { requireHeld, selectFingerprint } from '../../admin/keys/held.ts';
 import { requireResult } from '../../admin/ring/expecteddigest.ts';
 import { verifiedDigest } from '../../admin/ring/verifieddigest.ts';
@@ -40,8 +40,7 @@ export const keyPromote = command({
     const generation = parseGeneration(options.text('generation'));
     const config = loadConfig(options.configPath);
     const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
-    const before = await stateIfAny(config);
-    requireWholeToken(before);
+    const before = await stateBeforeChange(config);
     const wish = { fp, generation, expect: options.text('expect') };
     const ring = await withRingLock(config.ring, () => change(config, wish, before));
     const announced = await awaitDaemon(config, ring, before);

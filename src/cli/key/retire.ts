@@ -2,7 +2,7 @@
 // the token; --undo takes that back. The proof, before destroy, that nothing
 // needs it any more.
 
-import { awaitDaemon, requireWholeToken, stateIfAny } from '../../admin/follow.ts';
+import { awaitDaemon, stateBeforeChange } from '../../admin/follow.ts';
 import { requireHeld, selectFingerprint } from '../../admin/keys/held.ts';
 import { requireResult } from '../../admin/ring/expecteddigest.ts';
 import { ringLine, verifiedDigest } from '../../admin/ring/verifieddigest.ts';
@@ -37,8 +37,7 @@ export const keyRetire = command({
   async run(options) {
     const config = loadConfig(options.configPath);
     const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
-    const before = await stateIfAny(config);
-    requireWholeToken(before);
+    const before = await stateBeforeChange(config);
     const undo = options.flag('undo');
     const wish = { fp, undo, expect: options.text('expect') };
     const ring = await withRingLock(config.ring, () => change(config, wish));

@@ -2,7 +2,7 @@
 // member, once this host's token holds every KEK that is needed. Brings a new, a
 // recovered or a lagging host to the same digest.
 
-import { awaitDaemon, requireWholeToken, stateIfAny } from '../../admin/follow.ts';
+import { awaitDaemon, stateBeforeChange } from '../../admin/follow.ts';
 import { parseFingerprint, requireHeld } from '../../admin/keys/held.ts';
 import { parseExpected } from '../../admin/ring/expecteddigest.ts';
 import { readExported } from '../../admin/ring/exported.ts';
@@ -37,8 +37,7 @@ export const ringAdopt = command({
     const expected = parseExpected(options.given('expect'));
     const config = loadConfig(options.configPath);
     const other = await readExported(options.positionals[0] ?? '', expected);
-    const before = await stateIfAny(config);
-    requireWholeToken(before);
+    const before = await stateBeforeChange(config);
     // The file of this host may be lost: what its daemon has announced counts even so.
     requireSucceeds('this ring is not adopted', other, before, undone);
     const ring = await withRingLock(config.ring, () => change(config, other, undone));
