@@ -4,7 +4,7 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { syncFolder, writeFileAtomically } from '../files.ts';
 
 export interface FileChange {
@@ -98,8 +98,7 @@ async function remove(file: string, path: string): Promise<void> {
 }
 
 function failed(path: string, cause: unknown): KleidiError {
-  const why = cause instanceof Error ? cause.message : String(cause);
-  return new KleidiError('file-failed', `${path} cannot be changed: ${why}`, {
+  return new KleidiError('file-failed', `${path} cannot be changed: ${reasonOf(cause)}`, {
     hint: 'run as root, and check that the file system is not read-only',
     cause,
   });

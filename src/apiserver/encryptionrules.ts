@@ -1,9 +1,11 @@
 // The rules by which kube-apiserver takes or refuses an EncryptionConfiguration
 // (apiserver.config.k8s.io/v1, apiserver's encryptionconfig validation). It exits
 // at start over any fault, so a file that breaks one is never written.
+
 import { parse } from 'yaml';
 import { KleidiError } from '../errors.ts';
-import { type Fields, fault, isFields, unknown } from './fieldrules.ts';
+import { isRecord } from '../jsonvalue.ts';
+import { type Fields, fault, unknown } from './fieldrules.ts';
 import { providerFaults } from './providerrules.ts';
 
 const withoutRest = ['apiserveripinfo', 'serviceipallocations', 'servicenodeportallocations'];
@@ -42,7 +44,7 @@ export function parseConfiguration(text: string): unknown {
 }
 
 export function faultsIn(file: unknown): string[] {
-  if (!isFields(file)) return ['it is not a list of fields'];
+  if (!isRecord(file)) return ['it is not a list of fields'];
   const { apiVersion, kind, resources, ...rest } = file;
   const list = Array.isArray(resources) ? resources : [];
   return [
@@ -59,7 +61,7 @@ export function faultsIn(file: unknown): string[] {
 }
 
 function entryFaults(entry: unknown, at: string): string[] {
-  if (!isFields(entry)) return [`${at}: not a list of fields`];
+  if (!isRecord(entry)) return [`${at}: not a list of fields`];
   const { resources, providers, ...rest } = entry;
   const names = Array.isArray(resources) ? resources : [];
   const list = Array.isArray(providers) ? providers : [];
@@ -116,11 +118,11 @@ function duplicates(resources: readonly unknown[]): string[] {
 
 /** Of every entry of a file. */
 export function kmsProvidersIn(file: unknown): Fields[] {
-  const resources = isFields(file) && Array.isArray(file['resources']) ? file['resources'] : [];
+  const resources = isRecord(file) && Array.isArray(file['resources']) ? file['resources'] : [];
   return resources
     .flatMap((entry) =>
-      isFields(entry) && Array.isArray(entry['providers']) ? entry['providers'] : [],
+      isRecord(entry) && Array.isArray(entry['providers']) ? entry['providers'] : [],
     )
-    .flatMap((provider) => (isFields(provider) ? [provider['kms']] : []))
-    .filter(isFields);
+    .flatMap((provider) => (isRecord(provider) ? [provider['kms']] : []))
+    .filter(isRecord);
 }

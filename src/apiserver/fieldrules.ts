@@ -2,10 +2,6 @@
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-export function isFields(value: unknown): value is Fields {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
-}
-
 export function fault(is: boolean, text: string): string[] {
   return is ? [text] : [];
 }

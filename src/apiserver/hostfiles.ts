@@ -1,7 +1,7 @@
 // Files below a root: the host's own file system, or another one that is looked at.
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { KleidiError } from '../errors.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 import { isErrno } from '../files.ts';
 
 /** A file below `root`, or undefined where there is none. @throws KleidiError file-failed */
@@ -10,8 +10,7 @@ export function textAt(root: string, path: string): string | undefined {
     return readFileSync(join(root, path), 'utf8');
   } catch (cause) {
     if (isErrno(cause, 'ENOENT') || isErrno(cause, 'ENOTDIR')) return undefined;
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
+    throw new KleidiError('file-failed', `${path} cannot be read: ${reasonOf(cause)}`, {
       hint: 'run as root; nothing was changed',
       cause,
     });

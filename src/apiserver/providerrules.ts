@@ -1,5 +1,6 @@
 // The rules of one provider of an EncryptionConfiguration, and of its keys.
-import { type Fields, fault, isFields, unknown } from './fieldrules.ts';
+import { isRecord } from '../jsonvalue.ts';
+import { type Fields, fault, unknown } from './fieldrules.ts';
 
 const providerTypes = ['aesgcm', 'aescbc', 'secretbox', 'identity', 'kms'] as const;
 /** How long a key may be, in bytes. */
@@ -14,14 +15,14 @@ const kmsFields = ['apiVersion', 'name', 'cachesize', 'endpoint', 'timeout'];
 const duration = /^\+?((\d+\.?\d*|\.\d+)(ns|us|µs|ms|s|m|h))+$/;
 
 export function providerFaults(provider: unknown, at: string): string[] {
-  if (!isFields(provider)) return [`${at}: not a list of fields`];
+  if (!isRecord(provider)) return [`${at}: not a list of fields`];
   const types = Object.keys(provider);
   const [type = ''] = types;
   if (types.length !== 1 || !(providerTypes as readonly string[]).includes(type)) {
     return [`${at}: exactly one of ${providerTypes.join(', ')} is required`];
   }
   const value = provider[type];
-  if (!isFields(value)) return [`${at}.${type}: empty`];
+  if (!isRecord(value)) return [`${at}.${type}: empty`];
   if (type === 'identity') return unknown(value, `${at}.identity.`);
   if (type === 'kms') return kmsFaults(value, `${at}.kms`);
   const { keys, ...rest } = value;
@@ -35,7 +36,7 @@ export function providerFaults(provider: unknown, at: string): string[] {
 
 /** Never quotes the secret. */
 function keyFaults(key: unknown, sizes: readonly number[], at: string): string[] {
-  if (!isFields(key)) return [`${at}: not a list of fields`];
+  if (!isRecord(key)) return [`${at}: not a list of fields`];
   const { name, secret, ...rest } = key;
   const bytes = Buffer.from(typeof secret === 'string' ? secret : '', 'base64');
   const isBase64 = secret !== '' && bytes.toString('base64') === secret;

@@ -7,6 +7,7 @@ import type { ClusterObject } from '../../apiserver/distributions/distribution.t
 import { configFlag, reloadFlag } from '../../apiserver/flags.ts';
 import { readClusterConfiguration, writeClusterConfiguration } from '../../apiserver/kubectl.ts';
 import { configurationOf } from '../../apiserver/plan.ts';
+import { reasonOf } from '../../errors.ts';
 import { note, warn } from '../../terminal.ts';
 import type { ApiserverHost } from './host.ts';
 
@@ -52,7 +53,7 @@ function planCluster(
     if (after === found.text) return { kind: 'unchanged' };
     return { kind: 'change', before: found.text, after };
   } catch (error) {
-    return { kind: 'by-hand', why: error instanceof Error ? error.message : String(error) };
+    return { kind: 'by-hand', why: reasonOf(error) };
   }
 }
 
