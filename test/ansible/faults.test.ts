@@ -5,10 +5,9 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Controller, type Played, type Variables } from '../support/ansible.ts';
+import { Controller, type Played, rolloutSettings, type Variables } from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
 import { bareHost } from '../support/installed.ts';
-import { builtPackage } from '../support/packages.ts';
 import { onHosts, type SystemHost } from '../support/systemhost.ts';
 import { plantKey, type TokenPlace, tokenObjects } from '../support/tokenobjects.ts';
 
@@ -25,9 +24,7 @@ await onHosts(async () => {
   const recovery = await makeRecovery(controller.folder);
   const settings = {
     kleidi_ring: 'prod',
-    kleidi_package: builtPackage('deb'),
-    kleidi_recovery_public_key: recovery.pub,
-    kleidi_recovery_sha256: recovery.sha256,
+    ...rolloutSettings(recovery),
     kleidi_phase: 'none',
     kleidi_retries: 3,
     kleidi_delay: 2,
@@ -49,8 +46,7 @@ await onHosts(async () => {
   }
 
   async function completes(change: Variables = {}): Promise<Played> {
-    const played = await controller.play('site', { ...settings, ...change });
-    assert.equal(played.exitCode, 0, played.output);
+    const played = await controller.complete('site', { ...settings, ...change });
     for (const host of hosts) assert.match(host.sh('kleidi status'), /^serving/);
     assert.equal(new Set(hosts.map((host) => host.sh('kleidi ring digest --live'))).size, 1);
     return played;

@@ -1,30 +1,20 @@
 // Three masters with real API servers, by the playbooks of the collection: from bare hosts
 // to Secrets that all three seal, and a rotation beside writers and readers.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { test } from 'node:test';
-import { Controller, type Played } from '../support/ansible.ts';
+import { Controller, type Played, rolloutSettings } from '../support/ansible.ts';
 import { waitFor } from '../support/apiservers.ts';
 import { makeRecovery } from '../support/ceremony.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
 import { ClusterLoad } from '../support/clusterload.ts';
+import { liveKeyIds, scanSnapshot } from '../support/clustersnapshot.ts';
 import { ControlPlane } from '../support/controlplane.ts';
 import { keyIdHashOf } from '../support/kmsmetrics.ts';
-import { builtPackage } from '../support/packages.ts';
 import type { SystemHost } from '../support/systemhost.ts';
 
 const names = ['cp1', 'cp2', 'cp3'] as const;
 const text = 'in-a-secret-0123456789';
 const kubeconfig = '--kubeconfig=/etc/kubernetes/admin.conf';
-const snapshotInHost = '/root/etcd.db';
-
-interface Scan {
-  readonly notOpenable: number;
-  readonly secretsInClear: number;
-  readonly findings: readonly { resource: string; keyId: string; live: number }[];
-  readonly verification: { readonly failures: readonly unknown[] };
-}
 
 /** A webhook that cannot be reached: no Secret is changed. Errors name its URL. */
 const updatesRefused = {
@@ -52,33 +42,19 @@ await onCluster(async (binaries) => {
   const recovery = await makeRecovery(controller.folder);
   const settings = {
     kleidi_ring: 'prod',
-    kleidi_package: builtPackage('deb'),
-    kleidi_recovery_public_key: recovery.pub,
-    kleidi_recovery_sha256: recovery.sha256,
+    ...rolloutSettings(recovery),
     kleidi_delay: 2,
     kleidi_retries: 100,
   };
   const play = (playbook: string, ...more: string[]): Promise<Played> =>
     controller.play(playbook, settings, ...more);
+  const good = (playbook: string, ...more: string[]): Promise<Played> =>
+    controller.complete(playbook, settings, ...more);
 
-  async function good(playbook: string, ...more: string[]): Promise<Played> {
-    const played = await play(playbook, ...more);
-    assert.equal(played.exitCode, 0, played.output);
-    return played;
-  }
-
-  /** Of a snapshot that is brought to the first host: the key ids of live Secrets. */
-  function liveKeyIds(): string[] {
-    const file = join(plane.folder, 'etcd.db');
-    plane.etcdctl(0, 'snapshot', 'save', file);
-    plane.host(0).write(snapshotInHost, readFileSync(file));
-    const command = `kleidi snapshot scan ${snapshotInHost} --verify --json`;
-    const scan = JSON.parse(plane.host(0).sh(command)) as Scan;
-    assert.equal(scan.notOpenable, 0);
+  function requireAllUnder(keyId: string | undefined): void {
+    const scan = scanSnapshot(plane, 0);
     assert.equal(scan.secretsInClear, 0);
-    assert.deepEqual(scan.verification.failures, []);
-    const live = scan.findings.filter(({ resource, live }) => resource === 'secrets' && live > 0);
-    return [...new Set(live.map(({ keyId }) => keyId))];
+    assert.deepEqual(liveKeyIds(scan), [keyId]);
   }
 
   function phaseOf(host: SystemHost): string {
@@ -136,7 +112,7 @@ await onCluster(async (binaries) => {
     assert.ok(!output.includes(text) && !output.includes(Buffer.from(text).toString('base64')));
     const [keyId, ...others] = keyIds();
     assert.deepEqual(others, [keyId, keyId]);
-    assert.deepEqual(liveKeyIds(), [keyId]);
+    requireAllUnder(keyId);
     for (const index of hosts.keys()) {
       await api.createSecret(index, `by-${index}`, text);
       assert.ok(plane.isSealed(index, `by-${index}`));
@@ -164,7 +140,7 @@ await onCluster(async (binaries) => {
     const [keyId, ...others] = keyIds();
     assert.notEqual(keyId, before);
     assert.deepEqual(others, [keyId, keyId]);
-    assert.deepEqual(liveKeyIds(), [keyId]);
+    requireAllUnder(keyId);
     const hashes = await Promise.all([0, 1, 2].map((index) => keyIdHashOf(api, index)));
     assert.equal(new Set(hashes).size, 1);
     for (const index of hosts.keys()) assert.equal(await api.secret(index, 'before'), text);

@@ -2,10 +2,9 @@
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Controller, type Variables } from '../support/ansible.ts';
+import { Controller, rolloutSettings, type Variables } from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
 import { bareHost } from '../support/installed.ts';
-import { builtPackage } from '../support/packages.ts';
 import { onHosts } from '../support/systemhost.ts';
 
 await onHosts(async () => {
@@ -21,9 +20,7 @@ await onHosts(async () => {
   const other = await makeRecovery(controller.folder, 'other');
   const settings = {
     kleidi_ring: 'prod',
-    kleidi_package: builtPackage('deb'),
-    kleidi_recovery_public_key: recovery.pub,
-    kleidi_recovery_sha256: recovery.sha256,
+    ...rolloutSettings(recovery),
     kleidi_phase: 'none',
   };
 

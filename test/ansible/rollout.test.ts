@@ -4,12 +4,11 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
-import { Controller, filesWith, type Played } from '../support/ansible.ts';
+import { Controller, filesWith, type Played, rolloutSettings } from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
 import { adminKubeconfig, binaryFolder } from '../support/clusterunits.ts';
 import { bareHost } from '../support/installed.ts';
-import { builtPackage } from '../support/packages.ts';
 import type { SystemHost } from '../support/systemhost.ts';
 
 const names = ['cp1', 'cp2', 'cp3'] as const;
@@ -29,20 +28,15 @@ await onCluster(async (binaries) => {
   const recovery = await makeRecovery(controller.folder);
   const settings = {
     kleidi_ring: 'prod',
-    kleidi_package: builtPackage('deb'),
-    kleidi_recovery_public_key: recovery.pub,
-    kleidi_recovery_sha256: recovery.sha256,
+    ...rolloutSettings(recovery),
     kleidi_phase: 'none',
     kleidi_retries: 6,
     kleidi_delay: 2,
   };
   const play = (playbook: string, ...more: string[]): Promise<Played> =>
     controller.play(playbook, settings, ...more);
-  const good = async (playbook: string, ...more: string[]): Promise<Played> => {
-    const played = await play(playbook, ...more);
-    assert.equal(played.exitCode, 0, played.output);
-    return played;
-  };
+  const good = (playbook: string, ...more: string[]): Promise<Played> =>
+    controller.complete(playbook, settings, ...more);
   const liveDigests = (): Set<string> =>
     new Set([...hosts.values()].map((host) => host.sh('kleidi ring digest --live')));
   const generationOf = (host: SystemHost): number =>

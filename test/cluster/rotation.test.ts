@@ -1,7 +1,6 @@
 // The life of a key on three API servers, beside writers and readers that never stop:
 // nobody of them has a request fail. And what a snapshot of this etcd says of it.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ApiLoadReport } from '../support/apiload.ts';
@@ -11,23 +10,14 @@ import { Cluster } from '../support/cluster.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
 import { createOnAll, promoteLike, promoteOnFirst } from '../support/clusterceremony.ts';
 import { ClusterLoad } from '../support/clusterload.ts';
+import {
+  bringSnapshot,
+  liveKeyIds,
+  type Scan,
+  scanSnapshot,
+  snapshotInHost,
+} from '../support/clustersnapshot.ts';
 import { keyIdHashOf } from '../support/kmsmetrics.ts';
-
-interface Scan {
-  readonly notOpenable: number;
-  readonly secretsInClear: number;
-  readonly clusterUid: string;
-  readonly findings: readonly Finding[];
-  readonly verification: { readonly failures: readonly unknown[] };
-}
-
-interface Finding {
-  readonly resource: string;
-  readonly keyId: string;
-  readonly live: number;
-}
-
-const snapshotInHost = '/root/etcd.db';
 
 await onCluster(async (binaries) => {
   const cluster = await Cluster.boot(binaries);
@@ -79,26 +69,10 @@ await onCluster(async (binaries) => {
     }
   }
 
-  /** As an operator brings it to a host. */
-  function bringSnapshot(index: number): void {
-    const file = join(cluster.folder, 'etcd.db');
-    cluster.etcdctl(index, 'snapshot', 'save', file);
-    cluster.host(index).write(snapshotInHost, readFileSync(file));
-  }
-
   function scan(index: number): Scan {
-    bringSnapshot(index);
-    const command = `kleidi snapshot scan ${snapshotInHost} --verify --json`;
-    const found = JSON.parse(cluster.host(index).sh(command)) as Scan;
-    assert.equal(found.notOpenable, 0);
-    assert.deepEqual(found.verification.failures, []);
+    const found = scanSnapshot(cluster, index);
     assert.equal(found.clusterUid, uid);
     return found;
-  }
-
-  function liveKeyIds({ findings }: Scan): string[] {
-    const live = findings.filter(({ resource, live }) => resource === 'secrets' && live > 0);
-    return [...new Set(live.map(({ keyId }) => keyId))];
   }
 
   test('phase write without a restart: each API server reads the file again by itself', async (t) => {
@@ -154,7 +128,7 @@ await onCluster(async (binaries) => {
   test('phase only by the proof of a real snapshot: ready without identity', async () => {
     for (const index of indexes) {
       letTimePass(join(cluster.host(index).root, 'var/lib/kleidi/ring.json'));
-      bringSnapshot(index);
+      bringSnapshot(cluster, index);
       cluster.enable(index, 'only', '--scan', snapshotInHost);
       await cluster.restartApiServer(index);
       assert.equal(await api.get(index, '/readyz/kms-providers'), 'ok');

@@ -1,5 +1,6 @@
 // The collection as an operator uses it: ansible-playbook over ssh, as an ordinary user
 // with sudo, on booted hosts. They have no network: ssh goes into the namespace of each.
+import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
@@ -12,7 +13,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { RecoveryFiles } from './ceremony.ts';
 import { temporaryFolder } from './folder.ts';
+import { builtPackage } from './packages.ts';
 import type { SystemHost } from './systemhost.ts';
 
 const user = 'ops';
@@ -33,6 +36,15 @@ export function ansibleCommands(): string {
 }
 
 export type Variables = Readonly<Record<string, unknown>>;
+
+/** What every roll-out names: this tree's package, and a recovery key. */
+export function rolloutSettings({ pub, sha256 }: RecoveryFiles): Variables {
+  return {
+    kleidi_package: builtPackage('deb'),
+    kleidi_recovery_public_key: pub,
+    kleidi_recovery_sha256: sha256,
+  };
+}
 
 export class Controller {
   readonly folder = temporaryFolder();
@@ -65,6 +77,17 @@ export class Controller {
     const name = `kleidi.kleidi.${playbook}`;
     const inventory = join(this.folder, 'inventory.json');
     return this.run('ansible-playbook', '-i', inventory, name, ...more);
+  }
+
+  /** As `play`, of one that must come to its end. */
+  async complete(
+    playbook: string,
+    variables: Variables,
+    ...more: readonly string[]
+  ): Promise<Played> {
+    const played = await this.play(playbook, variables, ...more);
+    assert.equal(played.exitCode, 0, played.output);
+    return played;
   }
 
   async run(command: string, ...args: readonly string[]): Promise<Played> {
