@@ -62,6 +62,39 @@ const cases: readonly (readonly [string, Readonly<Record<string, string>>, strin
       [],
     ],
     [
+      'rke2, a drop-in of its unit',
+      {
+        '/etc/rancher/rke2/config.yaml': '',
+        '/usr/local/lib/systemd/system/rke2-server.service':
+          '[Service]\nExecStart=/usr/local/bin/rke2 server\n',
+        '/etc/systemd/system/rke2-server.service.d/a.conf':
+          '[Service]\nExecStart=\nExecStart=/usr/local/bin/rke2 server --kube-apiserver-arg=etcd-prefix=/a\n',
+      },
+      ['/a'],
+      [],
+    ],
+    [
+      'k3s, an environment file, its unit in /usr/lib',
+      {
+        '/etc/rancher/k3s/config.yaml': '',
+        '/usr/lib/systemd/system/k3s.service':
+          '[Service]\nEnvironmentFile=-/etc/default/%N\nEnvironmentFile=/etc/default/k3s\nExecStart=/usr/local/bin/k3s server $ARGS\n',
+        '/etc/default/k3s': 'ARGS="--kube-apiserver-arg=etcd-prefix=/a"\n',
+      },
+      ['/a'],
+      [],
+    ],
+    [
+      'k3s, a drop-in of kube-apiserver.service says nothing',
+      {
+        '/etc/rancher/k3s/config.yaml': '',
+        '/etc/systemd/system/kube-apiserver.service.d/a.conf':
+          '[Service]\nEnvironment=ARGS=--etcd-prefix=/a\n',
+      },
+      [],
+      [],
+    ],
+    [
       'unit',
       {
         [unit]:

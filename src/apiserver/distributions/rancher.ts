@@ -6,7 +6,7 @@ import { KleidiError } from '../../errors.ts';
 import { configFlag, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
 import { pathsIn, textAt, textsAt } from '../hostfiles.ts';
 import type { Distribution, Texts } from './distribution.ts';
-import { unitText } from './unitfiles.ts';
+import { serviceText } from './unitfiles.ts';
 
 type Rancher = 'k3s' | 'rke2';
 
@@ -42,10 +42,7 @@ export function rancher(kind: Rancher): Distribution {
       kind === 'rke2' && (textAt(root, rke2Pod)?.includes(config) ?? false),
     // The command line of its unit may hold flags of kube-apiserver, too.
     flagText: (root) =>
-      [
-        ...rancherArguments(rancherTexts(root, kind)),
-        unitText(root, `/etc/systemd/system/${service}.service`),
-      ].join('\n'),
+      [...rancherArguments(rancherTexts(root, kind)), serviceText(root, service)].join('\n'),
   };
 }
 

@@ -1,14 +1,18 @@
 // What systemd reads of a unit: its drop-ins, and the environment files that they name.
+import { basename } from 'node:path';
 import { pathsIn, textAt, textsAt } from '../hostfiles.ts';
 import type { Texts } from './distribution.ts';
 
-export const unitPaths = [
-  '/etc/systemd/system/kube-apiserver.service',
-  '/run/systemd/system/kube-apiserver.service',
-  '/usr/local/lib/systemd/system/kube-apiserver.service',
-  '/usr/lib/systemd/system/kube-apiserver.service',
-  '/lib/systemd/system/kube-apiserver.service',
+/** Where systemd looks for a unit; the first wins. Drop-ins of all folders count. */
+const unitFolders = [
+  '/etc/systemd/system',
+  '/run/systemd/system',
+  '/usr/local/lib/systemd/system',
+  '/usr/lib/systemd/system',
+  '/lib/systemd/system',
 ] as const;
+
+export const unitPaths = pathsOfService('kube-apiserver');
 
 export const unitDropIn = '/etc/systemd/system/kube-apiserver.service.d/50-kleidi.conf';
 
@@ -16,7 +20,7 @@ export const unitDropIn = '/etc/systemd/system/kube-apiserver.service.d/50-kleid
 export function unitFiles(root: string, unit: string): Texts {
   const dropIns = textsAt(
     root,
-    unitPaths.flatMap((path) => pathsIn(root, `${path}.d`, /\.conf$/)),
+    unitFolders.flatMap((folder) => pathsIn(root, `${folder}/${basename(unit)}.d`, /\.conf$/)),
   );
   dropIns.delete(unitDropIn);
   const names = environmentsOf(textAt(root, unit) ?? '', dropIns);
@@ -28,6 +32,17 @@ export function unitText(root: string, unit: string): string {
   return [textAt(root, unit) ?? '', ...unitFiles(root, unit).values()]
     .join('\n')
     .replace(/^\s*[#;].*$/gm, '');
+}
+
+/** The same of a service, wherever its unit is. */
+export function serviceText(root: string, service: string): string {
+  const paths = pathsOfService(service);
+  const unit = paths.find((path) => textAt(root, path) !== undefined);
+  return unitText(root, unit ?? `${unitFolders[0]}/${service}.service`);
+}
+
+function pathsOfService(service: string): string[] {
+  return unitFolders.map((folder) => `${folder}/${service}.service`);
 }
 
 function environmentsOf(text: string, dropIns: Texts): string[] {
