@@ -2,14 +2,14 @@
 // it, and the same file with kleidi in another place. Comments and order of what
 // is not ours are kept.
 import { isDeepStrictEqual } from 'node:util';
-import { type Document, isMap, type YAMLSeq } from 'yaml';
+import { type Document, isMap, isScalar, isSeq, type YAMLMap, type YAMLSeq } from 'yaml';
+import { KleidiError } from '../errors.ts';
 import { requireValid } from './encryptionrules.ts';
 import type { Paths } from './flags.ts';
 import { isOurs, kmsProvider, requireOneKleidi } from './kmsprovider.ts';
 import type { Phase } from './phase.ts';
-import { type Entry, findSecretsProviders } from './secretsentry.ts';
 import { parseDocument, plainOf } from './yamlfile.ts';
-import { printEdited } from './yamlrules.ts';
+import { printEdited, requireNoAliases } from './yamlrules.ts';
 
 export class EncryptionConfiguration {
   readonly #text: string;
@@ -113,4 +113,47 @@ export class EncryptionConfiguration {
 
 function isIdentity(item: unknown): boolean {
   return isMap(item) && item.has('identity');
+}
+
+interface Entry {
+  readonly resources: readonly string[];
+  readonly providers: readonly object[];
+}
+
+/**
+ * @param entries the same, as plain data
+ * @returns where its providers are
+ * @throws KleidiError refused
+ */
+function findSecretsProviders(
+  document: Document,
+  entries: readonly Entry[],
+  path: string,
+): readonly (string | number)[] {
+  requireExactSecrets(entries, path);
+  const resources: unknown = document.getIn(['resources'], true);
+  const index = isSeq(resources)
+    ? resources.items.findIndex((item) => isMap(item) && coversSecrets(item))
+    : -1;
+  const at = ['resources', index, 'providers'];
+  if (index >= 0) requireNoAliases(document, at, path);
+  if (index >= 0 && isSeq(document.getIn(at, true))) return at;
+  throw new KleidiError('refused', `${path} has no entry for the resource secrets`, {
+    hint: 'add one ({resources: [secrets], providers: [identity: {}]}), then run the command again',
+  });
+}
+
+function coversSecrets(entry: YAMLMap): boolean {
+  const names = entry.get('resources');
+  if (!isSeq(names)) return false;
+  return names.items.some((name) => isScalar(name) && name.value === 'secrets');
+}
+
+/** Under a wildcard kleidi would seal what an API server needs to start, RBAC among it. */
+function requireExactSecrets(entries: readonly Entry[], path: string): void {
+  const names = entries.flatMap(({ resources }) => resources);
+  if (names.includes('secrets') || !names.some((name) => /^\*\.\*?$/.test(name))) return;
+  throw new KleidiError('refused', `${path} covers secrets by a wildcard only`, {
+    hint: 'put an entry for secrets with the same providers before it, then run the command again',
+  });
 }

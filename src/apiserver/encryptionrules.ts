@@ -5,8 +5,7 @@
 import { parse } from 'yaml';
 import { KleidiError } from '../errors.ts';
 import { isRecord } from '../jsonvalue.ts';
-import { type Fields, fault, unknown } from './fieldrules.ts';
-import { providerFaults } from './providerrules.ts';
+import { type Fields, fault, providerFaults, unknown } from './providerrules.ts';
 
 const withoutRest = ['apiserveripinfo', 'serviceipallocations', 'servicenodeportallocations'];
 
@@ -18,9 +17,7 @@ export function requireValid(file: unknown, path: string): void {
   throw new KleidiError(
     'refused',
     `${path} is no EncryptionConfiguration that kube-apiserver takes:${list}`,
-    {
-      hint: 'fix it by hand first; nothing was changed',
-    },
+    { hint: 'fix it by hand first; nothing was changed' },
   );
 }
 

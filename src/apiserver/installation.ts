@@ -46,9 +46,7 @@ export function requireInstallation(root: string, wanted: string | undefined): I
   throw new KleidiError(
     'refused',
     `more than one kube-apiserver is found: ${found.map(({ distribution, evidence }) => `${distribution.name} (${evidence})`).join(', ')}`,
-    {
-      hint: 'name the one in use with --distribution',
-    },
+    { hint: 'name the one in use with --distribution' },
   );
 }
 

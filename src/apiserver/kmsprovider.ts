@@ -2,6 +2,7 @@
 import { isMap } from 'yaml';
 import { KleidiError } from '../errors.ts';
 import { kmsProvidersIn } from './encryptionrules.ts';
+import type { Phase } from './phase.ts';
 
 /** Part of every stored object: it can never be renamed. */
 export const providerName = 'kleidi';
@@ -38,4 +39,35 @@ export function requireOneKleidi(plain: unknown, socket: string): void {
       hint: 'the name is part of every stored object: kleidi cannot take it over; set socket in kleidi.yaml, or remove that provider once nothing is sealed under it',
     });
   }
+}
+
+/**
+ * The EncryptionConfiguration that is written where there is none yet.
+ * @param others what reads the data that is there
+ */
+export function newConfiguration(phase: Phase, socket: string, others: readonly object[]): string {
+  const { apiVersion, name, endpoint, timeout } = kmsProvider(socket).kms;
+  const kms = `      - kms:
+          apiVersion: ${apiVersion}
+          name: ${name}
+          endpoint: ${endpoint}
+          timeout: ${timeout}
+`;
+  const kept = phase === 'only' ? others.filter((other) => !('identity' in other)) : others;
+  const rest = kept.map(
+    (other) =>
+      `      - ${JSON.stringify(other)
+        .replace(/^{"(\w+)":/, '$1: ')
+        .replace(/}$/, '')}\n`,
+  );
+  const providers = phase === 'read' ? [...rest, kms] : [kms, ...rest];
+  return `# Written by kleidi apiserver; change it with that command. The first provider
+# writes, all of them read. Keep it the same on every API server.
+apiVersion: apiserver.config.k8s.io/v1
+kind: EncryptionConfiguration
+resources:
+  - resources:
+      - secrets
+    providers:
+${providers.join('')}`;
 }

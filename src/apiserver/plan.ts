@@ -7,7 +7,7 @@ import { EncryptionConfiguration } from './encryptionconfig.ts';
 import { requireValid } from './encryptionrules.ts';
 import { textAt } from './hostfiles.ts';
 import { type Apiserver, type Installation, isFlagged } from './installation.ts';
-import { newConfiguration } from './newconfiguration.ts';
+import { newConfiguration } from './kmsprovider.ts';
 import type { Phase } from './phase.ts';
 import type { ChangeRecord } from './record.ts';
 

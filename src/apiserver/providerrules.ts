@@ -1,6 +1,15 @@
 // The rules of one provider of an EncryptionConfiguration, and of its keys.
 import { isRecord } from '../jsonvalue.ts';
-import { type Fields, fault, unknown } from './fieldrules.ts';
+
+export type Fields = Readonly<Record<string, unknown>>;
+
+export function fault(is: boolean, text: string): string[] {
+  return is ? [text] : [];
+}
+
+export function unknown(rest: object, at: string): string[] {
+  return Object.keys(rest).map((name) => `${at}${name}: unknown field`);
+}
 
 const providerTypes = ['aesgcm', 'aescbc', 'secretbox', 'identity', 'kms'] as const;
 /** How long a key may be, in bytes. */

@@ -2,8 +2,8 @@
 // compares. The digest covers the KEKs, so that nobody can give this host one of theirs.
 
 import { awaitDaemon, stateBeforeChange } from '../admin/follow.ts';
+import { takeIn } from '../admin/keys/bundleimport.ts';
 import { parseFingerprint, requireHeld } from '../admin/keys/held.ts';
-import { takeIn } from '../admin/keys/takein.ts';
 import { keepPinFor } from '../admin/provision/pins.ts';
 import { parseExpected, requireExpected } from '../admin/ring/expecteddigest.ts';
 import { stepTo } from '../admin/ring/step.ts';

@@ -9,9 +9,7 @@ import { command } from './verb.ts';
 
 export const version = command({
   summary: 'kleidi, Node, OpenSSL, module',
-  options: {
-    json: jsonOption,
-  },
+  options: { json: jsonOption },
   example: 'kleidi version',
   async run({ configPath, json }) {
     const module = moduleIn(configPath);

@@ -9,8 +9,16 @@ import { findInstallations, isFlagged } from '../apiserver/installation.ts';
 import { isSocket } from '../apiserver/kmsprovider.ts';
 import type { Config } from '../config.ts';
 import { isErrno } from '../files.ts';
-import { type Check, type Finding, fail, ok, type Subject, warn } from './check.ts';
-import { modeFinding, statOf } from './filemode.ts';
+import {
+  type Check,
+  type Finding,
+  fail,
+  modeFinding,
+  ok,
+  type Subject,
+  statOf,
+  warn,
+} from './check.ts';
 
 export const apiserver: Check = {
   group: 'apiserver',

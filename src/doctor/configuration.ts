@@ -1,6 +1,5 @@
 // Doctor's group configuration: the file is valid, and nobody else can change it.
-import { type Check, type Finding, failure, ok } from './check.ts';
-import { modeFinding, statOf } from './filemode.ts';
+import { type Check, type Finding, failure, modeFinding, ok, statOf } from './check.ts';
 
 export const configuration: Check = {
   group: 'configuration',

@@ -18,10 +18,11 @@ import {
   noToken,
   notAsUser,
   ok,
+  statOf,
   tokenInUse,
+  unreadableFindings,
   warn,
 } from './check.ts';
-import { statOf, unreadableFindings } from './filemode.ts';
 
 export const credential: Check = {
   group: 'credential',

@@ -5,8 +5,7 @@ import type { Config } from '../config.ts';
 import { parseReference } from '../host/credentials.ts';
 import { pinPartPath } from '../keyring/pinpart.ts';
 import { isUnretired, type RingKek } from '../keyring/ring.ts';
-import { type Check, type Finding, noToken, notAsUser, ok, warn } from './check.ts';
-import { statOf } from './filemode.ts';
+import { type Check, type Finding, noToken, notAsUser, ok, statOf, warn } from './check.ts';
 
 export const recovery: Check = {
   group: 'recovery',

@@ -8,12 +8,14 @@ import {
   type Finding,
   fail,
   failure,
+  modeFinding,
   ok,
   type Subject,
+  statOf,
   tokenInUse,
+  unreadableFindings,
   warn,
 } from './check.ts';
-import { modeFinding, statOf, unreadableFindings } from './filemode.ts';
 
 export const ring: Check = {
   group: 'ring',

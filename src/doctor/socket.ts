@@ -2,8 +2,7 @@
 import { dirname } from 'node:path';
 import type { StateResponse } from '../kms/contract.ts';
 import { version } from '../version.ts';
-import { type Check, type Finding, fail, failure, ok, warn } from './check.ts';
-import { modeFinding, statOf } from './filemode.ts';
+import { type Check, type Finding, fail, failure, modeFinding, ok, statOf, warn } from './check.ts';
 
 export const socket: Check = {
   group: 'socket',

@@ -5,8 +5,18 @@ import type { Config } from '../config.ts';
 import type { KekDescription } from '../providers/provider.ts';
 import { foreignEntries } from '../readfile.ts';
 import { isSoftHsm, namedTokenFolder } from '../softhsm.ts';
-import { type Check, type Finding, fail, failure, noToken, ok, tokenInUse, warn } from './check.ts';
-import { modeFinding, statOf } from './filemode.ts';
+import {
+  type Check,
+  type Finding,
+  fail,
+  failure,
+  modeFinding,
+  noToken,
+  ok,
+  statOf,
+  tokenInUse,
+  warn,
+} from './check.ts';
 
 export const token: Check = {
   group: 'token',

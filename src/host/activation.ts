@@ -24,9 +24,7 @@ export function inheritedFd(env: NodeJS.ProcessEnv, pid: number): number | undef
     throw new KleidiError(
       'socket-unusable',
       `systemd handed over ${count} sockets, none named kms`,
-      {
-        hint: 'kleidi.socket needs one ListenStream= and FileDescriptorName=kms',
-      },
+      { hint: 'kleidi.socket needs one ListenStream= and FileDescriptorName=kms' },
     );
   }
   return requireSocket(firstFd + Math.max(named, 0));

@@ -3,6 +3,7 @@
 // does its fingerprint, compared with what the host itself shows. It covers all
 // of the request, so that none can be given out for another host or ring.
 import { createHash } from 'node:crypto';
+import { KleidiError } from '../errors.ts';
 import { isRecord } from '../jsonvalue.ts';
 import { isRingName } from './keyid.ts';
 import {
@@ -76,4 +77,24 @@ function recordOf(text: string): Record<string, unknown> {
   const value: unknown = JSON.parse(text);
   if (isRecord(value)) return value;
   throw new Error('it is not a JSON object');
+}
+
+/** @throws KleidiError refused: a request of another ring, or one that is named twice */
+export function requireRequests(ring: string, requests: readonly RequestFile[]): void {
+  for (const { path, ring: theirs, host } of requests) {
+    if (theirs === ring) continue;
+    throw new KleidiError(
+      'refused',
+      `${path} is of host ${host} in ring '${theirs}', the KEK is of ring '${ring}'`,
+      { hint: 'name the request of a host of this ring' },
+    );
+  }
+  const names = requests.map(({ recipient }) => recipient);
+  const twice = requests.find(({ recipient }, i) => names.indexOf(recipient) !== i);
+  if (twice === undefined) return;
+  throw new KleidiError(
+    'refused',
+    `${twice.path} is the same request as another one, or has its key`,
+    { hint: 'name each host once; two hosts with one request are copies of one token' },
+  );
 }

@@ -38,9 +38,7 @@ export async function openVault(
     throw new KleidiError(
       'provider-missing',
       'a KEK is kept in Vault, and vault.address is not set',
-      {
-        hint: 'set vault.address in kleidi.yaml as on the other hosts',
-      },
+      { hint: 'set vault.address in kleidi.yaml as on the other hosts' },
     );
   }
   const [{ VaultProvider }, { vaultSettings }] = await Promise.all([

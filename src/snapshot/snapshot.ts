@@ -1,7 +1,6 @@
 // Reads an etcd snapshot (etcdctl snapshot save) or data file (member/snap/db)
 // and counts what is in it, read-only and page by page: the whole file is never
 // in memory. Knows etcd's form; bucket.ts knows bbolt's.
-
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
@@ -13,7 +12,6 @@ import { bucketEntries } from './bucket.ts';
 import { damaged } from './damage.ts';
 import { type Evidence, EvidenceCollector } from './evidence.ts';
 import { PageFile } from './pagefile.ts';
-import { resourceOf } from './resource.ts';
 import { type SealCount, Tally } from './tally.ts';
 import { readFields } from './wire.ts';
 
@@ -129,4 +127,28 @@ async function readTrailer(path: string): Promise<{ size: number; trailer?: Buff
   } finally {
     await file.close();
   }
+}
+
+/** Built-in resources whose place in etcd is not their name (k8s.io/kubernetes, registry). */
+const places: Readonly<Record<string, string>> = {
+  'services/specs': 'services',
+  'services/endpoints': 'endpoints',
+  minions: 'nodes',
+  ingress: 'ingresses.networking.k8s.io',
+  podsecuritypolicy: 'podsecuritypolicies.policy',
+};
+
+/**
+ * The resource that kubectl names: /registry/secrets/ns/x is secrets,
+ * /registry/example.com/things/ns/x is things.example.com.
+ * @param prefix kube-apiserver's --etcd-prefix, with a slash at its end
+ * @returns undefined for keys that are not kube-apiserver's
+ */
+function resourceOf(key: string, prefix: string): string | undefined {
+  if (!key.startsWith(prefix)) return undefined;
+  const [first = '', second] = key.slice(prefix.length).split('/', 2);
+  if (second === undefined || first === '') return undefined;
+  const place = places[`${first}/${second}`] ?? places[first];
+  if (place !== undefined) return place;
+  return first.includes('.') ? `${second}.${first}` : first;
 }

@@ -3,11 +3,14 @@
 import type { Config } from '../config.ts';
 import { syncTree } from '../files.ts';
 import { readSecret } from '../host/credentials.ts';
-import type { BundleKek, KeksOfRing } from '../keyring/bundle.ts';
+import { type BundleKek, type KeksOfRing, macText, vouchedOf } from '../keyring/bundle.ts';
+import type { RingName } from '../keyring/ringid.ts';
+import { vouchText } from '../keyring/voucher.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
 import { tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
 import type {
+  ArrivingKek,
   CheckedKeks,
   Fingerprint,
   ImportHooks,
@@ -15,7 +18,6 @@ import type {
   KekIdentity,
 } from '../providers/provider.ts';
 import { softHsmFolder } from '../softhsm.ts';
-import { arriving } from './arriving.ts';
 import {
   type CreateJob,
   goOn,
@@ -137,4 +139,13 @@ export class TokenCommand {
       await child.end();
     }
   }
+}
+
+function arriving(ring: RingName, kek: BundleKek): ArrivingKek {
+  const { fp, check, oaepHash, recipients, mac, vouchers } = kek;
+  return {
+    ...{ fp, check, oaepHash, parts: recipients.filter(({ role }) => role === 'host') },
+    ...{ mac, macText: macText(ring, kek) },
+    ...{ vouchers, vouchText: vouchText(ring.ringId, vouchedOf(kek)) },
+  };
 }

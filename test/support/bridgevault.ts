@@ -5,7 +5,7 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { policyOf } from '../../src/providers/vault/policy.ts';
+import { policyOf } from '../../src/cli/vault/policy.ts';
 import type { ClusterNetwork } from './clusternetwork.ts';
 import { temporaryFolder } from './folder.ts';
 

@@ -1,6 +1,7 @@
 // The provider over the Transit key `kleidi` that test servers have. Each look tests
 // it: nothing is put off.
-import type { VaultAuth, VaultSettings } from '../../src/providers/vault/settings.ts';
+
+import type { VaultAuth, VaultSettings } from '../../src/providers/vault/configured.ts';
 import { VaultProvider } from '../../src/providers/vault/vault.ts';
 
 export function openTransit(

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseRing, type Ring } from '../../src/keyring/ring.ts';
 import { readRing, writeRing } from '../../src/keyring/ringfile.ts';
 import { promote } from '../../src/keyring/transitions.ts';
-import type { VaultAuth } from '../../src/providers/vault/settings.ts';
+import type { VaultAuth } from '../../src/providers/vault/configured.ts';
 import { KmsClient } from '../support/client.ts';
 import { Daemon } from '../support/daemon.ts';
 import { TestHost } from '../support/host.ts';

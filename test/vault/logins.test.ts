@@ -4,9 +4,9 @@ import { createSign, generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { policyOf } from '../../src/cli/vault/policy.ts';
 import { KleidiError } from '../../src/errors.ts';
-import { policyOf } from '../../src/providers/vault/policy.ts';
-import type { VaultAuth, VaultSettings } from '../../src/providers/vault/settings.ts';
+import type { VaultAuth, VaultSettings } from '../../src/providers/vault/configured.ts';
 import { openTransit } from '../support/transit.ts';
 import { onVault } from '../support/vaultserver.ts';
 

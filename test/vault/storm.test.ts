@@ -9,7 +9,7 @@ import { Keyring } from '../../src/keyring/keyring.ts';
 import type { Ring } from '../../src/keyring/ring.ts';
 import { KmsService } from '../../src/kms/service.ts';
 import { Serving } from '../../src/kms/serving.ts';
-import type { VaultAuth } from '../../src/providers/vault/settings.ts';
+import type { VaultAuth } from '../../src/providers/vault/configured.ts';
 import type { VaultProvider } from '../../src/providers/vault/vault.ts';
 import { HostileVault, sendJson } from '../support/hostilevault.ts';
 import { openTransit } from '../support/transit.ts';

@@ -1,7 +1,11 @@
 // The guards of a phase: two masters must never write with keys that the other
 // lacks, and nothing may be sealed under a key that cannot be recovered.
+
+import { EncryptionConfiguration } from '../../apiserver/encryptionconfig.ts';
+import { isFlagged } from '../../apiserver/installation.ts';
 import { providerName } from '../../apiserver/kmsprovider.ts';
-import type { Phase } from '../../apiserver/phase.ts';
+import { type Phase, requireStep } from '../../apiserver/phase.ts';
+import type { Plan } from '../../apiserver/plan.ts';
 import type { Config } from '../../config.ts';
 import { KleidiError, usage } from '../../errors.ts';
 import { writeKekOf } from '../../keyring/ring.ts';
@@ -12,20 +16,21 @@ import { foreignResource } from '../../snapshot/snapshot.ts';
 import type { SealCount } from '../../snapshot/tally.ts';
 import { askState } from '../daemonclient.ts';
 import { digestOfAnother } from '../ring/membername.ts';
+import type { ApiserverHost } from './host.ts';
 
 export function parsePhase(text: string): Phase {
   if (text === 'read' || text === 'write' || text === 'only') return text;
   throw usage(`'${text}' is no phase: read, write or only`);
 }
 
-export interface Assurances {
+interface Assurances {
   readonly ringDigest: string | undefined;
   readonly singleMaster: boolean;
   readonly acceptNoRecovery: boolean;
 }
 
 /** @throws KleidiError usage, refused, not-running */
-export async function requireSafeToWrite(config: Config, given: Assurances): Promise<void> {
+async function requireSafeToWrite(config: Config, given: Assurances): Promise<void> {
   const expected = parseDigest(given);
   const state = await requireServing(config);
   if (expected !== undefined && state.digest !== expected) {
@@ -45,15 +50,13 @@ export async function requireSafeToWrite(config: Config, given: Assurances): Pro
  * of one that it only reads with, and is not ready without.
  * @throws KleidiError refused, not-running
  */
-export async function requireServing(config: Config): Promise<StateResponse> {
+async function requireServing(config: Config): Promise<StateResponse> {
   const state = await askState(config.socket);
   if (state.failure === '' && state.healthz === 'ok') return state;
   throw new KleidiError(
     'refused',
     `the daemon on this host is not healthy: ${state.failure || state.healthz}`,
-    {
-      hint: 'fix that first: kleidi status, kleidi doctor',
-    },
+    { hint: 'fix that first: kleidi status, kleidi doctor' },
   );
 }
 
@@ -132,4 +135,46 @@ function requireNone(
     )
     .join(', ');
   throw new KleidiError('refused', `${what}: ${counts}`, { hint });
+}
+
+/** Flags that an upgrade has lost do not take a host back to the beginning. */
+function phaseInUse(host: ApiserverHost, plan: Plan): Phase | undefined {
+  return isFlagged(host) || host.record !== undefined ? plan.from : undefined;
+}
+
+/**
+ * That this host may go to the phase, and that its daemon serves what the phase needs.
+ * @throws KleidiError usage, refused, not-running
+ */
+export async function requireReady(
+  host: ApiserverHost,
+  plan: Plan,
+  phase: Phase,
+  given: Assurances,
+): Promise<void> {
+  const from = phaseInUse(host, plan);
+  requireStep(from, phase, given.singleMaster);
+  if (phase !== 'read') await requireSafeToWrite(host.config, given);
+  else if (from === undefined || !isFlagged(host)) await requireServing(host.config);
+}
+
+/**
+ * Before phase only: whatever kleidi has not sealed could not be read any more.
+ * @param readProof undefined where the operator goes without
+ * @throws KleidiError usage, refused, scan-cannot-tell, snapshot-invalid
+ */
+export async function requireRewritten(
+  host: ApiserverHost,
+  plan: Plan,
+  phase: Phase,
+  readProof: () => Promise<ProvenSnapshot | undefined>,
+): Promise<void> {
+  if (phase !== 'only' || phaseInUse(host, plan) === 'only') return;
+  const proof = await readProof();
+  if (proof === undefined) return;
+  const { paths } = host;
+  const after = plan.changes.find(({ path }) => path === paths.config)?.after;
+  const covered =
+    after === undefined ? ['secrets'] : new EncryptionConfiguration(after, paths).resources;
+  requireAllSealed(proof, covered);
 }

@@ -1,16 +1,18 @@
-// What `kleidi key import` does with a bundle: its KEKs, and no others, into the token and
-// staged in the ring. The ring stays that of this host.
+// KEKs of a bundle into this host, for `kleidi join`; and for `kleidi key import`: its KEKs,
+// and no others, staged in the ring, which stays that of this host.
 import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import type { Bundle } from '../../keyring/bundle.ts';
 import { requirePinned } from '../../keyring/recoverypublickey.ts';
 import type { Ring, RingKek } from '../../keyring/ring.ts';
-import { readRing } from '../../keyring/ringfile.ts';
+import { readRing, writeRing } from '../../keyring/ringfile.ts';
 import { requireSameRing } from '../../keyring/ringid.ts';
 import { requireNotDestroyed, stage } from '../../keyring/transitions.ts';
+import { requireVouched } from '../../keyring/voucher.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
-import { ringEntry } from './create.ts';
-import { takeIn } from './takein.ts';
+import { TokenCommand } from '../../tokenchild/client.ts';
+import type { RingStep } from '../ring/step.ts';
+import { ringEntry, storeRecoveryBundle } from './create.ts';
 
 /**
  * Else whoever can change the bundle could give this host a KEK of their own.
@@ -66,4 +68,29 @@ function requireSameEntry(known: RingKek, { fp, check, recovery }: Omit<RingKek,
     `KEK ${fp} is in the ring of this host, and ${what} in the bundle; nothing was changed`,
     { hint: 'the bundle is not what the maker of that KEK has handed out: ask for it again' },
   );
+}
+
+/**
+ * Checked in the token, recovery parts beside the ring, kept in the token, named in the
+ * ring, in this order. Killed anywhere, it goes on when it is run again. Call it under the
+ * ring's lock.
+ * @returns the fingerprints that the token did not hold before
+ * @throws KleidiError refused; nothing is changed then
+ */
+export async function takeIn(
+  config: Config,
+  bundle: Bundle,
+  { from, to }: RingStep,
+): Promise<readonly Fingerprint[]> {
+  let imported: readonly Fingerprint[] = [];
+  await new TokenCommand(config).importKeks(bundle, {
+    beforePersist: async ({ missing, vouchers }) => {
+      if (from !== undefined) requireVouched(from, bundle.keks, vouchers);
+      imported = missing;
+      for (const kek of bundle.keks) await storeRecoveryBundle(config, bundle, kek);
+    },
+    // Also where it says the same: a daemon that has refused it looks again at once.
+    beforeTransportKeyDestroyed: () => writeRing(config.ring, to),
+  });
+  return imported;
 }

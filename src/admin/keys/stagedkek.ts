@@ -9,7 +9,7 @@ import {
   type RecoveryKey,
   requirePinned,
 } from '../../keyring/recoverypublickey.ts';
-import type { RequestFile } from '../../keyring/request.ts';
+import { type RequestFile, requireRequests } from '../../keyring/request.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { readRing } from '../../keyring/ringfile.ts';
 import { keepPinFor } from '../provision/pins.ts';
@@ -20,7 +20,6 @@ import {
   removeCreateRecord,
   resumeCreate,
 } from './createrecord.ts';
-import { requireRequests } from './requests.ts';
 
 export interface CreateWish {
   readonly recovery: RecoveryKey | undefined;

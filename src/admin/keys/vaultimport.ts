@@ -71,9 +71,7 @@ function find(
     throw new KleidiError(
       'refused',
       `Transit key '${config.vault.key}' has no usable version ${version}`,
-      {
-        hint: `there are: ${there}; rotate it in Vault first, or lower min_decryption_version`,
-      },
+      { hint: `there are: ${there}; rotate it in Vault first, or lower min_decryption_version` },
     );
   }
   if (kek.refusal !== undefined) throw kek.refusal;

@@ -1,9 +1,9 @@
 // --expect DIGEST: a ring that comes in a file is the one that the operator means. The
 // digest travels on paper or by a person, apart from the file.
-
 import { KleidiError, usage } from '../../errors.ts';
 import { ringDigest } from '../../keyring/digest.ts';
-import type { Ring } from '../../keyring/ring.ts';
+import { parseRing, type Ring } from '../../keyring/ring.ts';
+import { readTextFile } from '../../readfile.ts';
 
 /** @throws KleidiError usage */
 export function parseExpected(text: string | undefined): string {
@@ -34,4 +34,21 @@ export function requireResult(next: Ring, text: string | undefined): void {
       hint: 'the ring of this host is another one than that of the first member: compare kleidi ring show, then kleidi ring adopt here',
     },
   );
+}
+
+/** @throws KleidiError file-failed, ring-invalid, refused (another ring than expected) */
+export async function readExported(path: string, expected: string): Promise<Ring> {
+  const hint = 'name a file that kleidi ring export has made';
+  const text = await readTextFile(path, `ring ${path}`, hint);
+  const ring = parseRing(text, path);
+  requireExpected(path, ring, expected);
+  return ring;
+}
+
+/** Of the options `--ring FILE --expect DIGEST`: both or none, as the command sees to. @throws KleidiError usage, as above */
+export async function expectedRing(
+  file: string | undefined,
+  digest: string | undefined,
+): Promise<Ring | undefined> {
+  return file === undefined ? undefined : readExported(file, parseExpected(digest));
 }

@@ -4,7 +4,7 @@
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { findInstallations } from '../../apiserver/installation.ts';
-import { newConfiguration } from '../../apiserver/newconfiguration.ts';
+import { newConfiguration } from '../../apiserver/kmsprovider.ts';
 import { loadConfig } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { writeNewFile } from '../../files.ts';

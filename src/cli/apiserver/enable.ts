@@ -4,8 +4,7 @@
 import { changeTo } from '../../admin/apiserver/apply.ts';
 import { noteCluster } from '../../admin/apiserver/cluster.ts';
 import { planClusterEnable } from '../../admin/apiserver/clusterobject.ts';
-import { requireReady, requireRewritten } from '../../admin/apiserver/enableguards.ts';
-import { parsePhase } from '../../admin/apiserver/guards.ts';
+import { parsePhase, requireReady, requireRewritten } from '../../admin/apiserver/guards.ts';
 import { openApiserverHost, scanSubject, withApiserverLock } from '../../admin/apiserver/host.ts';
 import { nextStep, report } from '../../admin/apiserver/report.ts';
 import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';

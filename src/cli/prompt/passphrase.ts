@@ -5,6 +5,8 @@ import { randomInt } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import { KleidiError, usage } from '../../errors.ts';
+import type { HybridPrivateKey } from '../../keyring/hybrid.ts';
+import { openRecoveryKey } from '../../keyring/recoverykey.ts';
 import { prompt } from '../../terminal.ts';
 import { askSecret, isAnswerable } from './ask.ts';
 import { wordList } from './wordlist.ts';
@@ -59,7 +61,7 @@ function showGenerated(): Buffer {
 }
 
 /** The caller wipes it. @throws KleidiError usage, file-failed */
-export async function readPassphrase(fd: string | undefined): Promise<Buffer> {
+async function readPassphrase(fd: string | undefined): Promise<Buffer> {
   if (fd !== undefined) return readLineOf(fd);
   requireTerminal();
   return askSecret('passphrase of the recovery key: ');
@@ -91,4 +93,17 @@ function requireGood(passphrase: Buffer): void {
     `the passphrase is not of ${leastBytes} to ${mostBytes} bytes; nothing was written`,
     { hint: 'six random words are easy to write down and hard to guess: --generate-passphrase' },
   );
+}
+
+/**
+ * The private recovery key, by a passphrase that is wiped once it has opened it.
+ * @param fd of --passphrase-fd; without, the terminal is asked
+ * @throws KleidiError file-failed, refused, usage
+ */
+export async function openRecovery(
+  file: string,
+  fd: string | undefined,
+): Promise<HybridPrivateKey> {
+  const passphrase = await readPassphrase(fd);
+  return openRecoveryKey(file, passphrase).finally(() => passphrase.fill(0));
 }

@@ -7,7 +7,7 @@ import { readTextFile } from '../../readfile.ts';
 import { print, printJson } from '../../terminal.ts';
 import { jsonOption, one, required, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
-import { openRecovery } from '../prompt/recoverykey.ts';
+import { openRecovery } from '../prompt/passphrase.ts';
 import { passphraseOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 

@@ -2,8 +2,7 @@
 // machine, with the old one. What comes out goes to every member: kleidi join --recovery.
 
 import { needed, readOldBundles, requireFree } from '../../admin/keys/oldbundles.ts';
-import { parseExpected } from '../../admin/ring/expecteddigest.ts';
-import { readExported } from '../../admin/ring/exported.ts';
+import { parseExpected, readExported } from '../../admin/ring/expecteddigest.ts';
 import { writeNewFile } from '../../files.ts';
 import { formatBundle } from '../../keyring/bundle.ts';
 import { ringDigest } from '../../keyring/digest.ts';
@@ -14,7 +13,7 @@ import { note, print, printJson } from '../../terminal.ts';
 import { jsonOption, required, several, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { confirmKeys, recoveryClaims } from '../prompt/confirm.ts';
-import { openRecovery } from '../prompt/recoverykey.ts';
+import { openRecovery } from '../prompt/passphrase.ts';
 import { command } from '../verb.ts';
 
 const optionTable = {

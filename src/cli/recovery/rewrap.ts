@@ -2,19 +2,18 @@
 // when they were made. On the offline machine, with node:crypto alone.
 
 import { needed, readOldBundles, requireFree } from '../../admin/keys/oldbundles.ts';
-import { requireRequests } from '../../admin/keys/requests.ts';
-import { expectedRing } from '../../admin/ring/exported.ts';
+import { expectedRing } from '../../admin/ring/expecteddigest.ts';
 import { writeNewFile } from '../../files.ts';
 import { type BundleKek, formatBundle } from '../../keyring/bundle.ts';
 import { ringDigest } from '../../keyring/digest.ts';
 import { rewrapKek } from '../../keyring/recovery.ts';
-import { type RequestFile, readRequest } from '../../keyring/request.ts';
+import { type RequestFile, readRequest, requireRequests } from '../../keyring/request.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { print, printJson } from '../../terminal.ts';
 import { jsonOption, required, several, text, texts, together } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { confirmKeys, requestClaims } from '../prompt/confirm.ts';
-import { openRecovery } from '../prompt/recoverykey.ts';
+import { openRecovery } from '../prompt/passphrase.ts';
 import { passphraseOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 

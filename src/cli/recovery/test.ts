@@ -1,7 +1,7 @@
 // kleidi recovery test: proves, on a machine without a token, that the recovery key opens
 // bundles, and to the KEKs that they name; with a ring also that none of its KEKs is missing.
 
-import { expectedRing } from '../../admin/ring/exported.ts';
+import { expectedRing } from '../../admin/ring/expecteddigest.ts';
 import type { Bundle, BundleKek } from '../../keyring/bundle.ts';
 import { readBundle } from '../../keyring/bundlefile.ts';
 import { type CoverageFault, coverageFaults, rootFaults } from '../../keyring/coverage.ts';
@@ -10,7 +10,7 @@ import { testKek } from '../../keyring/recovery.ts';
 import { print, printError, printJson } from '../../terminal.ts';
 import { jsonOption, required, several, text, together } from '../option.ts';
 import type { Parsed } from '../parse.ts';
-import { openRecovery } from '../prompt/recoverykey.ts';
+import { openRecovery } from '../prompt/passphrase.ts';
 import { passphraseOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 

@@ -4,8 +4,7 @@
 
 import { awaitDaemon, stateBeforeChange } from '../../admin/follow.ts';
 import { parseFingerprint, requireHeld } from '../../admin/keys/held.ts';
-import { parseExpected } from '../../admin/ring/expecteddigest.ts';
-import { readExported } from '../../admin/ring/exported.ts';
+import { parseExpected, readExported } from '../../admin/ring/expecteddigest.ts';
 import { stepTo } from '../../admin/ring/step.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import { forgotten } from '../../keyring/adoption.ts';

@@ -17,9 +17,7 @@ export const vaultRecord = command({
     none yet, and opens those that it has. By it the daemon notices another key in the place of
     the KEK. key import, key promote and ring adopt do the same.`,
   ],
-  options: {
-    json: jsonOption,
-  },
+  options: { json: jsonOption },
   example: 'kleidi vault record',
   async run({ configPath, json }) {
     const config = loadConfig(configPath);

@@ -154,8 +154,6 @@ export function malformed(operation: string): KleidiError {
   return new KleidiError(
     'vault-failed',
     `Vault's answer to ${operation} is not what its API says`,
-    {
-      hint: 'something between here and Vault changes answers, or this Vault is older than 1.13',
-    },
+    { hint: 'something between here and Vault changes answers, or this Vault is older than 1.13' },
   );
 }

@@ -3,8 +3,8 @@
 // cannot start without kleidi.
 import { KleidiError } from '../../errors.ts';
 import { type Login, loginIn, lookupIn, malformed } from './answers.ts';
+import type { VaultAuth } from './configured.ts';
 import type { VaultHttp } from './http.ts';
-import type { VaultAuth } from './settings.ts';
 
 /** @throws KleidiError vault-login-failed, vault-unreachable, vault-sealed, pin-missing */
 export async function login(http: VaultHttp, auth: VaultAuth, timeoutMs: number): Promise<Login> {

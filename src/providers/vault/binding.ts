@@ -122,8 +122,6 @@ function wrongAnswer(): KleidiError {
   return new KleidiError(
     'vault-failed',
     'Vault does not open what it has just sealed to the same again',
-    {
-      hint: 'trust nothing that this server answers; see its log and storage',
-    },
+    { hint: 'trust nothing that this server answers; see its log and storage' },
   );
 }

@@ -57,9 +57,7 @@ function sealed(where: string, said: string): KleidiError {
   return new KleidiError(
     'vault-sealed',
     `${where} is sealed, in standby, or without a leader: ${said}`,
-    {
-      hint: 'unseal it (vault operator unseal), or name an active node in vault.address',
-    },
+    { hint: 'unseal it (vault operator unseal), or name an active node in vault.address' },
   );
 }
 

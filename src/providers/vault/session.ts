@@ -7,8 +7,8 @@ import { KleidiError } from '../../errors.ts';
 import type { Answer, Login } from './answers.ts';
 import { askAbout, login, renew } from './auth.ts';
 import { Breaker, isOutage } from './breaker.ts';
+import type { VaultAuth } from './configured.ts';
 import type { Ask, VaultHttp } from './http.ts';
-import type { VaultAuth } from './settings.ts';
 
 const loginTimeoutMs = 2_000;
 /** A lease below this cannot be renewed in time: a new login is made instead. */

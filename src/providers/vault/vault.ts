@@ -6,11 +6,11 @@ import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
 import { malformed } from './answers.ts';
 import { Binding } from './binding.ts';
 import { Breaker, isOutage } from './breaker.ts';
+import type { VaultSettings } from './configured.ts';
 import { VaultHttp } from './http.ts';
 import type { KeySettings } from './keysettings.ts';
 import { Proofs } from './proofs.ts';
 import { VaultSession } from './session.ts';
-import type { VaultSettings } from './settings.ts';
 import { Transit } from './transit.ts';
 import { type KekVersion, KeyVersions } from './versions.ts';
 

@@ -61,7 +61,7 @@ export const newbornKekTemplate: Template = [
   ...macOnly,
 ];
 
-/** For `keklength.ts`: a KEK's bytes as an HMAC key, in memory. */
+/** For `unwrapping.ts`: a KEK's bytes as an HMAC key, in memory. */
 export const lengthProbeTemplate: Template = [
   { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
   { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_GENERIC_SECRET },
