@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import convict from 'convict';
 import { type Document, parseDocument, type YAMLError } from 'yaml';
 import { KleidiError, reasonOf } from './errors.ts';
+import { isErrno } from './files.ts';
 import type { LogFormat, LogLevel } from './log.ts';
 import { type Field, isField, removedFields, schema } from './schema.ts';
 
@@ -115,7 +116,9 @@ function readText(path: string): string {
   } catch (cause) {
     const why = reasonOf(cause);
     throw new KleidiError('config-invalid', `configuration ${path} cannot be read: ${why}`, {
-      hint: 'name the file with --config FILE; docs/kleidi.yaml shows every field',
+      hint: isErrno(cause, 'EACCES')
+        ? 'run the command as root (sudo)'
+        : 'name the file with --config FILE; kleidi.yaml(5) shows every field',
       cause,
     });
   }

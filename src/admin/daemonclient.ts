@@ -39,6 +39,7 @@ async function requireListener(socket: string): Promise<void> {
   try {
     await once(probe, 'connect');
   } catch (error) {
+    if (isErrno(error, 'EACCES')) throw notAllowed(socket, error);
     const isAbsent = isErrno(error, 'ENOENT') || isErrno(error, 'ECONNREFUSED');
     throw isAbsent ? notRunning(socket, error) : noAnswer(socket, String(error));
   } finally {
@@ -53,6 +54,13 @@ function reasonOf(error: grpc.ServiceError | null): string {
 function notRunning(socket: string, cause: unknown): KleidiError {
   return new KleidiError('not-running', `no kleidi daemon listens on ${socket}`, {
     hint: 'systemctl status kleidi.socket kleidi.service',
+    cause,
+  });
+}
+
+function notAllowed(socket: string, cause: unknown): KleidiError {
+  return new KleidiError('no-answer', `this user may not connect to ${socket}`, {
+    hint: 'run the command as root (sudo), or as a member of the group kleidi-clients',
     cause,
   });
 }

@@ -1,8 +1,11 @@
 // kleidi status: what the running daemon knows of itself.
 
 import { askState } from '../admin/daemonclient.ts';
-import { loadConfig } from '../config.ts';
+import { defaultConfigPath, loadConfig } from '../config.ts';
+import { KleidiError } from '../errors.ts';
+import { isErrno } from '../files.ts';
 import type { KekReport, StateResponse } from '../kms/contract.ts';
+import { schema } from '../schema.ts';
 import { paint, print, printJson, table } from '../terminal.ts';
 import { jsonOption, text } from './option.ts';
 import { command } from './verb.ts';
@@ -21,12 +24,23 @@ export const status = command({
   },
   example: 'kleidi status --json',
   async run({ text, json, configPath }) {
-    const state = await askState(text('socket') ?? loadConfig(configPath).socket);
+    const state = await askState(text('socket') ?? socketOf(configPath));
     if (json) printJson(state);
     else show(state);
     return state.healthz === 'ok' ? 0 : 1;
   },
 });
+
+/** Who is in kleidi-clients may ask the daemon, and may not read kleidi.yaml. */
+function socketOf(configPath: string): string {
+  try {
+    return loadConfig(configPath).socket;
+  } catch (error) {
+    const isForbidden = error instanceof KleidiError && isErrno(error.cause, 'EACCES');
+    if (!isForbidden || configPath !== defaultConfigPath) throw error;
+    return schema.socket.default;
+  }
+}
 
 function show(state: StateResponse): void {
   print(headline(state));

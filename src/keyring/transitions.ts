@@ -5,6 +5,9 @@ import type { Fingerprint } from '../providers/provider.ts';
 import { isUnretired, type KekState, maxGeneration, type Ring, type RingKek } from './ring.ts';
 import { requireSameRing } from './ringid.ts';
 
+/** A mistyped generation would last for ever. A host that was away lags by a few. */
+const maxStep = 1_000;
+
 /**
  * Adds a KEK that decrypts from now on and is not written with yet.
  * @param ringId of the ring that the KEK is of: the first one gives the ring its id
@@ -38,8 +41,11 @@ export function promote(ring: Ring, fp: Fingerprint, generation: number): Ring {
       'use the number that the other hosts use, or leave --generation out',
     );
   }
-  if (generation > maxGeneration) {
-    throw refused(`generation ${generation} is above ${maxGeneration}`, 'use a smaller number');
+  if (generation > Math.min(maxGeneration, ring.generation + maxStep)) {
+    throw refused(
+      `generation ${generation} is more than ${maxStep} above the current ${ring.generation}, and none is ever lowered again`,
+      'use the number that the other hosts use; where they are that far ahead: kleidi ring export there, kleidi ring adopt here',
+    );
   }
   return { ...ring, generation, keks: ring.keks.map((each) => promoted(each, fp)) };
 }

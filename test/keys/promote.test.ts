@@ -104,6 +104,8 @@ test('promote announces the new id before it returns, is safe to repeat, and rol
 
   await refused(host, /only staged or read/, 'key', 'promote', second, '--generation', '3');
   await refused(host, /is not above the current 2/, 'key', 'promote', first, '--generation', '2');
+  const jump = ['--generation', '99999999'];
+  await refused(host, /more than 1000 above the current 2/, 'key', 'promote', first, ...jump);
   await refused(host, /is not in the ring/, 'key', 'promote', 'ab'.repeat(16));
   for (const args of [[], ['xyz'], [first, '--generation', '0'], [first, '--generation', '1e3']]) {
     assert.equal((await host.run('key', 'promote', ...args)).exitCode, 2, args.join(' '));

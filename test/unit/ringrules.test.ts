@@ -78,7 +78,9 @@ test('whatever is staged and promoted, the ring stays valid and its generation n
 
 test('a generation that a key id has no room for is never promoted to', () => {
   const staged = stage(ring, kek('cc'.repeat(16), 'staged'), ringId);
-  assert.equal(promote(staged, b, maxGeneration).generation, 999_999_999_999_999);
+  const high = { ...staged, generation: maxGeneration - 1 };
+  assert.equal(promote(high, b, maxGeneration).generation, 999_999_999_999_999);
+  assert.throws(() => promote(high, b, maxGeneration + 1), { code: 'refused' });
   for (const generation of [maxGeneration + 1, 2 ** 60, Infinity, Number.NaN, 2.5]) {
     assert.throws(() => promote(staged, b, generation), { code: 'refused' }, String(generation));
   }
