@@ -11,19 +11,17 @@ export interface Owner {
   readonly gid: number;
 }
 
+/** What a file is to hold, and as whose. */
+type Contents = readonly [contents: string | Buffer, mode: number, owner?: Owner | undefined];
+
 /**
  * Replaces `path`, or makes it, with these contents and this mode.
  * @throws KleidiError file-failed; the old file is unchanged then
  */
-export async function writeFileAtomically(
-  path: string,
-  contents: string | Buffer,
-  mode: number,
-  owner?: Owner,
-): Promise<void> {
+export async function writeFileAtomically(path: string, ...what: Contents): Promise<void> {
   const temporary = temporaryName(path);
   try {
-    await writeNew(temporary, contents, mode, owner);
+    await writeNew(temporary, what);
     await rename(temporary, path);
     await syncFolder(dirname(path));
   } catch (cause) {
@@ -33,15 +31,10 @@ export async function writeFileAtomically(
 }
 
 /** As above, but refuses to replace: @throws KleidiError already-exists */
-export async function writeNewFile(
-  path: string,
-  contents: string | Buffer,
-  mode: number,
-  owner?: Owner,
-): Promise<void> {
+export async function writeNewFile(path: string, ...what: Contents): Promise<void> {
   const temporary = temporaryName(path);
   try {
-    await writeNew(temporary, contents, mode, owner);
+    await writeNew(temporary, what);
     await putInPlace(temporary, path);
     await syncFolder(dirname(path));
   } catch (cause) {
@@ -118,30 +111,16 @@ function temporaryName(path: string): string {
   return join(dirname(path), `.${basename(path)}.${randomBytes(4).toString('hex')}.tmp`);
 }
 
-async function writeNew(
-  path: string,
-  contents: string | Buffer,
-  mode: number,
-  owner?: Owner,
-): Promise<void> {
+async function writeNew(path: string, [contents, mode, owner]: Contents): Promise<void> {
   const handle = await open(path, 'wx', mode);
   try {
-    await fill(handle, contents, mode, owner);
+    await handle.chmod(mode);
+    if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
+    await handle.writeFile(contents);
+    await handle.sync();
   } finally {
     await handle.close();
   }
-}
-
-async function fill(
-  handle: FileHandle,
-  contents: string | Buffer,
-  mode: number,
-  owner?: Owner,
-): Promise<void> {
-  await handle.chmod(mode);
-  if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
-  await handle.writeFile(contents);
-  await handle.sync();
 }
 
 function writeFailed(path: string, cause: unknown): KleidiError {

@@ -12,14 +12,12 @@ export const knownText = Buffer.alloc(32, 0x6b);
 /** What Vault has shown last. No answer changes nothing: it holds until Vault shows otherwise. */
 export class Binding {
   readonly #transit: Transit;
-  readonly #timeoutMs: number;
   /** Why nothing is sealed or opened, whatever Vault would answer. */
   #unbound: KleidiError | undefined;
   #isProven = false;
 
-  constructor(transit: Transit, timeoutMs: number) {
+  constructor(transit: Transit) {
     this.#transit = transit;
-    this.#timeoutMs = timeoutMs;
   }
 
   get isDisproved(): boolean {
@@ -54,7 +52,7 @@ export class Binding {
   /** @throws KleidiError as `proveBinding` */
   async prove(version: number): Promise<void> {
     try {
-      await proveBinding(this.#transit, version, this.#timeoutMs);
+      await proveBinding(this.#transit, version);
       this.#unbound = undefined;
       this.#isProven = true;
     } catch (thrown) {
@@ -70,10 +68,10 @@ export class Binding {
  * @throws KleidiError vault-unbound where those open too, vault-failed where the answer is
  *   wrong otherwise; any other vault-* means that there was no answer to judge
  */
-async function proveBinding(transit: Transit, version: number, timeoutMs: number): Promise<void> {
-  const sealed = await sealKnown(transit, version, selfTestAad, timeoutMs);
+async function proveBinding(transit: Transit, version: number): Promise<void> {
+  const sealed = await sealKnown(transit, version, selfTestAad);
   if (sealed === undefined) throw wrongAnswer();
-  const unbound = await openWith(transit, version, sealed, otherSelfTestAad, timeoutMs);
+  const unbound = await openWith(transit, version, sealed, otherSelfTestAad);
   if (unbound !== undefined) throw notBound();
 }
 
@@ -85,10 +83,9 @@ export async function sealKnown(
   transit: Transit,
   version: number,
   aad: Buffer,
-  timeoutMs: number,
 ): Promise<Buffer | undefined> {
-  const sealed = await transit.encrypt(version, knownText, aad, timeoutMs);
-  const opened = await openWith(transit, version, sealed, aad, timeoutMs);
+  const sealed = await transit.encrypt(version, knownText, aad);
+  const opened = await openWith(transit, version, sealed, aad);
   return opened?.equals(knownText) === true ? sealed : undefined;
 }
 
@@ -98,10 +95,9 @@ export async function openWith(
   version: number,
   sealed: Buffer,
   aad: Buffer,
-  timeoutMs: number,
 ): Promise<Buffer | undefined> {
   try {
-    return await transit.decrypt(version, sealed, aad, timeoutMs);
+    return await transit.decrypt(version, sealed, aad);
   } catch (thrown) {
     if (KleidiError.from(thrown).code === 'ciphertext-invalid') return undefined;
     throw thrown;

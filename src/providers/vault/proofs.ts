@@ -47,14 +47,14 @@ export class Proofs {
   }
 
   /** Never rejects. No answer changes nothing for a KEK that is accepted. */
-  async prove(keks: readonly KekVersion[], timeoutMs: number): Promise<void> {
+  async prove(keks: readonly KekVersion[]): Promise<void> {
     try {
       this.#texts = await this.#read();
     } catch (thrown) {
       for (const kek of keks) this.#refuse(kek, KleidiError.from(thrown));
       return;
     }
-    for (const kek of keks) await this.#proveOne(kek, timeoutMs);
+    for (const kek of keks) await this.#proveOne(kek);
   }
 
   /** Where nothing else is said of it yet. */
@@ -63,19 +63,19 @@ export class Proofs {
   }
 
   /** A new text for this KEK, which has opened once. @throws KleidiError vault-* */
-  async seal({ fp, version }: KekVersion, timeoutMs: number): Promise<string> {
-    const sealed = await sealKnown(this.#transit, version, aadOf(fp), timeoutMs);
+  async seal({ fp, version }: KekVersion): Promise<string> {
+    const sealed = await sealKnown(this.#transit, version, aadOf(fp));
     if (sealed === undefined) throw anotherKey(fp, version);
     return sealed.toString('ascii');
   }
 
-  async #proveOne(kek: KekVersion, timeoutMs: number): Promise<void> {
+  async #proveOne(kek: KekVersion): Promise<void> {
     const { fp, version } = kek;
     const text = this.#texts.get(fp);
     if (text === undefined) return this.#accept(kek);
     try {
       const sealed = Buffer.from(text, 'ascii');
-      const opened = await openWith(this.#transit, version, sealed, aadOf(fp), timeoutMs);
+      const opened = await openWith(this.#transit, version, sealed, aadOf(fp));
       if (opened?.equals(knownText) === true) return this.#accept(kek);
       this.#accepted.delete(fp);
       this.#refused.set(fp, anotherKey(fp, version));

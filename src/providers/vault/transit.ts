@@ -31,6 +31,9 @@ const fingerprintBytes = 16;
 /** Some thousand versions; one has about 20 bytes. */
 const metadataBytes = 2 ** 20;
 
+/** For looks and tests, which nobody waits for. */
+const backgroundTimeoutMs = 2_000;
+
 type Asker = (ask: Omit<Ask, 'token'>) => Promise<Answer>;
 
 export class Transit {
@@ -45,7 +48,7 @@ export class Transit {
   }
 
   /** @throws KleidiError vault-* */
-  async versions(timeoutMs: number): Promise<KeyVersions> {
+  async versions(timeoutMs = backgroundTimeoutMs): Promise<KeyVersions> {
     const ask = { method: 'GET', path: this.#path('keys'), timeoutMs } as const;
     const key = keyMetadataIn(await this.#ask({ ...ask, maxBodyBytes: metadataBytes }));
     if (key.type !== 'aes256-gcm96' || key.derived) throw unfit(this.#key, key.type, key.derived);
@@ -57,7 +60,7 @@ export class Transit {
    * The halves of Transit's HMAC-SHA-256 under this version's own HMAC key: bound to
    * the key, so a remount or a fail-over keeps them.
    */
-  async identity(version: number, timeoutMs: number): Promise<KekIdentity> {
+  async identity(version: number, timeoutMs = backgroundTimeoutMs): Promise<KekIdentity> {
     const path = `${this.#path('hmac')}/sha2-256`;
     const body = { input: identityText, key_version: version };
     const mac = macIn(await this.#ask({ method: 'POST', path, body, timeoutMs }), version);
@@ -69,7 +72,7 @@ export class Transit {
     version: number,
     plaintext: Buffer,
     aad: Buffer,
-    timeoutMs: number,
+    timeoutMs = backgroundTimeoutMs,
   ): Promise<Buffer> {
     const body = {
       plaintext: plaintext.toString('base64'),
@@ -86,7 +89,7 @@ export class Transit {
     version: number,
     ciphertext: Buffer,
     aad: Buffer,
-    timeoutMs: number,
+    timeoutMs = backgroundTimeoutMs,
   ): Promise<Buffer> {
     const text = ciphertext.toString('latin1');
     const sealedBytes = bodyOf(text, version)?.length ?? 0;

@@ -14,7 +14,6 @@ import { VaultSession } from './session.ts';
 import { Transit } from './transit.ts';
 import { type KekVersion, KeyVersions } from './versions.ts';
 
-const backgroundTimeoutMs = 2_000;
 const outages = { threshold: 3, firstMs: 250, longestMs: 5_000, counts: isOutage } as const;
 
 export class VaultProvider implements Provider {
@@ -39,7 +38,7 @@ export class VaultProvider implements Provider {
     const ask = (what: Parameters<VaultSession['ask']>[0]) =>
       this.#breaker.run(() => this.#session.ask(what));
     this.#transit = new Transit(ask, settings.mount, settings.key);
-    this.#binding = new Binding(this.#transit, backgroundTimeoutMs);
+    this.#binding = new Binding(this.#transit);
     this.#proofs = new Proofs(this.#transit, settings.knownTexts);
     this.#versions = new KeyVersions(this.#transit, settings.key, this.#proofs);
   }
@@ -54,7 +53,7 @@ export class VaultProvider implements Provider {
       new VaultHttp({ addresses, namespace, ca, ...client }),
     );
     try {
-      await provider.#versions.learn(backgroundTimeoutMs);
+      await provider.#versions.learn();
       await provider.#requireBinding();
       return provider;
     } catch (thrown) {
@@ -95,7 +94,7 @@ export class VaultProvider implements Provider {
 
   /** A text for this host to know the KEK by. @throws KleidiError kek-missing, vault-* */
   async sealKnownText(fp: Fingerprint): Promise<string> {
-    return this.#proofs.seal({ fp, version: this.#usable(fp) }, backgroundTimeoutMs);
+    return this.#proofs.seal({ fp, version: this.#usable(fp) });
   }
 
   /**
@@ -116,7 +115,7 @@ export class VaultProvider implements Provider {
   }
 
   async #look(): Promise<void> {
-    await this.#versions.learn(backgroundTimeoutMs);
+    await this.#versions.learn();
     await this.#proveAll(this.#versions.newestToEncrypt(), 'all');
   }
 
@@ -164,9 +163,9 @@ export class VaultProvider implements Provider {
    * Vault has taken away is missing in the loaded set, and no failure.
    */
   async #test(writeFp: Fingerprint | undefined): Promise<void> {
-    await this.#versions.learn(backgroundTimeoutMs);
+    await this.#versions.learn();
     const fp = writeFp ?? this.#versions.newestWritable();
-    if (fp !== undefined) await this.#versions.confirm(fp, backgroundTimeoutMs);
+    if (fp !== undefined) await this.#versions.confirm(fp);
     const version = fp === undefined ? this.#versions.newestToEncrypt() : this.#versions.heldAs(fp);
     await this.#proveAll(version, fp);
     if (fp !== undefined) this.#versions.of(fp);
@@ -183,7 +182,7 @@ export class VaultProvider implements Provider {
         failure = thrown;
       });
     }
-    if (!this.#binding.isDisproved) await this.#versions.prove(who, backgroundTimeoutMs);
+    if (!this.#binding.isDisproved) await this.#versions.prove(who);
     if (failure !== undefined) throw failure;
   }
 

@@ -68,13 +68,10 @@ export class KeyVersions {
    * Has these proven, as far as they are wanted and there.
    * @param who all of them, or this one and those that are not loaded
    */
-  async prove(who: 'all' | Fingerprint | undefined, timeoutMs: number): Promise<void> {
+  async prove(who: 'all' | Fingerprint | undefined): Promise<void> {
     const due = this.#wanted.filter((fp) => who === 'all' || who === fp || !this.#loaded.has(fp));
     const keks = due.map((fp) => ({ fp, version: this.#known.get(fp)?.version ?? 0 }));
-    await this.#proofs.prove(
-      keks.filter(({ version }) => version > 0),
-      timeoutMs,
-    );
+    await this.#proofs.prove(keks.filter(({ version }) => version > 0));
     this.#refresh();
   }
 
@@ -87,26 +84,26 @@ export class KeyVersions {
   }
 
   /** Asks only for versions that are new since the last time. @throws KleidiError vault-* */
-  async learn(timeoutMs: number): Promise<void> {
-    await this.#look(timeoutMs, () => true);
+  async learn(): Promise<void> {
+    await this.#look(() => true);
   }
 
   /**
    * A Transit key that was deleted and made anew, or came back from a backup, has the
    * same versions with other keys: then their fingerprints are asked for again.
    */
-  async confirm(fp: Fingerprint, timeoutMs: number): Promise<void> {
+  async confirm(fp: Fingerprint): Promise<void> {
     const known = this.#known.get(fp);
-    if (known === undefined) return this.#look(timeoutMs, (each) => each < this.#minEncryption);
-    const now = await this.#transit.identity(known.version, timeoutMs);
+    if (known === undefined) return this.#look((each) => each < this.#minEncryption);
+    const now = await this.#transit.identity(known.version);
     if (now.fp === fp && now.check === known.check) return;
     this.#known.clear();
-    await this.learn(timeoutMs);
+    await this.learn();
   }
 
   /** @param trusts versions of which the known fingerprint is taken as it is */
-  async #look(timeoutMs: number, trusts: (version: number) => boolean): Promise<void> {
-    const { usable, minEncryption, settings } = await this.#transit.versions(timeoutMs);
+  async #look(trusts: (version: number) => boolean): Promise<void> {
+    const { usable, minEncryption, settings } = await this.#transit.versions();
     this.#minEncryption = minEncryption;
     this.#settings = settings;
     for (const [fp, { version }] of this.#known) {
@@ -120,7 +117,7 @@ export class KeyVersions {
     // Transit's HMAC, unlike its decrypt, obeys min_encryption_version.
     this.#nameless = fresh.filter((version) => version < minEncryption);
     for (const version of fresh.filter((each) => each >= minEncryption)) {
-      const { fp, check } = await this.#transit.identity(version, timeoutMs);
+      const { fp, check } = await this.#transit.identity(version);
       if (next.has(fp)) throw malformed('hmac');
       next.set(fp, { version, check });
     }
