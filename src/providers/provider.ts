@@ -1,6 +1,6 @@
 // What kleidi asks of whatever holds KEKs. Interfaces only; imports nothing.
-// Every method rejects with KleidiError. What only some providers can do is a
-// separate small interface, which the command line asks for by name.
+// Every method rejects with KleidiError. Last what travels into a token and out of it:
+// pkcs11/write/ makes and takes it, for the command line alone.
 
 /** 16 bytes that identify KEK material, as 32 lower-case hex digits. */
 export type Fingerprint = string;
@@ -98,20 +98,6 @@ export interface KekWish {
   vouchText(kek: WrappedNewKek): string;
 }
 
-/** Makes KEKs. Only the command line uses this. */
-export interface KekCreator {
-  /**
-   * Makes a KEK that is extractable only in memory and wraps it for each
-   * recipient. `beforePersist` runs before anything persists in the token: what it
-   * throws leaves the token unchanged. Then the KEK is kept, not extractable, by
-   * the same unwrap path that other hosts use.
-   */
-  createKek(wish: KekWish, beforePersist: (kek: CreatedKek) => Promise<void>): Promise<void>;
-  describeKeks(): Promise<readonly KekDescription[]>;
-  /** Removes every object with this key, half-made ones too; false where there is none. */
-  destroyKek(fp: Fingerprint): Promise<boolean>;
-}
-
 /** A KEK as it arrives from another host, or from the recovery key: what JSON keeps. */
 export interface ArrivingKek extends KekIdentity {
   readonly oaepHash: OaepHash;
@@ -140,27 +126,4 @@ export interface ImportHooks {
   beforePersist(checked: CheckedKeks): Promise<void>;
   /** All is kept; the transport key still lives, so that a killed command can go on. */
   beforeTransportKeyDestroyed(): Promise<void>;
-}
-
-/** Takes KEKs in. Only the command line uses this. */
-export interface KekTransfer {
-  /**
-   * The one-shot transport key of this token: the open one, or a new one. Its
-   * private half never leaves the token and unwraps, nothing else.
-   * @param renew destroys an open one first: bundles for it are void then
-   */
-  requestTransport(renew: boolean): Promise<Recipient>;
-
-  /**
-   * Unwraps the KEKs that the token lacks. Every fingerprint, check and CMAC is
-   * checked before anything persists, and every voucher of a KEK that is here. Last
-   * the transport key that the KEKs came for is destroyed. KEKs that are held already are checked, and left alone.
-   */
-  importKeks(label: string, keks: readonly ArrivingKek[], hooks: ImportHooks): Promise<void>;
-}
-
-/** Turns an empty slot into a token. Only `kleidi provision` uses this. */
-export interface TokenInitializer {
-  /** Safe to repeat until it has returned; never touches an initialised token. */
-  initializeToken(label: string, soPin: string, pin: string): Promise<void>;
 }

@@ -13,15 +13,13 @@ import {
 import { hybridOf, sealOuter } from '../keyring/hybrid.ts';
 import { recipientOf } from '../keyring/publickey.ts';
 import { type Voucher, vouchText } from '../keyring/voucher.ts';
-import type { Fingerprint, KekCreator, KekIdentity, WrappedNewKek } from '../providers/provider.ts';
+import type { Token } from '../providers/pkcs11/token.ts';
+import { createKek } from '../providers/pkcs11/write/creation.ts';
+import type { Fingerprint, KekIdentity, WrappedNewKek } from '../providers/provider.ts';
 import { type Agree, type CreateJob, kekLabel, type NewKekRecipient } from './protocol.ts';
 
 /** Reports the wrapped KEK, and keeps it only once the parent has stored that. */
-export async function createInToken(
-  creator: KekCreator,
-  job: CreateJob,
-  agree: Agree,
-): Promise<void> {
+export async function createInToken(token: Token, job: CreateJob, agree: Agree): Promise<void> {
   // Described once: each outer layer is another one, and the MAC is over what is handed out.
   let described: UnsignedKek | undefined;
   const unsigned = (kek: WrappedNewKek): UnsignedKek => {
@@ -35,7 +33,7 @@ export async function createInToken(
     vouchedBy: job.vouchedBy,
     vouchText: (kek: WrappedNewKek) => vouchText(job.ringId, vouchedOf(unsigned(kek))),
   };
-  await creator.createKek(wish, async (kek) => {
+  await createKek(token, wish, async (kek) => {
     const vouchers = vouchersOf(job.vouchedBy, kek.voucherMac);
     const made: BundleKek = { ...unsigned(kek), mac: kek.mac, vouchers };
     await agree(made);

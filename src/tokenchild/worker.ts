@@ -8,9 +8,9 @@ import { RefusedPin } from '../providers/pkcs11/refusedpin.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { Token } from '../providers/pkcs11/token.ts';
 import { shareWithGroup } from '../providers/pkcs11/tokenfolder.ts';
-import { Pkcs11KekCreator } from '../providers/pkcs11/write/creation.ts';
-import { Pkcs11TokenInitializer } from '../providers/pkcs11/write/initialization.ts';
-import { Pkcs11KekTransfer } from '../providers/pkcs11/write/transfer.ts';
+import { describeKeks, destroyKek } from '../providers/pkcs11/write/creation.ts';
+import { initializeToken } from '../providers/pkcs11/write/initialization.ts';
+import { importKeks, requestTransport } from '../providers/pkcs11/write/transfer.ts';
 import { isSoftHsm, softHsmFolder } from '../softhsm.ts';
 import { print } from '../terminal.ts';
 import { createInToken } from './create.ts';
@@ -58,7 +58,7 @@ async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Prom
   const module = Pkcs11Module.open(settings.module, settings.softhsmConf);
   try {
     if (job.kind === 'initialize') {
-      await new Pkcs11TokenInitializer(module).initializeToken(settings.token, job.soPin, pin);
+      initializeToken(module, settings.token, job.soPin, pin);
       return done;
     }
     const refusedPin = new RefusedPin(settings.runtimeDir);
@@ -84,26 +84,22 @@ async function performOn(
   job: Exclude<TokenJob, { kind: 'initialize' | 'open' }>,
   agree: Agree,
 ): Promise<object> {
-  const creator = new Pkcs11KekCreator(token);
-  const transfer = new Pkcs11KekTransfer(token);
   switch (job.kind) {
     case 'list':
-      return { keks: await creator.describeKeks() };
+      return { keks: describeKeks(token) };
     case 'create':
-      await createInToken(creator, job, agree);
+      await createInToken(token, job, agree);
       return done;
-    case 'request': {
-      const { spki } = await transfer.requestTransport(job.renew);
-      return { spki: spki.toString('base64') };
-    }
+    case 'request':
+      return { spki: requestTransport(token, job.renew).spki.toString('base64') };
     case 'import':
-      await transfer.importKeks(kekLabel(job.ring), job.keks, {
+      await importKeks(token, kekLabel(job.ring), job.keks, {
         beforePersist: agree,
         beforeTransportKeyDestroyed: () => agree(done),
       });
       return done;
     case 'destroy':
-      return { destroyed: await creator.destroyKek(job.fp) };
+      return { destroyed: destroyKek(token, job.fp) };
   }
 }
 

@@ -5,7 +5,7 @@ import type pkcs11js from 'pkcs11js';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
 import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
 import { Token } from '../../src/providers/pkcs11/token.ts';
-import { Pkcs11TokenInitializer } from '../../src/providers/pkcs11/write/initialization.ts';
+import { initializeToken } from '../../src/providers/pkcs11/write/initialization.ts';
 import { firstModule } from '../../src/softhsm.ts';
 import { temporaryFolder } from './folder.ts';
 
@@ -16,7 +16,7 @@ export async function memoryToken(): Promise<{ api: pkcs11js.PKCS11; session: Bu
   writeFileSync(conf, `directories.tokendir = ${folder}/tokens\n`);
   const module = Pkcs11Module.open(firstModule(), conf);
   const pin = 'a-pin-for-tests';
-  await new Pkcs11TokenInitializer(module).initializeToken('test', 'so-pin-for-tests', pin);
+  initializeToken(module, 'test', 'so-pin-for-tests', pin);
   const refusedPin = new RefusedPin(folder);
   const token = await Token.open(module, { label: 'test', pin, refusedPin, writable: true });
   return { api: module.api, session: token.newSession() };

@@ -8,7 +8,6 @@ import { isSameKek } from '../../kekidentity.ts';
 import type {
   CreatedKek,
   Fingerprint,
-  KekCreator,
   KekDescription,
   KekIdentity,
   KekWish,
@@ -23,119 +22,102 @@ import type { Token } from '../token.ts';
 import type { WrappedPart } from './oaep.ts';
 import { importRecipient, wrapKey } from './oaep.ts';
 import { destroyHalfMade } from './remains.ts';
-import { newbornKekTemplate, transportTemplates } from './template.ts';
+import { newbornKekTemplate } from './template.ts';
+import { generateTransportPair } from './transport.ts';
 import { unwrapIntoMemory, unwrapIntoToken } from './unwrapping.ts';
 
 /** All SoftHSM can do; modules that can do more are asked for it by issue of a bundle. */
 const oaepHash: OaepHash = 'sha1';
 
-export class Pkcs11KekCreator implements KekCreator {
-  readonly #token: Token;
+/**
+ * Makes a KEK that is extractable only in memory and wraps it for each recipient. Then it
+ * is kept, not extractable, by the same unwrap path that other hosts use.
+ * @param token opened writable
+ * @param beforePersist runs before anything persists in the token: what it throws leaves
+ *   the token unchanged
+ */
+export function createKek(
+  token: Token,
+  wish: KekWish,
+  beforePersist: (kek: CreatedKek) => Promise<void>,
+): Promise<void> {
+  // The newborn KEK and the transport key live in this session.
+  return inSession(token, 'the KEK cannot be created', async (session) => {
+    const { created, own } = make(token, session, wish);
+    unwrapIntoMemory(token, session, own);
+    await beforePersist(created);
+    unwrapIntoToken(token, session, own);
+  });
+}
 
-  /** @param token opened writable */
-  constructor(token: Token) {
-    this.#token = token;
+export function describeKeks(token: Token): readonly KekDescription[] {
+  try {
+    return findKeks(token).keks.map((kek) => describe(token, kek));
+  } catch (error) {
+    throw toWriteError(error, 'the KEKs cannot be listed');
   }
+}
 
-  async createKek(wish: KekWish, beforePersist: (kek: CreatedKek) => Promise<void>): Promise<void> {
-    const session = this.#openSession();
-    try {
-      const { created, own } = this.#make(session, wish);
-      unwrapIntoMemory(this.#token, session, own);
-      await beforePersist(created);
-      unwrapIntoToken(this.#token, session, own);
-    } catch (error) {
-      throw toWriteError(error, 'the KEK cannot be created');
-    } finally {
-      // Takes the newborn KEK and the transport key with it: both live in this session.
-      this.#token.closeSession(session);
-    }
+/** Removes every object with this key, half-made ones too; false where there is none. */
+export function destroyKek(token: Token, fp: Fingerprint): boolean {
+  try {
+    const findings = findKeks(token);
+    const found = findings.keks.filter((kek) => kek.fp === fp);
+    for (const { handle } of found) token.module.api.C_DestroyObject(token.anchor, handle);
+    destroyHalfMade(token, findings, new Set([fp]));
+    return found.length > 0;
+  } catch (error) {
+    throw toWriteError(error, `KEK ${fp} cannot be destroyed`);
   }
+}
 
-  async describeKeks(): Promise<readonly KekDescription[]> {
-    try {
-      return findKeks(this.#token).keks.map((kek) => this.#describe(kek));
-    } catch (error) {
-      throw toWriteError(error, 'the KEKs cannot be listed');
-    }
-  }
+function make(
+  token: Token,
+  session: Handle,
+  wish: KekWish,
+): { created: CreatedKek; own: WrappedPart } {
+  const { api } = token.module;
+  const kek = api.C_GenerateKey(
+    session,
+    { mechanism: pkcs11js.CKM_AES_KEY_GEN },
+    newbornKekTemplate,
+  );
+  const { publicKey, privateKey } = generateTransportPair(token, session, 'memory');
+  const wrapped = wish.recipients.map((recipient) =>
+    wrapKey(api, session, oaepHash, importRecipient(api, session, recipient), kek),
+  );
+  const identity = identityOf(api, session, kek);
+  const made: WrappedNewKek = { ...identity, wrapped, oaepHash };
+  const mac = cmacOf(api, session, kek, Buffer.from(wish.macText(made)));
+  const voucherMac = vouch(token, session, wish, made);
+  const own = wrapKey(api, session, oaepHash, publicKey, kek);
+  api.C_DestroyObject(session, kek);
+  const part = { ...identity, oaepHash, privateKey, wrapped: own, label: wish.label };
+  return { created: { ...made, mac, voucherMac }, own: part };
+}
 
-  async destroyKek(fp: Fingerprint): Promise<boolean> {
-    try {
-      const findings = findKeks(this.#token);
-      const found = findings.keks.filter((kek) => kek.fp === fp);
-      for (const { handle } of found) {
-        this.#token.module.api.C_DestroyObject(this.#token.anchor, handle);
-      }
-      destroyHalfMade(this.#token, findings, new Set([fp]));
-      return found.length > 0;
-    } catch (error) {
-      throw toWriteError(error, `KEK ${fp} cannot be destroyed`);
-    }
-  }
+function vouch(token: Token, session: Handle, wish: KekWish, made: WrappedNewKek): string | null {
+  const { vouchedBy } = wish;
+  if (vouchedBy === null) return null;
+  const by = findKeks(token).keks.find((kek) => isSameKek(kek, vouchedBy));
+  if (by === undefined) throw cannotVouch(vouchedBy);
+  return cmacOf(token.module.api, session, by.handle, Buffer.from(wish.vouchText(made)));
+}
 
-  #openSession(): Handle {
-    try {
-      return this.#token.newSession();
-    } catch (error) {
-      throw toWriteError(error, 'no session could be opened');
-    }
-  }
-
-  #make(session: Handle, wish: KekWish): { created: CreatedKek; own: WrappedPart } {
-    const { api } = this.#token.module;
-    const kek = api.C_GenerateKey(
-      session,
-      { mechanism: pkcs11js.CKM_AES_KEY_GEN },
-      newbornKekTemplate,
-    );
-    const { publicKey, privateKey } = this.#makeTransportKey(session);
-    const wrapped = wish.recipients.map((recipient) =>
-      wrapKey(api, session, oaepHash, importRecipient(api, session, recipient), kek),
-    );
-    const identity = identityOf(api, session, kek);
-    const made: WrappedNewKek = { ...identity, wrapped, oaepHash };
-    const mac = cmacOf(api, session, kek, Buffer.from(wish.macText(made)));
-    const voucherMac = this.#vouch(session, wish, made);
-    const own = wrapKey(api, session, oaepHash, publicKey, kek);
-    api.C_DestroyObject(session, kek);
-    const part = { ...identity, oaepHash, privateKey, wrapped: own, label: wish.label };
-    return { created: { ...made, mac, voucherMac }, own: part };
-  }
-
-  #vouch(session: Handle, wish: KekWish, made: WrappedNewKek): string | null {
-    const { vouchedBy } = wish;
-    if (vouchedBy === null) return null;
-    const by = findKeks(this.#token).keks.find((kek) => isSameKek(kek, vouchedBy));
-    if (by === undefined) throw cannotVouch(vouchedBy);
-    return cmacOf(this.#token.module.api, session, by.handle, Buffer.from(wish.vouchText(made)));
-  }
-
-  #makeTransportKey(session: Handle): { publicKey: Handle; privateKey: Handle } {
-    const templates = transportTemplates('memory');
-    return this.#token.module.api.C_GenerateKeyPair(
-      session,
-      { mechanism: pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN },
-      templates.public,
-      templates.private,
-    );
-  }
-
-  #describe({ fp, check, handle }: FoundKek): KekDescription {
-    const [label, sensitive, extractable] = this.#token.module.api
-      .C_GetAttributeValue(this.#token.anchor, handle, [
-        { type: pkcs11js.CKA_LABEL },
-        { type: pkcs11js.CKA_SENSITIVE },
-        { type: pkcs11js.CKA_EXTRACTABLE },
-      ])
-      .map(({ value }) => value);
-    return {
-      ...{ fp, check },
-      label: label?.toString('utf8') ?? '',
-      sensitive: sensitive?.[0] === 1,
-      extractable: extractable?.[0] !== 0,
-    };
-  }
+function describe(token: Token, { fp, check, handle }: FoundKek): KekDescription {
+  const [label, sensitive, extractable] = token.module.api
+    .C_GetAttributeValue(token.anchor, handle, [
+      { type: pkcs11js.CKA_LABEL },
+      { type: pkcs11js.CKA_SENSITIVE },
+      { type: pkcs11js.CKA_EXTRACTABLE },
+    ])
+    .map(({ value }) => value);
+  return {
+    ...{ fp, check },
+    label: label?.toString('utf8') ?? '',
+    sensitive: sensitive?.[0] === 1,
+    extractable: extractable?.[0] !== 0,
+  };
 }
 
 function cannotVouch({ fp }: KekIdentity): KleidiError {
@@ -148,7 +130,30 @@ function cannotVouch({ fp }: KekIdentity): KleidiError {
   );
 }
 
-/** For whatever writes to the token. */
+/** For whatever writes to the token, in a session of its own: what is made in its memory ends with it. */
+export async function inSession(
+  token: Token,
+  what: string,
+  work: (session: Handle) => Promise<void>,
+): Promise<void> {
+  const session = openSession(token);
+  try {
+    await work(session);
+  } catch (error) {
+    throw toWriteError(error, what);
+  } finally {
+    token.closeSession(session);
+  }
+}
+
+function openSession(token: Token): Handle {
+  try {
+    return token.newSession();
+  } catch (error) {
+    throw toWriteError(error, 'no session could be opened');
+  }
+}
+
 export function toWriteError(error: unknown, what: string): KleidiError {
   if (error instanceof KleidiError) return error;
   return new KleidiError('module-failed', `${what}: ${ckrText(error)}`, {

@@ -3,19 +3,12 @@
 // Never reached from `serve`.
 import { KleidiError } from '../../../errors.ts';
 import { isSameKek } from '../../kekidentity.ts';
-import type {
-  ArrivingKek,
-  Fingerprint,
-  ImportHooks,
-  KekTransfer,
-  Recipient,
-  VerifiedVoucher,
-} from '../../provider.ts';
+import type { ArrivingKek, Fingerprint, ImportHooks, VerifiedVoucher } from '../../provider.ts';
 import { cmacOf } from '../identity.ts';
 import { type FoundKek, findKeks } from '../kek.ts';
 import type { Handle } from '../module.ts';
 import type { Token } from '../token.ts';
-import { toWriteError } from './creation.ts';
+import { inSession, toWriteError } from './creation.ts';
 import type { WrappedPart } from './oaep.ts';
 import { destroyHalfMade } from './remains.ts';
 import {
@@ -26,119 +19,109 @@ import {
 } from './transport.ts';
 import { unwrapIntoMemory, unwrapIntoToken } from './unwrapping.ts';
 
-export class Pkcs11KekTransfer implements KekTransfer {
-  readonly #token: Token;
-
-  /** @param token opened writable */
-  constructor(token: Token) {
-    this.#token = token;
+/**
+ * The one-shot transport key of this token: the open one, or a new one. Its private half
+ * never leaves the token and unwraps, nothing else.
+ * @param token opened writable
+ * @param renew destroys an open one first: bundles for it are void then
+ */
+export function requestTransport(token: Token, renew: boolean): TransportKey {
+  try {
+    const open = renew ? [] : openTransportKeys(token).slice(0, 1);
+    destroyTransportKeys(token, open);
+    return open[0] ?? makeTransportKey(token);
+  } catch (error) {
+    throw toWriteError(error, 'the transport key cannot be made');
   }
+}
 
-  async requestTransport(renew: boolean): Promise<Recipient> {
-    try {
-      const open = renew ? [] : openTransportKeys(this.#token).slice(0, 1);
-      destroyTransportKeys(this.#token, open);
-      return open[0] ?? makeTransportKey(this.#token);
-    } catch (error) {
-      throw toWriteError(error, 'the transport key cannot be made');
+/**
+ * Unwraps the KEKs that the token lacks. Every fingerprint, check and CMAC is checked
+ * before anything persists, and every voucher of a KEK that is here. Last the transport
+ * key that the KEKs came for is destroyed. KEKs that are held already are checked, and
+ * left alone.
+ * @param token opened writable
+ */
+export function importKeks(
+  token: Token,
+  label: string,
+  keks: readonly ArrivingKek[],
+  hooks: ImportHooks,
+): Promise<void> {
+  return inSession(token, 'the KEKs cannot be imported', async (session) => {
+    const transport = transportFor(token, keks);
+    const findings = findKeks(token);
+    const held = new Map(findings.keks.map((kek) => [kek.fp, kek]));
+    const parts = missingParts({ token, session, held }, keks, transport, label);
+    const missing = parts.map(({ fp }) => fp);
+    const vouchers = verifyVouchers({ token, session, held }, keks);
+    await hooks.beforePersist({ missing, vouchers });
+    destroyHalfMade(token, findings, new Set(missing));
+    for (const part of parts) unwrapIntoToken(token, session, part);
+    await hooks.beforeTransportKeyDestroyed();
+    if (transport !== undefined) {
+      token.module.api.C_DestroyObject(token.anchor, transport.privateKey);
     }
-  }
+  });
+}
 
-  async importKeks(label: string, keks: readonly ArrivingKek[], hooks: ImportHooks): Promise<void> {
-    const session = this.#openSession();
-    try {
-      const transport = this.#transportFor(keks);
-      const findings = findKeks(this.#token);
-      const held = new Map(findings.keks.map((kek) => [kek.fp, kek]));
-      const parts = this.#check(session, keks, held, transport, label);
-      const missing = parts.map(({ fp }) => fp);
-      const vouchers = this.#verifyVouchers(session, keks, held);
-      await hooks.beforePersist({ missing, vouchers });
-      destroyHalfMade(this.#token, findings, new Set(missing));
-      for (const part of parts) unwrapIntoToken(this.#token, session, part);
-      await hooks.beforeTransportKeyDestroyed();
-      if (transport !== undefined) this.#close(transport);
-    } catch (error) {
-      throw toWriteError(error, 'the KEKs cannot be imported');
-    } finally {
-      // Takes what was unwrapped into memory with it.
-      this.#token.closeSession(session);
+function transportFor(token: Token, keks: readonly ArrivingKek[]): TransportKey | undefined {
+  return openTransportKeys(token).find((transport) =>
+    keks.some((kek) => wrappedFor(kek, transport) !== undefined),
+  );
+}
+
+interface Import {
+  readonly token: Token;
+  readonly session: Handle;
+  /** Grows by what was unwrapped. */
+  readonly held: Map<Fingerprint, FoundKek>;
+}
+
+/** What the token lacks, unwrapped once and found to be what it says. */
+function missingParts(
+  { token, session, held }: Import,
+  keks: readonly ArrivingKek[],
+  transport: TransportKey | undefined,
+  label: string,
+): WrappedPart[] {
+  return keks.flatMap((kek) => {
+    const mine = held.get(kek.fp);
+    if (mine !== undefined) {
+      if (!isSameKek(mine, kek))
+        throw refused(kek.fp, 'this token holds another key of that fingerprint');
+      requireMac(token, session, kek, mine.handle);
+      return [];
     }
-  }
+    const part = partFor(kek, transport, label);
+    const handle = unwrapIntoMemory(token, session, part);
+    requireMac(token, session, kek, handle);
+    held.set(kek.fp, { fp: kek.fp, check: kek.check, handle });
+    return [part];
+  });
+}
 
-  #openSession(): Handle {
-    try {
-      return this.#token.newSession();
-    } catch (error) {
-      throw toWriteError(error, 'no session could be opened');
-    }
-  }
+/** A voucher of a KEK that is not here says nothing; one that is false, that somebody lies. */
+function verifyVouchers(
+  { token, session, held }: Import,
+  keks: readonly ArrivingKek[],
+): VerifiedVoucher[] {
+  return keks.flatMap((kek) =>
+    kek.vouchers.flatMap(({ by, mac }) => {
+      const voucher = held.get(by);
+      if (voucher === undefined) return [];
+      const text = Buffer.from(kek.vouchText);
+      const right = cmacOf(token.module.api, session, voucher.handle, text);
+      if (right !== mac) throw refused(kek.fp, `the voucher of KEK ${by} for it is false`);
+      const { fp, check } = voucher;
+      return [{ kek: { fp: kek.fp, check: kek.check }, by: { fp, check } }];
+    }),
+  );
+}
 
-  #transportFor(keks: readonly ArrivingKek[]): TransportKey | undefined {
-    return openTransportKeys(this.#token).find((transport) =>
-      keks.some((kek) => wrappedFor(kek, transport) !== undefined),
-    );
-  }
-
-  /**
-   * What the token lacks, unwrapped once and found to be what it says.
-   * @param here grows by what was unwrapped
-   */
-  #check(
-    session: Handle,
-    keks: readonly ArrivingKek[],
-    here: Map<Fingerprint, FoundKek>,
-    transport: TransportKey | undefined,
-    label: string,
-  ): WrappedPart[] {
-    return keks.flatMap((kek) => {
-      const mine = here.get(kek.fp);
-      if (mine !== undefined) {
-        this.#requireSame(session, kek, mine);
-        return [];
-      }
-      const part = partFor(kek, transport, label);
-      const handle = unwrapIntoMemory(this.#token, session, part);
-      this.#requireMac(session, kek, handle);
-      here.set(kek.fp, { fp: kek.fp, check: kek.check, handle });
-      return [part];
-    });
-  }
-
-  /** A voucher of a KEK that is not here says nothing; one that is false, that somebody lies. */
-  #verifyVouchers(
-    session: Handle,
-    keks: readonly ArrivingKek[],
-    here: ReadonlyMap<Fingerprint, FoundKek>,
-  ): VerifiedVoucher[] {
-    const { api } = this.#token.module;
-    return keks.flatMap((kek) =>
-      kek.vouchers.flatMap(({ by, mac }) => {
-        const voucher = here.get(by);
-        if (voucher === undefined) return [];
-        const right = cmacOf(api, session, voucher.handle, Buffer.from(kek.vouchText));
-        if (right !== mac) throw refused(kek.fp, `the voucher of KEK ${by} for it is false`);
-        const { fp, check } = voucher;
-        return [{ kek: { fp: kek.fp, check: kek.check }, by: { fp, check } }];
-      }),
-    );
-  }
-
-  #requireSame(session: Handle, kek: ArrivingKek, mine: FoundKek): void {
-    if (!isSameKek(mine, kek))
-      throw refused(kek.fp, 'this token holds another key of that fingerprint');
-    this.#requireMac(session, kek, mine.handle);
-  }
-
-  #requireMac(session: Handle, kek: ArrivingKek, handle: Handle): void {
-    const { api } = this.#token.module;
-    if (cmacOf(api, session, handle, Buffer.from(kek.macText)) === kek.mac) return;
-    throw refused(kek.fp, 'what the bundle says of it was changed');
-  }
-
-  #close(transport: TransportKey): void {
-    this.#token.module.api.C_DestroyObject(this.#token.anchor, transport.privateKey);
-  }
+function requireMac(token: Token, session: Handle, kek: ArrivingKek, handle: Handle): void {
+  const mac = cmacOf(token.module.api, session, handle, Buffer.from(kek.macText));
+  if (mac !== kek.mac) throw refused(kek.fp, 'what the bundle says of it was changed');
 }
 
 function partFor(

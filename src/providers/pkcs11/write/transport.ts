@@ -30,16 +30,21 @@ export function destroyTransportKeys(token: Token, spared: readonly TransportKey
 }
 
 export function makeTransportKey(token: Token): TransportKey {
-  const templates = transportTemplates('token');
-  const pair = token.module.api.C_GenerateKeyPair(
-    token.anchor,
+  const { privateKey } = generateTransportPair(token, token.anchor, 'token');
+  const made = transportKeyOf(token, privateKey);
+  if (made === undefined) throw new Error('the new transport key does not tell its modulus');
+  return made;
+}
+
+/** Throws what pkcs11js threw. */
+export function generateTransportPair(token: Token, session: Handle, place: 'token' | 'memory') {
+  const templates = transportTemplates(place);
+  return token.module.api.C_GenerateKeyPair(
+    session,
     { mechanism: pkcs11js.CKM_RSA_PKCS_KEY_PAIR_GEN },
     templates.public,
     templates.private,
   );
-  const made = transportKeyOf(token, pair.privateKey);
-  if (made === undefined) throw new Error('the new transport key does not tell its modulus');
-  return made;
 }
 
 function handlesOfRequests(token: Token): Handle[] {
