@@ -11,9 +11,10 @@ import type { Config } from '../config.ts';
 import { isErrno } from '../files.ts';
 import {
   type Check,
-  type Finding,
+  type Findings,
   fail,
   modeFinding,
+  notAsUser,
   ok,
   type Subject,
   statOf,
@@ -29,66 +30,59 @@ export const apiserver: Check = {
     const path = config.encryptionConfig;
     try {
       const found = statOf(path);
-      if (found === undefined) return [notEnabled(path)];
+      if (found === undefined) return notEnabled(path);
       const text = readFileSync(path, 'utf8');
       return [
         modeFinding(path, found, 0o600),
-        ...configurationFindings(text, config),
-        ...(await clusterFindings(subject, config)),
-        ...flagFindings(subject, config),
+        configurationFindings(text, config),
+        await clusterFinding(subject, config),
+        flagFindings(subject, config),
       ];
     } catch (error) {
       if (!isErrno(error, 'EACCES')) throw error;
-      return [warn(`${path} may not be read: not checked`, 'run kleidi doctor as root')];
+      return notAsUser(`${path} may not be read`);
     }
   },
 };
 
-function notEnabled(path: string): Finding {
+function notEnabled(path: string): Findings {
   return warn(
     `kube-apiserver does not use kleidi yet: there is no ${path}`,
     'kleidi apiserver plan',
   );
 }
 
+const shouldBe = 'kleidi apiserver plan shows what it should be';
+
 interface KmsProvider {
   readonly apiVersion?: string;
-  readonly name?: string;
   readonly endpoint?: string;
 }
 
 /** @param text of an EncryptionConfiguration */
-function configurationFindings(text: string, config: Config): Finding[] {
+function configurationFindings(text: string, config: Config): Findings {
   const providers = providersIn(text);
   if (providers === undefined) {
-    return [
-      fail('it is not an EncryptionConfiguration', 'kleidi apiserver plan shows what it should be'),
-    ];
+    return fail('it is not an EncryptionConfiguration', shouldBe);
   }
   const ours = providers
     .map((each) => each['kms'] as KmsProvider | undefined)
     .filter((kms) => isSocket(kms?.endpoint, config.socket));
   const [kms] = ours;
   if (kms === undefined || kms === null) {
-    return [
-      fail(`no provider in it has the endpoint unix://${config.socket}`, 'kleidi apiserver plan'),
-    ];
+    return fail(
+      `no provider in it has the endpoint unix://${config.socket}`,
+      'kleidi apiserver plan',
+    );
   }
   const order = providers.map((each) => Object.keys(each)[0] ?? '?').join(', ');
   const faults = faultsIn(parseConfiguration(text));
   return [
     ok(`it names our socket; providers in their order: ${order}`),
-    ...kmsFindings(kms),
-    ...faults.map((fault) =>
+    kms.apiVersion === 'v2' ? undefined : fail('its kms provider is not apiVersion: v2', shouldBe),
+    faults.map((fault) =>
       fail(`kube-apiserver does not take it: ${fault}`, 'fix it: kube-apiserver would not start'),
     ),
-  ];
-}
-
-function kmsFindings(kms: KmsProvider): Finding[] {
-  const todo = 'kleidi apiserver plan shows what it should be';
-  return [
-    ...(kms.apiVersion === 'v2' ? [] : [fail('its kms provider is not apiVersion: v2', todo)]),
   ];
 }
 
@@ -111,20 +105,18 @@ const pathsOf = ({ socket, encryptionConfig }: Config): Paths => ({
 });
 
 /** Without it no snapshot proves anything: --scan would refuse where it is needed most. */
-async function clusterFindings({ root }: Subject, config: Config): Promise<Finding[]> {
+async function clusterFinding({ root }: Subject, config: Config): Promise<Findings> {
   const paths = pathsOf(config);
   const isUsed = findInstallations(root).some((each) => isFlagged({ ...each, paths }));
-  if (!isUsed || (await recordedClusterUid(config.ring)) !== undefined) return [];
-  return [
-    warn(
-      'it is not recorded of which cluster this host is: --scan cannot tell what a snapshot proves',
-      'run kleidi apiserver enable again with the phase that is in use, where kubectl works',
-    ),
-  ];
+  if (!isUsed || (await recordedClusterUid(config.ring)) !== undefined) return undefined;
+  return warn(
+    'it is not recorded of which cluster this host is: --scan cannot tell what a snapshot proves',
+    'run kleidi apiserver enable again with the phase that is in use, where kubectl works',
+  );
 }
 
 /** Whether what runs kube-apiserver on this host names our file. */
-function flagFindings({ root }: Subject, config: Config): Finding[] {
+function flagFindings({ root }: Subject, config: Config): Findings {
   const paths = pathsOf(config);
   return findInstallations(root).map((installation) => {
     const where = `${installation.distribution.name} (${installation.distribution.flagFile})`;

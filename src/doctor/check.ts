@@ -38,11 +38,19 @@ export interface Subject {
   state(): Promise<StateResponse>;
 }
 
+/** Of one part: one, some in their order, or none. */
+export type Findings = Finding | undefined | readonly Findings[];
+
+export function flat(findings: Findings): Finding[] {
+  if (findings === undefined) return [];
+  return 'severity' in findings ? [findings] : findings.flatMap(flat);
+}
+
 export interface Check {
   readonly group: string;
   /** Its group cannot be looked at without a valid configuration. */
   readonly needsConfig: boolean;
-  run(subject: Subject): Promise<readonly Finding[]>;
+  run(subject: Subject): Promise<Findings>;
 }
 
 export const ok = (what: string): Finding => ({ severity: 'ok', what });
@@ -92,16 +100,16 @@ export function modeFinding(path: string, found: Stats, allowed: number): Findin
 }
 
 /** @param todo for a daemon that reads as this */
-export function unreadableFindings(
+export function unreadableFinding(
   path: string,
   found: Stats,
   reader: Reader | undefined,
   todo: (reader: Reader) => string,
-): Finding[] {
-  if (reader === undefined || mayRead(reader, found)) return [];
+): Findings {
+  if (reader === undefined || mayRead(reader, found)) return undefined;
   const { uid, gid } = reader;
   const who = uid === undefined ? `gid ${gid}` : `uid ${uid}`;
-  return [fail(`the daemon (${who}) cannot read ${path}`, todo(reader))];
+  return fail(`the daemon (${who}) cannot read ${path}`, todo(reader));
 }
 
 function mayRead({ uid, gid }: Reader, found: Stats): boolean {

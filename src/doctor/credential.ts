@@ -13,6 +13,7 @@ import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import {
   type Check,
   type Finding,
+  type Findings,
   fail,
   failure,
   noToken,
@@ -20,7 +21,7 @@ import {
   ok,
   statOf,
   tokenInUse,
-  unreadableFindings,
+  unreadableFinding,
   warn,
 } from './check.ts';
 
@@ -29,76 +30,68 @@ export const credential: Check = {
   needsConfig: true,
 
   async run(subject) {
-    if (!(await tokenInUse(subject))) return [noToken];
+    if (!(await tokenInUse(subject))) return noToken;
     const { isRoot } = subject;
     const { pkcs11, runtimeDir } = subject.config();
-    const pin = await secretFindings('PIN', pkcs11.pin, isRoot);
-    const soPin = await secretFindings('SO PIN', pkcs11.soPin, isRoot);
+    const pin = await secretFinding('PIN', pkcs11.pin, isRoot);
+    const soPin = await secretFinding('SO PIN', pkcs11.soPin, isRoot);
     return [
-      ...machineFindings(subject.config()),
-      ...pin,
-      ...readerFindings(pkcs11.pin, pkcs11.softhsmConf),
-      ...(pin.every(({ severity }) => severity === 'ok')
-        ? await refusal(pkcs11.pin, runtimeDir)
-        : []),
-      ...soPin.map(lessGrave),
+      machineFinding(subject.config()),
+      pin,
+      readerFinding(pkcs11.pin, pkcs11.softhsmConf),
+      pin.severity === 'ok' ? await refusal(pkcs11.pin, runtimeDir) : undefined,
+      lessGrave(soPin),
     ];
   },
 };
 
-async function secretFindings(
-  name: string,
-  reference: string,
-  isRoot: boolean,
-): Promise<readonly Finding[]> {
+async function secretFinding(name: string, reference: string, isRoot: boolean): Promise<Finding> {
   const parsed = parseReference(reference);
   if (parsed.kind === 'credential') {
-    if (!isRoot) return [notAsUser(`${name} (${reference})`)];
+    if (!isRoot) return notAsUser(`${name} (${reference})`);
     const both = [encryptedCredential, plainCredential].map((path) => path(parsed.name));
     if (both.every((path) => statOf(path) !== undefined)) {
-      return [
-        fail(
-          `${both.join(' and ')} both exist`,
-          'remove the one that is not in use: systemctl cat kleidi',
-        ),
-      ];
+      return fail(
+        `${both.join(' and ')} both exist`,
+        'remove the one that is not in use: systemctl cat kleidi',
+      );
     }
   }
   try {
     await readSecret(reference, {});
-    return [ok(`the ${name} can be read`)];
+    return ok(`the ${name} can be read`);
   } catch (error) {
-    return [failure(error)];
+    return failure(error);
   }
 }
 
-function machineFindings({ ring }: Config): readonly Finding[] {
+function machineFinding({ ring }: Config): Findings {
   const fault = otherMachine(ring);
-  if (fault === undefined) return [];
+  if (fault === undefined) return undefined;
   const todo =
     'if it is the same host, put its old machine-id back first; a copy of another host needs a token of its own: docs/operations.md, lost token';
-  return [fail(fault, todo)];
+  return fail(fault, todo);
 }
 
 /** The daemon reads a `file:` PIN as its own user, or by its group. */
-function readerFindings(reference: string, softhsmConf: string): readonly Finding[] {
+function readerFinding(reference: string, softhsmConf: string): Findings {
   const parsed = parseReference(reference);
-  if (parsed.kind !== 'file') return [];
+  if (parsed.kind !== 'file') return undefined;
   const { path } = parsed;
   const found = statOf(path);
-  if (found === undefined) return [];
-  return unreadableFindings(path, found, daemonReader(softhsmConf), ({ uid, gid }) =>
+  if (found === undefined) return undefined;
+  return unreadableFinding(path, found, daemonReader(softhsmConf), ({ uid, gid }) =>
     uid === undefined
       ? `chown 0:${gid} ${path}; chmod 0440 ${path}`
       : `chown ${uid}:${gid} ${path}`,
   );
 }
 
-async function refusal(reference: string, runtimeDir: string): Promise<readonly Finding[]> {
+async function refusal(reference: string, runtimeDir: string): Promise<Findings> {
   const refused = await new RefusedPin(runtimeDir).isRefused(await readSecret(reference, {}));
-  if (!refused) return [];
+  if (!refused) return undefined;
   const todo = 'put the right PIN there, then: systemctl restart kleidi';
-  return [fail('the token has refused this PIN; it is not tried again', todo)];
+  return fail('the token has refused this PIN; it is not tried again', todo);
 }
 
 /** Only provision needs the SO PIN. */

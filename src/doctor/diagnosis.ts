@@ -1,7 +1,7 @@
 // All groups of `kleidi doctor` in their order, each run so that the fault of
 // one does not keep the others from being looked at.
 import { apiserver } from './apiserver.ts';
-import { type Check, type Finding, failure, type Subject, warn } from './check.ts';
+import { type Check, type Finding, failure, flat, type Subject, warn } from './check.ts';
 import { configuration } from './configuration.ts';
 import { credential } from './credential.ts';
 import { host } from './host.ts';
@@ -49,7 +49,7 @@ async function findingsOf(check: Check, subject: Subject): Promise<readonly Find
   if (check.needsConfig && !hasConfig(subject)) {
     return [warn('not checked: the configuration is not valid', 'kleidi config check')];
   }
-  return check.run(subject).catch((error: unknown) => [failure(error)]);
+  return check.run(subject).then(flat, (error: unknown) => [failure(error)]);
 }
 
 function hasConfig(subject: Subject): boolean {

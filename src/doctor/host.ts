@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { arch } from 'node:process';
-import { type Check, type Finding, fail, ok, warn } from './check.ts';
+import { type Check, type Finding, type Findings, fail, ok, warn } from './check.ts';
 import { systemdVersion } from './systemctl.ts';
 
 /** LoadCredentialEncrypted= and systemd-creds came with it. */
@@ -17,29 +17,25 @@ export const host: Check = {
     return [
       ok(`Linux on ${arch}, Node ${process.versions.node}`),
       systemdFinding(version),
-      ...packageFindings(root),
+      packageFinding(root),
     ];
   },
 };
 
 /** The notes of the package's own scripts (packaging/scripts/prelude.sh). */
-function packageFindings(root: string): Finding[] {
+function packageFinding(root: string): Findings {
   const state = join(root, 'var/lib');
   if (existsSync(join(state, 'kleidi.unfinished'))) {
-    return [
-      fail(
-        'an installation or a removal of the package was cut short',
-        'dpkg --configure kleidi, or install the rpm again: rpm -U --replacepkgs',
-      ),
-    ];
+    return fail(
+      'an installation or a removal of the package was cut short',
+      'dpkg --configure kleidi, or install the rpm again: rpm -U --replacepkgs',
+    );
   }
-  if (!existsSync(join(state, 'kleidi.first-boot'))) return [];
-  return [
-    fail(
-      'the first boot has not provisioned this host yet',
-      'systemctl start kleidi-first-boot; journalctl -u kleidi-first-boot says why it fails',
-    ),
-  ];
+  if (!existsSync(join(state, 'kleidi.first-boot'))) return undefined;
+  return fail(
+    'the first boot has not provisioned this host yet',
+    'systemctl start kleidi-first-boot; journalctl -u kleidi-first-boot says why it fails',
+  );
 }
 
 export function systemdFinding(version: number | undefined): Finding {

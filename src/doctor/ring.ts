@@ -5,7 +5,7 @@ import { missingKeks } from '../providers/kekidentity.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import {
   type Check,
-  type Finding,
+  type Findings,
   fail,
   failure,
   modeFinding,
@@ -13,7 +13,7 @@ import {
   type Subject,
   statOf,
   tokenInUse,
-  unreadableFindings,
+  unreadableFinding,
   warn,
 } from './check.ts';
 
@@ -27,57 +27,55 @@ export const ring: Check = {
       const found = await subject.ring();
       return [
         ok(`ring ${found.ring}, generation ${found.generation}, KEKs: ${found.keks.length}`),
-        ...fileFindings(path, subject.config().pkcs11.softhsmConf),
-        ...writeFindings(found),
-        ...(await tokenFindings(subject, found)),
-        ...(await daemonFindings(subject, found)),
+        fileFindings(path, subject.config().pkcs11.softhsmConf),
+        writeFinding(found),
+        await tokenFindings(subject, found),
+        await daemonFinding(subject, found),
       ];
     } catch (error) {
-      return [failure(error)];
+      return failure(error);
     }
   },
 };
 
-function fileFindings(path: string, softhsmConf: string): Finding[] {
+function fileFindings(path: string, softhsmConf: string): Findings {
   const found = statOf(path);
-  if (found === undefined) return [];
-  const unreadable = unreadableFindings(
+  if (found === undefined) return undefined;
+  const unreadable = unreadableFinding(
     path,
     found,
     daemonReader(softhsmConf),
     ({ gid }) => `chgrp ${gid} ${path}; chmod 0640 ${path}`,
   );
-  return [modeFinding(path, found, 0o644), ...unreadable];
+  return [modeFinding(path, found, 0o644), unreadable];
 }
 
-function writeFindings(found: Ring): Finding[] {
-  if (writeKekOf(found) !== undefined) return [];
-  return [
-    fail(
-      'the ring has no write KEK: nothing can be sealed',
-      'kleidi key create or join, then key promote',
-    ),
-  ];
+function writeFinding(found: Ring): Findings {
+  if (writeKekOf(found) !== undefined) return undefined;
+  return fail(
+    'the ring has no write KEK: nothing can be sealed',
+    'kleidi key create or join, then key promote',
+  );
 }
 
 /** The token's own group says it where the token cannot be opened. */
-async function tokenFindings(subject: Subject, found: Ring): Promise<Finding[]> {
+async function tokenFindings(subject: Subject, found: Ring): Promise<Findings> {
   const held = (await tokenInUse(subject))
     ? await subject.keks().catch(() => undefined)
     : undefined;
-  if (held === undefined) return [];
+  if (held === undefined) return undefined;
   const inRing = new Set(found.keks.map(({ fp }) => fp));
   const wanted = found.keks.filter((kek) => isUnretired(kek) && kek.provider === 'pkcs11');
   const missing = missingKeks(wanted, held);
   const foreign = held.filter(({ fp }) => !inRing.has(fp));
   return [
-    ...missing.map(({ fp, state }) =>
+    missing.map(({ fp, state }) =>
       fail(
         `the token lacks KEK ${fp} (${state})`,
         'kleidi key request here, kleidi recovery rewrap --ring offline, kleidi join here; or restore the token',
       ),
     ),
-    ...foreign.map(({ fp }) =>
+    foreign.map(({ fp }) =>
       warn(
         `KEK ${fp} is in the token but not in the ring: left by an interrupted command, or foreign`,
         'kleidi ring adopt where another member lists it; else leave it',
@@ -86,12 +84,10 @@ async function tokenFindings(subject: Subject, found: Ring): Promise<Finding[]> 
   ];
 }
 
-async function daemonFindings(subject: Subject, found: Ring): Promise<Finding[]> {
+async function daemonFinding(subject: Subject, found: Ring): Promise<Findings> {
   const state = await subject.state().catch(() => undefined);
-  if (state === undefined || state.ring === '') return [];
-  if (state.ring === found.ring && state.generation === found.generation) return [];
+  if (state === undefined || state.ring === '') return undefined;
+  if (state.ring === found.ring && state.generation === found.generation) return undefined;
   const what = `the daemon serves ring ${state.ring}, generation ${state.generation}, not what the file says`;
-  return [
-    fail(what, 'do not restart kleidi; journalctl -u kleidi -x says why it refuses the file'),
-  ];
+  return fail(what, 'do not restart kleidi; journalctl -u kleidi -x says why it refuses the file');
 }

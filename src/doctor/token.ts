@@ -7,7 +7,7 @@ import { foreignEntries } from '../readfile.ts';
 import { isSoftHsm, namedTokenFolder } from '../softhsm.ts';
 import {
   type Check,
-  type Finding,
+  type Findings,
   fail,
   failure,
   modeFinding,
@@ -23,27 +23,27 @@ export const token: Check = {
   needsConfig: true,
 
   async run(subject) {
-    if (!(await tokenInUse(subject))) return [noToken];
+    if (!(await tokenInUse(subject))) return noToken;
     const { pkcs11 } = subject.config();
-    if (statOf(pkcs11.module) === undefined) return [moduleMissing(pkcs11.module)];
+    if (statOf(pkcs11.module) === undefined) return moduleMissing(pkcs11.module);
     const findings = [
       ok(`module ${pkcs11.module}`),
-      ...softHsmFindings(pkcs11, subject.config().runtimeDir),
+      softHsmFindings(pkcs11, subject.config().runtimeDir),
     ];
     try {
       const keks = await subject.keks();
       return [
-        ...findings,
+        findings,
         ok(`token '${pkcs11.token}' opens, KEKs: ${keks.length}`),
-        ...keks.flatMap(attributes),
+        keks.map(attributes),
       ];
     } catch (error) {
-      return [...findings, failure(error)];
+      return [findings, failure(error)];
     }
   },
 };
 
-function moduleMissing(path: string): Finding {
+function moduleMissing(path: string): Findings {
   return fail(
     `the PKCS#11 module ${path} is missing`,
     'apt-get install softhsm2, dnf install softhsm, or name your module in pkcs11.module',
@@ -51,89 +51,81 @@ function moduleMissing(path: string): Finding {
 }
 
 /** Nothing where another module than SoftHSM is in use. */
-function softHsmFindings({ module, softhsmConf }: Config['pkcs11'], runtimeDir: string): Finding[] {
-  if (!isSoftHsm(module)) return [];
+function softHsmFindings({ module, softhsmConf }: Config['pkcs11'], runtimeDir: string): Findings {
+  if (!isSoftHsm(module)) return undefined;
   if (statOf(softhsmConf) === undefined) {
-    return [fail(`${softhsmConf} is missing`, 'on a new host: kleidi provision; else restore it')];
+    return fail(`${softhsmConf} is missing`, 'on a new host: kleidi provision; else restore it');
   }
   const folder = namedTokenFolder(softhsmConf);
   const found = folder === '' ? undefined : statOf(folder);
   if (found === undefined) {
     const what = `the token folder '${folder}' that ${softhsmConf} names is missing`;
-    return [fail(what, 'on a new host: kleidi provision; else restore it with owner and mode')];
+    return fail(what, 'on a new host: kleidi provision; else restore it with owner and mode');
   }
   return [
     modeFinding(folder, found, 0o750),
-    ...ownerFindings(folder, found.uid, runtimeDir),
-    ...foreignFiles(folder, found),
+    ownerFinding(folder, found.uid, runtimeDir),
+    foreignFiles(folder, found),
   ];
 }
 
 /** The runtime folder belongs to the daemon's user. */
-function ownerFindings(folder: string, uid: number, runtimeDir: string): Finding[] {
-  if (uid === 0 || statOf(runtimeDir)?.uid !== uid) return [];
-  return [
-    warn(
-      `${folder} belongs to uid ${uid}, as which the daemon runs: a daemon that is taken could change the token`,
-      'systemd-tmpfiles --create kleidi.conf gives it to the user kleidi-token',
-    ),
-  ];
+function ownerFinding(folder: string, uid: number, runtimeDir: string): Findings {
+  if (uid === 0 || statOf(runtimeDir)?.uid !== uid) return undefined;
+  return warn(
+    `${folder} belongs to uid ${uid}, as which the daemon runs: a daemon that is taken could change the token`,
+    'systemd-tmpfiles --create kleidi.conf gives it to the user kleidi-token',
+  );
 }
 
-function foreignFiles(folder: string, { uid, mode }: Stats): Finding[] {
+function foreignFiles(folder: string, { uid, mode }: Stats): Findings {
   const entries = foreignEntries(folder);
   const files = entries.filter((entry) => entry.isFile() || entry.isDirectory());
   const strange = entries.filter((entry) => !files.includes(entry));
   return [
-    ...strangeFindings(folder, strange),
-    ...ownedByOthers(folder, uid, files),
-    ...((mode & 0o040) === 0 ? [] : hiddenFromGroup(folder, files)),
+    strangeFinding(folder, strange),
+    ownedByOthers(folder, uid, files),
+    (mode & 0o040) === 0 ? undefined : hiddenFromGroup(folder, files),
   ];
 }
 
 /** SoftHSM makes none: a link would lead it out of the folder, a pipe would hold it up. */
-function strangeFindings(folder: string, strange: readonly { path: string }[]): Finding[] {
+function strangeFinding(folder: string, strange: readonly { path: string }[]): Findings {
   const [first] = strange;
-  if (first === undefined) return [];
-  return [
-    fail(
-      `${strange.length} in ${folder} are neither files nor folders, such as ${first.path}`,
-      `find ${folder} ! -type f ! -type d -ls; then remove them, and look into who made them`,
-    ),
-  ];
+  if (first === undefined) return undefined;
+  return fail(
+    `${strange.length} in ${folder} are neither files nor folders, such as ${first.path}`,
+    `find ${folder} ! -type f ! -type d -ls; then remove them, and look into who made them`,
+  );
 }
 
 /** After a restore by hand files often belong to root, and SoftHSM then sees no token. */
-function ownedByOthers(folder: string, uid: number, files: readonly Stats[]): Finding[] {
+function ownedByOthers(folder: string, uid: number, files: readonly Stats[]): Findings {
   const foreign = files.filter((file) => file.uid !== uid).length;
-  if (foreign === 0) return [];
-  return [
-    fail(
-      `${foreign} files in ${folder} do not belong to uid ${uid}, its owner`,
-      `chown -R --reference=${folder} ${folder}`,
-    ),
-  ];
+  if (foreign === 0) return undefined;
+  return fail(
+    `${foreign} files in ${folder} do not belong to uid ${uid}, its owner`,
+    `chown -R --reference=${folder} ${folder}`,
+  );
 }
 
-function hiddenFromGroup(folder: string, files: readonly Stats[]): Finding[] {
+function hiddenFromGroup(folder: string, files: readonly Stats[]): Findings {
   const hidden = files.filter((file) => (file.mode & 0o040) === 0).length;
-  if (hidden === 0) return [];
-  return [
-    fail(
-      `the group of ${folder} cannot read ${hidden} of the files in it`,
-      `chmod -R g+rX ${folder}`,
-    ),
-  ];
+  if (hidden === 0) return undefined;
+  return fail(
+    `the group of ${folder} cannot read ${hidden} of the files in it`,
+    `chmod -R g+rX ${folder}`,
+  );
 }
 
-function attributes({ fp, sensitive, extractable }: KekDescription): Finding[] {
+function attributes({ fp, sensitive, extractable }: KekDescription): Findings {
   const todo = 'rotate: kleidi key create, promote, and retire this one';
   return [
-    ...(extractable
-      ? [warn(`KEK ${fp} is extractable: whoever has the PIN can copy it`, todo)]
-      : []),
-    ...(sensitive
-      ? []
-      : [warn(`KEK ${fp} is not sensitive: whoever has the PIN can read it`, todo)]),
+    extractable
+      ? warn(`KEK ${fp} is extractable: whoever has the PIN can copy it`, todo)
+      : undefined,
+    sensitive
+      ? undefined
+      : warn(`KEK ${fp} is not sensitive: whoever has the PIN can read it`, todo),
   ];
 }

@@ -1,7 +1,7 @@
 // Doctor's group unit: kleidi.socket and kleidi.service are installed, enabled
 // and active, and what runs is what is on disk.
 
-import { type Check, type Finding, fail, ok, type Subject, statOf, warn } from './check.ts';
+import { type Check, type Findings, fail, ok, type Subject, statOf, warn } from './check.ts';
 import { showUnit, type UnitProperties } from './systemctl.ts';
 
 const properties = [
@@ -21,38 +21,36 @@ export const unit: Check = {
     const socket = await showUnit('kleidi.socket', properties);
     const service = await showUnit('kleidi.service', properties);
     if (socket === undefined || service === undefined) {
-      return [
-        warn(
-          'systemd does not run here: not checked',
-          'on a host: run it there; see kleidi serve --socket',
-        ),
-      ];
+      return warn(
+        'systemd does not run here: not checked',
+        'on a host: run it there; see kleidi serve --socket',
+      );
     }
     return [
-      ...unitFindings('kleidi.socket', socket),
-      ...unitFindings('kleidi.service', service),
-      ...(await runningProgram(subject)),
+      unitFindings('kleidi.socket', socket),
+      unitFindings('kleidi.service', service),
+      await runningProgram(subject),
     ];
   },
 };
 
-export function unitFindings(name: string, found: UnitProperties): Finding[] {
+export function unitFindings(name: string, found: UnitProperties): Findings {
   if (found['LoadState'] === 'masked') {
-    return [fail(`${name} is masked`, `systemctl unmask ${name}; systemctl enable --now ${name}`)];
+    return fail(`${name} is masked`, `systemctl unmask ${name}; systemctl enable --now ${name}`);
   }
   if (found['LoadState'] !== 'loaded') {
-    return [fail(`${name} is not installed`, 'install the kleidi package')];
+    return fail(`${name} is not installed`, 'install the kleidi package');
   }
   return [
     activity(name, found['ActiveState'] ?? ''),
     enablement(name, found['UnitFileState'] ?? ''),
-    ...reload(name, found['NeedDaemonReload'] === 'yes'),
-    ...restarts(name, Number(found['NRestarts'] ?? 0)),
-    ...dropIns(name, found['DropInPaths'] ?? ''),
+    reload(name, found['NeedDaemonReload'] === 'yes'),
+    restarts(name, Number(found['NRestarts'] ?? 0)),
+    dropIns(name, found['DropInPaths'] ?? ''),
   ];
 }
 
-function activity(name: string, state: string): Finding {
+function activity(name: string, state: string): Findings {
   if (state === 'active') return ok(`${name} is active`);
   return fail(
     `${name} is ${state}`,
@@ -61,32 +59,33 @@ function activity(name: string, state: string): Finding {
 }
 
 /** Without it the host comes back from a reboot without its keys. */
-function enablement(name: string, state: string): Finding {
+function enablement(name: string, state: string): Findings {
   if (state.startsWith('enabled')) return ok(`${name} is enabled`);
   return fail(`${name} is ${state}: it does not start at boot`, `systemctl enable ${name}`);
 }
 
-function reload(name: string, needed: boolean): Finding[] {
+function reload(name: string, needed: boolean): Findings {
   const todo = `systemctl daemon-reload; systemctl restart ${name}`;
-  return needed ? [warn(`systemd has loaded an older file of ${name}`, todo)] : [];
+  return needed ? warn(`systemd has loaded an older file of ${name}`, todo) : undefined;
 }
 
-function restarts(name: string, count: number): Finding[] {
-  if (count < 10) return [];
-  return [
-    warn(`${name} was restarted ${count} times since it was started`, 'journalctl -u kleidi -x'),
-  ];
+function restarts(name: string, count: number): Findings {
+  if (count < 10) return undefined;
+  return warn(
+    `${name} was restarted ${count} times since it was started`,
+    'journalctl -u kleidi -x',
+  );
 }
 
-function dropIns(name: string, paths: string): Finding[] {
-  return paths === '' ? [] : [ok(`${name} is changed by ${paths.split(' ').join(', ')}`)];
+function dropIns(name: string, paths: string): Findings {
+  return paths === '' ? undefined : ok(`${name} is changed by ${paths.split(' ').join(', ')}`);
 }
 
 /** An update of the package leaves the old program running where it could not restart it. */
-async function runningProgram({ state }: Subject): Promise<Finding[]> {
+async function runningProgram({ state }: Subject): Promise<Findings> {
   const running = await state().catch(() => undefined);
   const program = process.argv[1] === undefined ? undefined : statOf(process.argv[1]);
-  if (running === undefined || program === undefined) return [];
-  if (program.ctimeMs <= running.startedUnixMs) return [];
-  return [warn(`${process.argv[1]} is newer than the running daemon`, 'systemctl restart kleidi')];
+  if (running === undefined || program === undefined) return undefined;
+  if (program.ctimeMs <= running.startedUnixMs) return undefined;
+  return warn(`${process.argv[1]} is newer than the running daemon`, 'systemctl restart kleidi');
 }

@@ -5,7 +5,7 @@ import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
 import { deletionIn, type KeySettings, leakIn } from '../providers/vault/keysettings.ts';
 import type { VaultKek } from '../providers/vault/versions.ts';
-import { type Check, type Finding, fail, failure, ok, warn } from './check.ts';
+import { type Check, type Findings, fail, failure, ok, warn } from './check.ts';
 
 export const vault: Check = {
   group: 'vault',
@@ -15,21 +15,19 @@ export const vault: Check = {
     const config = subject.config();
     const ring = await subject.ring().catch(() => undefined);
     const named = ring?.keks.filter((kek) => kek.provider === 'vault') ?? [];
-    if (config.vault.address.length === 0) return named.length === 0 ? [] : [notConfigured()];
-    const findings = [...clusterFindings(config)];
+    if (config.vault.address.length === 0) return named.length === 0 ? undefined : notConfigured();
+    const findings = clusterFindings(config);
     try {
       const { settings, keks } = await subject.vaultKey();
       const held = ok(`Transit key '${config.vault.key}' has ${keks.length} usable versions`);
-      return [...findings, held, ...keyFindings(config, settings), ...ringFindings(ring, keks)];
+      return [findings, held, keyFindings(config, settings), ringFindings(ring, keks)];
     } catch (error) {
-      return [...findings, failure(error)];
+      return [findings, failure(error)];
     }
   },
 };
 
-type Versions = readonly VaultKek[];
-
-function notConfigured(): Finding {
+function notConfigured(): Findings {
   return fail(
     'the ring names a KEK in Vault, and vault.address is not set',
     'set vault.address and vault.auth as on the other hosts',
@@ -37,7 +35,7 @@ function notConfigured(): Finding {
 }
 
 /** A Vault that needs the cluster cannot help to start it. */
-function clusterFindings({ vault: { address } }: Config): Finding[] {
+function clusterFindings({ vault: { address } }: Config): Findings {
   return address
     .filter((each) => /\.svc(\.|:|$)|\.cluster\.local/.test(each))
     .map((each) =>
@@ -49,38 +47,32 @@ function clusterFindings({ vault: { address } }: Config): Finding[] {
 }
 
 /** Whoever runs Vault can unwrap in any case; these let the KEKs leave it, or end. */
-function keyFindings({ vault: { mount, key } }: Config, settings: KeySettings): Finding[] {
+function keyFindings({ vault: { mount, key } }: Config, settings: KeySettings): Findings {
   const [leak, deletion] = [leakIn(key, settings), deletionIn(mount, key, settings)];
-  return [
-    ...(leak === undefined ? [] : [fail(leak.what, leak.todo)]),
-    ...(deletion === undefined ? [] : [warn(deletion.what, deletion.todo)]),
-  ];
+  return [leak && fail(leak.what, leak.todo), deletion && warn(deletion.what, deletion.todo)];
 }
 
-function ringFindings(ring: Ring | undefined, versions: Versions): Finding[] {
+function ringFindings(ring: Ring | undefined, versions: readonly VaultKek[]): Findings {
   const named = ring?.keks.filter((kek) => kek.provider === 'vault') ?? [];
   const missing = missingKeks(named.filter(isUnretired), versions);
   const live = named.filter(isUnretired).map(({ fp }) => fp);
   const newer = versions.filter(({ fp }) => !named.some((kek) => kek.fp === fp)).at(-1);
   return [
-    ...missing.map(({ fp }) =>
+    missing.map(({ fp }) =>
       fail(`Vault has no usable version for KEK ${fp}`, 'lower min_decryption_version of the key'),
     ),
-    ...versions.filter(({ fp }) => live.includes(fp)).flatMap(knownFindings),
-    ...(newer === undefined
-      ? []
-      : [
-          warn(
-            `version ${newer.version} of the Transit key is not in the ring`,
-            `on every host: kleidi key import --vault-version ${newer.version}`,
-          ),
-        ]),
+    versions.filter(({ fp }) => live.includes(fp)).map(knownFinding),
+    newer &&
+      warn(
+        `version ${newer.version} of the Transit key is not in the ring`,
+        `on every host: kleidi key import --vault-version ${newer.version}`,
+      ),
   ];
 }
 
-function knownFindings({ fp, refusal, hasKnownText }: VaultKek): Finding[] {
-  if (refusal !== undefined) return [failure(refusal)];
-  if (hasKnownText) return [];
+function knownFinding({ fp, refusal, hasKnownText }: VaultKek): Findings {
+  if (refusal !== undefined) return failure(refusal);
+  if (hasKnownText) return undefined;
   const what = `this host has no known text of KEK ${fp}: another key in its place would not be noticed`;
-  return [warn(what, 'kleidi vault record')];
+  return warn(what, 'kleidi vault record');
 }

@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { test } from 'node:test';
 import { loadConfig } from '../../src/config.ts';
 import { apiserver } from '../../src/doctor/apiserver.ts';
-import type { Subject } from '../../src/doctor/check.ts';
+import { flat, type Subject } from '../../src/doctor/check.ts';
 import { host, systemdFinding } from '../../src/doctor/host.ts';
 import { selinux } from '../../src/doctor/selinux.ts';
 import { parseProperties } from '../../src/doctor/systemctl.ts';
@@ -45,7 +45,7 @@ NRestarts=0
 `;
 
 function severities(text: string): string[] {
-  return unitFindings('kleidi.service', parseProperties(text)).map(
+  return flat(unitFindings('kleidi.service', parseProperties(text))).map(
     ({ severity, what, todo }) => `${severity}: ${what}${todo === undefined ? '' : `; ${todo}`}`,
   );
 }
@@ -87,7 +87,8 @@ test('a systemd that cannot encrypt credentials is a warning', () => {
 
 test('SELinux: absent, permissive, enforcing with and without the policy module', async () => {
   const root = temporaryFolder();
-  const severity = async () => (await selinux.run(subjectIn(root))).map((each) => each.severity);
+  const severity = async () =>
+    flat(await selinux.run(subjectIn(root))).map((each) => each.severity);
   assert.deepEqual(await severity(), ['ok']);
   put(join(root, 'sys/fs/selinux/enforce'), '0');
   assert.deepEqual(await severity(), ['ok']);
@@ -105,14 +106,14 @@ test("kubeadm's static pod: which file its flag names", async () => {
     path,
     'kind: EncryptionConfiguration\nresources: [{providers: [{kms: {apiVersion: v2, name: kleidi, endpoint: "unix:///run/kleidi/kms.sock"}}]}]\n',
   );
-  const last = async () => (await apiserver.run(subject)).at(-1);
+  const last = async () => flat(await apiserver.run(subject)).at(-1);
   const manifest = join(root, 'etc/kubernetes/manifests/kube-apiserver.yaml');
   const text = readFileSync('test/vectors/apiserver/kubeadm/manifest.yaml', 'utf8');
   const withFlag = (flag: string): string =>
     text.replace('    image:', `    - --encryption-provider-config=${flag}\n    image:`);
   put(manifest, withFlag(path));
   assert.equal((await last())?.severity, 'ok');
-  const warned = (await apiserver.run(subject)).filter(({ severity }) => severity === 'warn');
+  const warned = flat(await apiserver.run(subject)).filter(({ severity }) => severity === 'warn');
   assert.match(warned.map(({ what }) => what).join(), /not recorded of which cluster/);
   for (const other of [withFlag('/etc/other.yaml'), text]) {
     put(manifest, other);
@@ -123,7 +124,7 @@ test("kubeadm's static pod: which file its flag names", async () => {
 test('host: an installation that was cut short, a first boot that has not provisioned', async () => {
   const root = temporaryFolder();
   const faults = async () =>
-    (await host.run(subjectIn(root))).filter(({ severity }) => severity === 'fail');
+    flat(await host.run(subjectIn(root))).filter(({ severity }) => severity === 'fail');
   assert.deepEqual(await faults(), []);
   put(join(root, 'var/lib/kleidi.first-boot'), '');
   assert.match((await faults())[0]?.todo ?? '', /^systemctl start kleidi-first-boot/);
