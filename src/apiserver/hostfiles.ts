@@ -27,6 +27,11 @@ export function textsAt(root: string, paths: readonly string[]): Map<string, str
   );
 }
 
+/** The first of `paths` that is there. @throws KleidiError file-failed */
+export function firstAt(root: string, paths: readonly string[]): string | undefined {
+  return paths.find((path) => textAt(root, path) !== undefined);
+}
+
 /** Paths of the files of a folder whose names match, sorted; none where it cannot be listed. */
 export function pathsIn(root: string, folder: string, pattern: RegExp): string[] {
   try {

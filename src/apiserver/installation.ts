@@ -1,7 +1,7 @@
 // How kube-apiserver is run on this host, found by the files that each
 // distribution keeps. Reads only.
 import { KleidiError } from '../errors.ts';
-import { distributions } from './distributions/all.ts';
+import { distributionsOf } from './distributions/all.ts';
 import type { Distribution } from './distributions/distribution.ts';
 import type { Paths } from './flags.ts';
 import { textAt } from './hostfiles.ts';
@@ -21,8 +21,8 @@ export interface Apiserver extends Installation {
 
 /** Every way to run kube-apiserver that has left its files here. */
 export function findInstallations(root: string): Installation[] {
-  return distributions.flatMap((distribution) => {
-    const evidence = distribution.evidence.find((path) => textAt(root, path) !== undefined);
+  return distributionsOf(root).flatMap((distribution) => {
+    const evidence = distribution.find(root);
     return evidence === undefined ? [] : [{ root, distribution, evidence }];
   });
 }

@@ -1,15 +1,11 @@
 // Options that several verbs have, with the same meaning in each.
 
-import { distributions } from '../apiserver/distributions/all.ts';
+import { distributionNames } from '../apiserver/distributions/all.ts';
 import { flag, text } from './option.ts';
 
 /** Which kube-apiserver is looked at. */
 export const hostOptions = {
-  distribution: text(
-    'NAME',
-    'where more than one is found',
-    distributions.map(({ name }) => name),
-  ),
+  distribution: text('NAME', 'where more than one is found', distributionNames),
   root: text('DIR', "look at another file system than this host's"),
 };
 

@@ -2,12 +2,12 @@
 // started with the flags that name it.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { distributions } from '../../src/apiserver/distributions/all.ts';
+import { distributionsOf } from '../../src/apiserver/distributions/all.ts';
 import type { Distribution } from '../../src/apiserver/distributions/distribution.ts';
 
 const config = '/etc/kubernetes/kleidi/encryption-config.yaml';
 function found(name: string): Distribution {
-  const distribution = distributions.find((each) => each.name === name);
+  const distribution = distributionsOf('/').find((each) => each.name === name);
   return distribution ?? assert.fail(name);
 }
 

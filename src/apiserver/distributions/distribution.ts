@@ -9,8 +9,6 @@ export type Texts = ReadonlyMap<string, string>;
 
 export interface Distribution {
   readonly name: DistributionName;
-  /** The files by which it is found: one of them is enough. */
-  readonly evidence: readonly string[];
   /** The file by which kube-apiserver is told of the EncryptionConfiguration. */
   readonly flagFile: string;
   /** What makes kube-apiserver read changed flags, for people. */
@@ -23,6 +21,9 @@ export interface Distribution {
   readonly ownKeys: OwnKeys | undefined;
   /** What must be changed in the cluster along with the flag file. */
   readonly clusterObject: ClusterObject | undefined;
+
+  /** The file that shows that this host runs kube-apiserver so. Reads. @throws KleidiError file-failed */
+  find(root: string): string | undefined;
 
   /** @param text of the flag file. @throws KleidiError refused */
   isFlagged(text: string, paths: Paths): boolean;

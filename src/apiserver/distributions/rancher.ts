@@ -1,12 +1,13 @@
 // k3s and RKE2: one drop-in of their own configuration, so that nothing that
 // exists is edited. `name+:` adds to lists instead of replacing them.
-import { dirname } from 'node:path';
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { parse } from 'yaml';
 import { KleidiError } from '../../errors.ts';
 import { configFlag, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
-import { pathsIn, textAt, textsAt } from '../hostfiles.ts';
+import { firstAt, pathsIn, textAt, textsAt } from '../hostfiles.ts';
 import type { Distribution, Texts } from './distribution.ts';
-import { serviceText } from './unitfiles.ts';
+import { serviceText, unitOf } from './unitfiles.ts';
 
 type Rancher = 'k3s' | 'rke2';
 
@@ -22,13 +23,16 @@ export function rancher(kind: Rancher): Distribution {
   const generated = `/var/lib/rancher/${kind}/server/cred/encryption-config.json`;
   return {
     name: kind,
-    evidence: [kubeconfig, `${folder}/config.yaml`, generated],
     flagFile,
     restart: `systemctl restart ${service}`,
     readsChangesItself: kind !== 'rke2',
     kubeconfig,
     ownKeys: { path: generated, providersIn: (text) => carriedProviders(text, generated) },
     clusterObject: undefined,
+    find: (root) =>
+      isAgent(root, kind, service)
+        ? undefined
+        : firstAt(root, [kubeconfig, `${folder}/config.yaml`, generated]),
     isFlagged: (text, { config }) => text.includes(config),
     textsBeside: (root) => rancherTexts(root, kind),
     enabled({ beside }, paths) {
@@ -44,6 +48,15 @@ export function rancher(kind: Rancher): Distribution {
     flagText: (root) =>
       [...rancherArguments(rancherTexts(root, kind)), serviceText(root, service)].join('\n'),
   };
+}
+
+/** It has a config.yaml too, and no API server. Before its first start its unit alone tells. */
+function isAgent(root: string, kind: Rancher, server: string): boolean {
+  const data = join(root, '/var/lib/rancher', kind);
+  if (existsSync(join(data, 'server'))) return false;
+  const isByUnit =
+    unitOf(root, `${kind}-agent`) !== undefined && unitOf(root, server) === undefined;
+  return isByUnit || existsSync(join(data, 'agent'));
 }
 
 function dropInPath(kind: Rancher): string {

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { KleidiError } from '../../errors.ts';
 import { configFlag, flagsOf, joined, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
-import { textAt } from '../hostfiles.ts';
+import { firstAt, textAt } from '../hostfiles.ts';
 import type { Distribution, Found, Texts } from './distribution.ts';
 import { adminConf } from './kubeadm.ts';
 import { unitDropIn, unitFiles, unitPaths, unitText } from './unitfiles.ts';
@@ -12,13 +12,13 @@ const timeoutMs = 10_000;
 
 export const systemd: Distribution = {
   name: 'unit',
-  evidence: unitPaths,
   flagFile: unitDropIn,
   restart: 'systemctl daemon-reload && systemctl restart kube-apiserver',
   readsChangesItself: true,
   kubeconfig: adminConf,
   ownKeys: undefined,
   clusterObject: undefined,
+  find: (root) => firstAt(root, unitPaths),
   isFlagged: (text, { config }) => text.includes(config),
   textsBeside: (root, unit) =>
     new Map([[unit, textAt(root, unit) ?? ''], ...unitFiles(root, unit)]),

@@ -1,6 +1,6 @@
 // What systemd reads of a unit: its drop-ins, and the environment files that they name.
 import { basename } from 'node:path';
-import { pathsIn, textAt, textsAt } from '../hostfiles.ts';
+import { firstAt, pathsIn, textAt, textsAt } from '../hostfiles.ts';
 import type { Texts } from './distribution.ts';
 
 /** Where systemd looks for a unit; the first wins. Drop-ins of all folders count. */
@@ -36,9 +36,12 @@ export function unitText(root: string, unit: string): string {
 
 /** The same of a service, wherever its unit is. */
 export function serviceText(root: string, service: string): string {
-  const paths = pathsOfService(service);
-  const unit = paths.find((path) => textAt(root, path) !== undefined);
-  return unitText(root, unit ?? `${unitFolders[0]}/${service}.service`);
+  return unitText(root, unitOf(root, service) ?? `${unitFolders[0]}/${service}.service`);
+}
+
+/** Undefined where there is none. */
+export function unitOf(root: string, service: string): string | undefined {
+  return firstAt(root, pathsOfService(service));
 }
 
 function pathsOfService(service: string): string[] {
