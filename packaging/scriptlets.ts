@@ -26,7 +26,7 @@ export const scriptlets: readonly Scriptlet[] = [
     name: 'after-install',
     deb: 'postinst',
     rpm: '%post',
-    shared: ['prelude', 'selinux', 'provision', 'finish'],
+    shared: ['prelude', 'selinux', 'provision', 'next', 'finish'],
   },
   { name: 'before-remove', deb: 'prerm', rpm: '%preun', shared: ['prelude', ...guard, 'known'] },
   {
@@ -39,12 +39,15 @@ export const scriptlets: readonly Scriptlet[] = [
     name: 'after-transaction',
     deb: undefined,
     rpm: '%posttrans',
-    shared: ['prelude', 'provision', 'finish'],
+    shared: ['prelude', 'provision', 'next', 'finish'],
   },
 ];
 
 /** Installed as /usr/lib/kleidi/first-boot. */
-export const firstBoot: HostScript = { name: 'first-boot', shared: ['prelude', 'provision'] };
+export const firstBoot: HostScript = {
+  name: 'first-boot',
+  shared: ['prelude', 'provision', 'next'],
+};
 
 /** @param hostRoot another root folder than the host's own, for tests */
 export function scriptText({ name, shared }: HostScript, hostRoot = ''): string {

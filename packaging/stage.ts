@@ -86,6 +86,8 @@ function stageDocs(tree: Tree, release: Release): void {
   for (const file of [...globSync(join(root, 'docs/*.md')), join(root, 'README.md')]) {
     tree.copy(file, `${doc}/${basename(file)}`, { kind: 'doc' });
   }
+  const example = join(root, 'docs/install.conf');
+  tree.copy(example, `${doc}/examples/install.conf`, { kind: 'doc' });
   for (const file of globSync('**/*.proto', { cwd: join(root, 'proto') })) {
     tree.copy(join(root, 'proto', file), `${doc}/proto/${basename(file)}`, { kind: 'doc' });
   }

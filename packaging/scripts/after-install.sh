@@ -4,7 +4,7 @@
 # a package before, start and restart are in after-transaction. What was killed before its
 # end (rpm never runs a %post again) is done anew from its beginning, also by a
 # reinstallation and, where a removal was killed, by dpkg's abort-remove. In an image, it
-# leaves the keys to the first boot.
+# leaves the keys to the first boot. What the operator has chosen is in install.conf.
 case "${1:-}:${2:-}" in
   configure: | 1:*) event=install ;;
   configure:* | [2-9]:*) if is_unfinished; then event=install; else event=upgrade; fi ;;
@@ -34,6 +34,13 @@ if [ "$event" = upgrade ]; then
     configure) restart_upgraded ;;
     *) if booted; then : >"$upgraded"; fi ;;
   esac
+  exit 0
+fi
+# The machine of the recovery key, by the operator's word: also in an image.
+if is_offline; then
+  keep_off
+  rm -f "$first_boot" "$unfinished"
+  if provision; then say_next; fi
   exit 0
 fi
 # shellcheck disable=SC2086

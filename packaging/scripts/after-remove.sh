@@ -44,7 +44,7 @@ delete_apiserver_config() {
 delete_all() {
   rm -rf "$state" "$settings/credentials"
   if booted; then rm -rf "$root/run/kleidi-daemon"; fi
-  rm -f "$settings"/kleidi.yaml* "$settings"/softhsm2.conf* "$settings/no-first-kek"
+  rm -f "$settings"/kleidi.yaml* "$settings"/softhsm2.conf* "$settings/install.conf"
   rm -f "$root/etc/systemd/system/kleidi.service.d/10-plain-credential.conf"
   rmdir "$root/etc/systemd/system/kleidi.service.d" "$settings" 2>/dev/null || :
   delete_apiserver_config

@@ -12,4 +12,5 @@ finish_installation() {
   if may_start; then start; else say "policy-rc.d forbids to start: systemctl start kleidi.socket kleidi.service"; fi
   rm -f "$first_boot" "$unfinished"
   say_cost
+  say_next
 }

@@ -1,22 +1,26 @@
-# Token, PINs, first KEK and the API server's file. What is there already stays; where
-# something was lost, kleidi refuses.
+# By the operator's choices: token, PINs, first KEK and the API server's file. What is there
+# already stays; where something was lost, kleidi refuses.
+choices=$root/etc/kleidi/install.conf
+
+# Of the choices, kleidi itself reads the file. One with mistakes chooses no role.
+is_offline() {
+  [ -e "$choices" ] || return 1
+  kleidi provision --choices "$choices" --check 2>/dev/null | grep -qx 'ROLE=offline'
+}
+
 provision() {
-  options=
-  if [ -e "$root/etc/kleidi/no-first-kek" ]; then options=' --token-only'; fi
-  # shellcheck disable=SC2086
-  if kleidi provision $options; then
-    # The file alone: no API server is told of it.
-    try kleidi apiserver config --write
-    return
-  fi
-  say "error: kleidi is installed, but this host is not provisioned: the lines above say why"
-  say "hint: fix that, then run: kleidi provision$options && kleidi apiserver config --write"
+  if kleidi provision --choices "$choices"; then return; fi
+  say "error: kleidi is installed, but nothing was provisioned: the lines above say why"
+  say "hint: correct that, then run: kleidi provision --choices $choices"
   return 1
 }
 
-# The last words, where they count: the installation made a KEK without a way back.
-say_cost() {
-  if ! grep -qs '"recovery": *null' "$root/var/lib/kleidi/ring.json"; then return; fi
-  say "warning: there is no recovery key: if this host loses its token, its PIN or the key of that (/var/lib/systemd/credential.secret), every Secret sealed with it is lost"
-  say "hint: before an API server uses it: kleidi recovery create (offline), then here: kleidi key create --recovery PUB=SHA256, kleidi key promote, kleidi key retire"
+# An offline machine runs nothing, after no boot and no upgrade.
+keep_off() {
+  # shellcheck disable=SC2086
+  if have systemctl; then try systemctl --no-reload disable $our_units; fi
+  if ! booted; then return; fi
+  try systemctl daemon-reload
+  # Without waiting: the first boot does it before the service.
+  try systemctl --no-block stop kleidi.socket kleidi.service
 }

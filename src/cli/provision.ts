@@ -2,19 +2,22 @@
 // step is on disk before the next begins, and each can be done again.
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { type Choices, readChoices } from '../admin/provision/choices.ts';
+import { requireNothingProvisioned } from '../admin/provision/offline.ts';
 import type { Wish } from '../admin/provision/plan.ts';
 import { provisionHost, requireRecoveryOfRing } from '../admin/provision/steps.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { usage } from '../errors.ts';
+import { KleidiError, usage } from '../errors.ts';
 import { machineHash } from '../host/machine.ts';
-import { formatKeyId, isRingName } from '../keyring/keyid.ts';
+import { isRingName } from '../keyring/keyid.ts';
 import { type RecoveryKey, readRecoveryKey } from '../keyring/recoverypublickey.ts';
-import { type Ring, writeKekOf } from '../keyring/ring.ts';
 import { readRing, withRingLock } from '../keyring/ringfile.ts';
-import { print, printJson, warn } from '../terminal.ts';
-import { flag, jsonOption, text } from './option.ts';
+import { warn } from '../terminal.ts';
+import { writeApiserverConfig } from './apiserver/config.ts';
+import { atMostOne, flag, jsonOption, text } from './option.ts';
 import type { Parsed } from './parse.ts';
 import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
+import { reportChoices, reportHost, reportOffline } from './provisionreport.ts';
 import { command } from './verb.ts';
 
 const defaultRing = 'kleidi';
@@ -29,8 +32,14 @@ const optionTable = {
   recovery: text(
     'PUB[=SHA256]',
     `also wrap the KEK and the PIN for this offline recovery key; on a host that is
-    provisioned: the PIN. Its fingerprint is named with it, or asked about on a terminal.`,
+    provisioned: the PIN alone. Its fingerprint is named with it, or asked about on a terminal.`,
   ),
+  choices: text(
+    'FILE',
+    `what the package calls: by the choices in FILE (/etc/kleidi/install.conf; not there: the
+    defaults), and with the EncryptionConfiguration, which no API server uses yet`,
+  ),
+  check: flag('with --choices: only say what they are, or which mistakes FILE has'),
   json: jsonOption,
 };
 
@@ -42,6 +51,23 @@ export const provision = command({
     lost it refuses and names the way back, because a new key could not open the old data.`,
   ],
   options: optionTable,
+  groups: [
+    atMostOne('choices', 'ring'),
+    atMostOne('choices', 'token-only'),
+    atMostOne('choices', 'recovery'),
+  ],
+  remarks: [
+    'In the file of --choices, one KEY=value a line, # before a comment:',
+    {
+      'ROLE=master|offline': `offline: the machine of the recovery key, which gets no token, ring
+      or service; it stands alone then (default: master)`,
+      'RING=NAME': 'as --ring',
+      'FIRST_KEK=yes|no': 'no: as --token-only (default: yes)',
+      'RECOVERY_KEY=/PATH': 'as --recovery, with the next one',
+      'RECOVERY_FINGERPRINT=SHA256': 'the whole fingerprint that kleidi recovery create has shown',
+    },
+    'All mistakes are reported at once, with exit code 78; nothing is provisioned then.',
+  ],
   example: 'kleidi provision --ring prod --recovery recovery.pub=SHA256',
   run: provisionThis,
 });
@@ -49,28 +75,72 @@ export const provision = command({
 type Options = Parsed<typeof optionTable>;
 
 async function provisionThis(options: Options): Promise<number> {
+  const file = options.text('choices');
+  if (file !== undefined) return provisionChosen(file, options);
+  if (options.flag('check')) throw usage('--check is for --choices FILE');
   const config = loadConfig(options.configPath);
   const wish = wishOf(options, config);
-  const recovery = await readRecovery(options.text('recovery'));
+  return provisionMaster(config, wish, await readRecovery(options.text('recovery')), options.json);
+}
+
+async function provisionChosen(file: string, { flag, configPath, json }: Options): Promise<number> {
+  const choices = await readChoices(file);
+  if (flag('check')) {
+    reportChoices(choices, json);
+    return 0;
+  }
+  const config = loadConfig(configPath);
+  if (choices.role === 'offline') {
+    requireNothingProvisioned(config);
+    reportOffline(config, json);
+    return 0;
+  }
+  const exitCode = await provisionMaster(config, chosen(choices, config), choices.recovery, json);
+  // Not before: the file would make a later run believe that keys were lost.
+  await writeApiserverConfig(config).catch(warnOfApiserverConfig);
+  return exitCode;
+}
+
+async function provisionMaster(
+  config: Config,
+  wish: Wish,
+  recovery: RecoveryKey | undefined,
+  json: boolean,
+): Promise<number> {
   if (recovery !== undefined) {
     await confirmKeys(recoveryClaims(recovery, await requireRecoveryOfRing(config, recovery)));
   }
   await mkdir(dirname(config.ring), { recursive: true, mode: 0o750 });
-  const changed = await withRingLock(config.ring, () => provisionHost(config, wish, recovery));
-  report(await readRing(config.ring), changed, options.json);
+  const outcome = await withRingLock(config.ring, () => provisionHost(config, wish, recovery));
+  reportHost({ ring: await readRing(config.ring), outcome, recovery }, json);
   return 0;
 }
 
 function wishOf(options: Options, config: Config): Wish {
-  const ring = options.text('ring') ?? defaultRing;
-  if (!isRingName(ring))
-    throw usage(`'${ring}' is no ring name: 1 to 63 of a-z 0-9 and inner hyphens`);
+  const named = options.text('ring');
+  if (named !== undefined && !isRingName(named))
+    throw usage(`'${named}' is no ring name: 1 to 63 of a-z 0-9 and inner hyphens`);
+  const tokenOnly = options.flag('token-only');
+  return { ...ringWish(named, config), kekNamed: named !== undefined, tokenOnly };
+}
+
+function chosen({ ring, firstKek }: Extract<Choices, { role: 'master' }>, config: Config): Wish {
   return {
-    ring,
-    ringNamed: options.text('ring') !== undefined,
+    ...ringWish(ring, config),
+    kekNamed: ring !== undefined || firstKek === true,
+    tokenOnly: firstKek === false,
+  };
+}
+
+function ringWish(
+  named: string | undefined,
+  config: Config,
+): Pick<Wish, 'ring' | 'ringNamed' | 'token' | 'machine'> {
+  return {
+    ring: named ?? defaultRing,
+    ringNamed: named !== undefined,
     token: config.pkcs11.token,
     machine: machineHash(),
-    tokenOnly: options.flag('token-only'),
   };
 }
 
@@ -78,30 +148,8 @@ async function readRecovery(file: string | undefined): Promise<RecoveryKey | und
   return file === undefined ? undefined : readRecoveryKey(file);
 }
 
-function report(ring: Ring, changed: boolean, json: boolean): void {
-  const kek = writeKekOf(ring);
-  const { generation } = ring;
-  const keyId = kek === undefined ? null : formatKeyId({ ring: ring.ring, generation, fp: kek.fp });
-  if (json) {
-    printJson({
-      fp: kek?.fp ?? null,
-      keyId,
-      ring: ring.ring,
-      generation,
-      recovery: kek?.recovery ?? null,
-      changed,
-    });
-    return;
-  }
-  print(
-    changed
-      ? `provisioned: ring '${ring.ring}', generation ${generation}`
-      : 'already provisioned, nothing changed',
-  );
-  if (keyId !== null) print(`key id: ${keyId}`);
-  if (kek?.recovery === null) {
-    warn(
-      'this KEK has no recovery: if the token, its PIN or the key of that (/var/lib/systemd/credential.secret) is lost, so is everything sealed under it',
-    );
-  }
+/** The host is provisioned all the same, and `apiserver enable` makes what is missing. */
+function warnOfApiserverConfig(thrown: unknown): void {
+  const { message } = KleidiError.from(thrown);
+  warn(`${message}; the EncryptionConfiguration is made by kleidi apiserver config --write, too`);
 }

@@ -37,7 +37,14 @@ test('provision with a recovery key leaves the PIN wrapped for it', async () => 
 test('a host that was provisioned without one gets it by key create, or by provision again', async () => {
   const host = await TestHost.provisioned();
   assert.equal(existsSync(partOf(host)), false);
-  assert.equal((await host.run('provision', '--recovery', named)).exitCode, 0);
+  const again = await host.run('provision', '--recovery', named);
+  assert.equal(again.exitCode, 0);
+  // What it did, what it did not, and how the KEK gets one.
+  const done = `already provisioned: the PIN of the token is now wrapped for recovery key sha256:${recovery.sha256}; ring and KEKs were not changed`;
+  assert.equal(again.stdout.split('\n')[0], done);
+  const [kek] = host.ring.keks;
+  assert.match(again.stderr, new RegExp(`warning: KEK ${kek?.fp} has no recovery: if the token`));
+  assert.match(again.stderr, /only when it is made: kleidi key create --recovery PUB=SHA256, /);
   await requireOpens(host);
   rmSync(partOf(host));
   const { exitCode, stderr } = await host.run('key', 'create', '--recovery', named);

@@ -7,6 +7,8 @@ import { test } from 'node:test';
 import { temporaryFolder } from '../support/folder.ts';
 import { ScriptHost } from '../support/scripthost.ts';
 
+const provision = 'kleidi provision --choices /etc/kleidi/install.conf';
+
 /** How a root folder differs from that of a booted host. */
 const images: Readonly<Record<string, (host: ScriptHost) => void>> = {
   'no systemd runs': (host) => host.delete('run/systemd'),
@@ -79,7 +81,7 @@ test("where root cannot follow PID 1's root, the host is booted as far as is kno
   const host = new ScriptHost();
   host.delete('proc/1/root');
   symlinkSync('/nonexistent', join(host.root, 'proc/1/root'));
-  assert.ok(host.run('after-install', ['1']).calls.includes('kleidi provision'));
+  assert.ok(host.run('after-install', ['1']).calls.includes(provision));
 });
 
 const note = 'var/lib/kleidi.first-boot';
@@ -99,14 +101,38 @@ test('the first boot provisions once, and starts and enables nothing by itself',
   const host = cloneHost();
   const { exitCode, calls } = host.run('first-boot', []);
   assert.equal(exitCode, 0);
-  assert.deepEqual(calls, ['kleidi provision', 'kleidi apiserver config --write']);
+  assert.deepEqual(calls, [provision]);
   assert.ok(!host.has(note));
 });
 
-test('with /etc/kleidi/no-first-kek in the image the first boot makes no KEK', () => {
+test('ROLE=offline in an image: no unit is enabled, and no boot begins anything', () => {
+  const host = new ScriptHost();
+  host.choose('ROLE=offline');
+  host.delete('run/systemd');
+  host.run('before-install', ['install']);
+  const { exitCode, calls } = host.run('after-install', ['configure', '']);
+  assert.equal(exitCode, 0);
+  const units = calls.filter((call) => call.startsWith('systemctl'));
+  assert.deepEqual(units, [
+    'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service',
+  ]);
+  assert.ok(!host.has(note) && !host.has('var/lib/kleidi.unfinished'));
+});
+
+test('ROLE=offline that comes into a clone: its first boot disables and stops what the image had', () => {
   const host = cloneHost();
-  host.write('etc/kleidi/no-first-kek');
-  assert.ok(host.run('first-boot', []).calls.includes('kleidi provision --token-only'));
+  host.choose('ROLE=offline');
+  const { exitCode, calls } = host.run('first-boot', []);
+  assert.equal(exitCode, 0);
+  assert.deepEqual(calls, [
+    `${provision} --check`,
+    'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service',
+    'systemctl daemon-reload',
+    'systemctl --no-block stop kleidi.socket kleidi.service',
+    provision,
+    `${provision} --check`,
+  ]);
+  assert.ok(!host.has(note));
 });
 
 test('a first boot that fails says why, and tries again at the next', () => {
@@ -114,8 +140,8 @@ test('a first boot that fails says why, and tries again at the next', () => {
   host.tool('kleidi', 1, 'echo "kleidi: error: no module" >&2');
   const { exitCode, calls, stderr } = host.run('first-boot', []);
   assert.equal(exitCode, 1);
-  assert.deepEqual(calls, ['kleidi provision']);
-  assert.match(stderr, /no module[\s\S]*not provisioned[\s\S]*hint: /);
+  assert.deepEqual(calls, [provision]);
+  assert.match(stderr, /no module[\s\S]*nothing was provisioned[\s\S]*hint: /);
   assert.ok(host.has(note));
 });
 

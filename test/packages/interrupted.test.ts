@@ -25,8 +25,10 @@ const effects = {
     stop*) rm -f "$root/running" ;;
   esac`,
   kleidi: `case "$1" in
-    provision) mkdir -p "$root/var/lib/kleidi/tokens/a"; : >"$root/${token}" ;;
-    apiserver) : >"$root/configured" ;;
+    provision)
+      mkdir -p "$root/var/lib/kleidi/tokens/a"
+      : >"$root/${token}"
+      : >"$root/configured" ;;
   esac`,
   rm: 'rm "$@"',
   mkdir: 'mkdir "$@"',

@@ -4,15 +4,14 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ScriptHost } from '../support/scripthost.ts';
 
-const provision = /^kleidi provision/;
+const provision = 'kleidi provision --choices /etc/kleidi/install.conf';
 const firstInstall = [
   'systemd-sysusers kleidi.conf',
   'systemd-tmpfiles --create kleidi.conf',
   'journalctl --update-catalog',
   'systemctl --no-reload preset kleidi.socket kleidi.service kleidi-first-boot.service',
   'systemctl daemon-reload',
-  'kleidi provision',
-  'kleidi apiserver config --write',
+  provision,
   'systemctl start kleidi.socket',
   'systemctl restart kleidi.service',
 ];
@@ -99,28 +98,95 @@ test('what dpkg calls when it goes back changes nothing', () => {
   }
 });
 
-test('with /etc/kleidi/no-first-kek it makes no KEK', () => {
-  const host = new ScriptHost();
-  host.write('etc/kleidi/no-first-kek');
-  assert.ok(host.run('after-install', ['1']).calls.includes('kleidi provision --token-only'));
-});
+const offline = [
+  `${provision} --check`,
+  'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service',
+  'systemctl daemon-reload',
+  'systemctl --no-block stop kleidi.socket kleidi.service',
+  provision,
+  `${provision} --check`,
+];
 
-test('the last lines say what a lost host key costs, where the KEK has no other way', () => {
-  for (const [recovery, lines] of [
-    ['null', 2],
-    [`"${'ab'.repeat(32)}"`, 0],
+test('an offline machine gets no unit enabled and none started, by no installation and no upgrade', () => {
+  for (const [args, next] of [
+    [
+      ['configure', ''],
+      ['configure', '1.0'],
+    ],
+    [['1'], ['2']],
   ] as const) {
     const host = new ScriptHost();
-    host.write('var/lib/kleidi/ring.json', `{ "keks": [{ "recovery": ${recovery} }] }\n`);
+    host.choose('ROLE=offline');
+    host.run('before-install', ['install']);
+    const { exitCode, calls, stderr } = host.run('after-install', args);
+    assert.equal(exitCode, 0, stderr);
+    assert.deepEqual(calls.slice(-offline.length), offline);
+    assert.ok(!calls.some((call) => /preset|enable |(?:re)?start /.test(call)), calls.join('; '));
+    assert.match(stderr, /next, .*:\n {2}kleidi recovery create --out recovery\n$/);
+    const later = ['after-install', 'after-transaction'].flatMap(
+      (name) => host.run(name, next).calls,
+    );
+    const starting = later.filter((call) => /preset|enable|start|kleidi provision/.test(call));
+    assert.deepEqual(starting, ['systemctl try-restart kleidi.service'], 'only what runs');
+  }
+});
+
+test('a reinstalled offline machine is set up anew, by rpm too', () => {
+  const host = new ScriptHost();
+  host.choose('ROLE=offline');
+  host.write('var/lib/kleidi.unfinished');
+  const { calls } = host.run('after-install', ['2']);
+  assert.deepEqual(calls.slice(-offline.length), offline);
+  assert.deepEqual(host.run('after-transaction', ['2']).calls, []);
+  assert.ok(!host.has('var/lib/kleidi.unfinished'));
+});
+
+test('an offline machine that has a ring is told so, and not what to do next', () => {
+  const host = new ScriptHost();
+  const refusing = 'case "$*" in *--check) echo ROLE=offline; exit 0 ;; esac';
+  host.write('etc/kleidi/install.conf');
+  host.tool('kleidi', 1, refusing);
+  const { exitCode, stderr } = host.run('after-install', ['configure', '']);
+  assert.equal(exitCode, 0);
+  assert.match(stderr, /nothing was provisioned/);
+  assert.doesNotMatch(stderr, /next, /);
+});
+
+const rings = {
+  'a first KEK': ['"generation": 1', /next, for the API server .*:\n {2}kleidi apiserver plan/],
+  'no KEK yet': ['"generation": 0', /next, .*:\n {2}kleidi key request .*\n {2}kleidi join /],
+} as const;
+for (const [what, [generation, words]] of Object.entries(rings)) {
+  test(`the last lines say what comes next with ${what}: 2 to 5, with commands to paste`, () => {
+    const host = new ScriptHost();
+    host.write('var/lib/kleidi/ring.json', `{ ${generation}, "keks": [] }\n`);
     const { stderr } = host.run('after-install', ['configure', '']);
-    const said = stderr
-      .trim()
-      .split('\n')
-      .slice(-lines || 1e6)
-      .join('\n');
+    assert.match(stderr, words);
+    const lines = stderr.slice(stderr.indexOf('kleidi: next')).trim().split('\n');
+    assert.ok(lines.length >= 2 && lines.length <= 5, stderr);
+    for (const line of lines) assert.match(line, /^(?:kleidi: next, .*:| {2}kleidi .*)$/);
+    assert.deepEqual(
+      host.run('after-install', ['configure', '1.0']).stderr.match(/next/g),
+      null,
+      'not after an upgrade',
+    );
+  });
+}
+
+test('the last lines say what a lost host key costs, where the KEK has no other way', () => {
+  for (const [recovery, isSaid] of [
+    ['null', true],
+    [`"${'ab'.repeat(32)}"`, false],
+  ] as const) {
+    const host = new ScriptHost();
+    host.write(
+      'var/lib/kleidi/ring.json',
+      `{ "generation": 1, "keks": [{ "recovery": ${recovery} }] }\n`,
+    );
+    const { stderr: said } = host.run('after-install', ['configure', '']);
     const cost =
-      /warning: .*credential\.secret.* is lost\n.*hint: .*recovery create.*--recovery PUB/;
-    assert.equal(cost.test(said), lines === 2, stderr);
+      /warning: .*credential\.secret.* is lost\n.*hint: .*recovery create.*--recovery PUB.*\n.*next, /;
+    assert.equal(cost.test(said), isSaid, said);
   }
 });
 
@@ -131,10 +197,9 @@ test('a provision that fails leaves the package installed, and says what to do',
   assert.equal(exitCode, 0);
   assert.match(
     stderr,
-    /no module[\s\S]*not provisioned[\s\S]*hint: .*kleidi provision && kleidi apiserver config --write/,
+    /no module[\s\S]*nothing was provisioned[\s\S]*hint: .*kleidi provision --choices .*\/etc\/kleidi\/install\.conf\n/,
   );
-  // Written now, the file would make a later provision believe that keys were lost.
-  assert.ok(!calls.includes('kleidi apiserver config --write'));
+  assert.doesNotMatch(stderr, /next, /);
   assert.deepEqual(calls.slice(-2), firstInstall.slice(-2), 'it runs, and serves once it is fixed');
 });
 
@@ -159,7 +224,7 @@ test('tools that a host lacks are not missed', () => {
   host.forget('journalctl', 'systemd-sysusers', 'systemd-tmpfiles');
   const { exitCode, calls } = host.run('after-install', ['1']);
   assert.equal(exitCode, 0);
-  assert.ok(calls.some((call) => provision.test(call)));
+  assert.ok(calls.includes(provision));
 });
 
 test('the SELinux module is loaded where SELinux is, and unloaded', () => {
@@ -167,7 +232,7 @@ test('the SELinux module is loaded where SELinux is, and unloaded', () => {
   for (const tool of ['selinuxenabled', 'load_policy', 'restorecon']) host.tool(tool, 0);
   host.tool('semodule', 0, '[ "$1" != -l ] || echo kleidi');
   host.write('usr/share/selinux/packages/kleidi.pp');
-  const module = `${host.root}/usr/share/selinux/packages/kleidi.pp`;
+  const module = '/usr/share/selinux/packages/kleidi.pp';
   assert.ok(host.run('after-install', ['2']).calls.includes(`semodule -n -X 200 -i ${module}`));
   assert.ok(host.run('after-remove', ['0']).calls.includes('semodule -n -X 200 -r kleidi'));
 });

@@ -33,7 +33,7 @@ export class Cluster extends ControlPlane {
     const parts = await bootParts(binaries);
     for (const host of parts.hosts) {
       host.sh(
-        `mkdir -p /etc/kleidi && touch /etc/kleidi/no-first-kek && dpkg -i ${packageFile('deb')}`,
+        `mkdir -p /etc/kleidi && echo FIRST_KEK=no >/etc/kleidi/install.conf && dpkg -i ${packageFile('deb')}`,
       );
     }
     const cluster = new Cluster(parts);

@@ -18,7 +18,7 @@ import { temporaryFolder } from './folder.ts';
 export interface ScriptResult {
   readonly exitCode: number | null;
   readonly stderr: string;
-  /** The calls of the host's tools, in order. */
+  /** The calls of the host's tools, in order, with paths as the host would have them. */
   readonly calls: readonly string[];
 }
 
@@ -52,6 +52,12 @@ export class ScriptHost {
     rmSync(path, { force: true });
     writeFileSync(path, script);
     chmodSync(path, 0o755);
+  }
+
+  /** What kleidi finds in install.conf, when the scripts have it look there. */
+  choose(...lines: readonly string[]): void {
+    this.write('etc/kleidi/install.conf', lines.join('\n'));
+    this.tool('kleidi', 0, `case "$*" in *--check) printf '%s\\n' ${lines.join(' ')} ;; esac`);
   }
 
   /** A variable in the environment of every script. */
@@ -95,6 +101,7 @@ export class ScriptHost {
       encoding: 'utf8',
     });
     const lines = readFileSync(calls, 'utf8').split('\n').slice(0, -1);
-    return { exitCode: status, stderr, calls: lines };
+    const seen = (line: string): string => line.replaceAll(this.root, '');
+    return { exitCode: status, stderr, calls: lines.map(seen) };
   }
 }

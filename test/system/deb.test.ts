@@ -16,8 +16,8 @@ await onHosts(async () => {
   const deb = packageFile('deb');
   let sealed: { ciphertext: Buffer; keyId: string } = { ciphertext: Buffer.alloc(0), keyId: '' };
 
-  test('with /etc/kleidi/no-first-kek it makes a token and leaves the KEK to a roll-out', () => {
-    host.sh('mkdir -p /etc/kleidi; touch /etc/kleidi/no-first-kek');
+  test('with FIRST_KEK=no in install.conf it makes a token and leaves the KEK to a roll-out', () => {
+    host.write('/etc/kleidi/install.conf', 'FIRST_KEK=no\n');
     host.sh(`dpkg -i ${deb}`);
     assert.match(host.sh('kleidi ring show --json'), /"generation": *0/);
     assert.match(

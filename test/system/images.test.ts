@@ -71,11 +71,11 @@ await onHosts(async () => {
     host.sh(`test -e ${note}; systemctl is-active kleidi.socket`);
   });
 
-  test('/etc/kleidi/no-first-kek in the image: a token of its own, and no KEK', async () => {
+  test('FIRST_KEK=no in the image: a token of its own, and no KEK', async () => {
     const bare = buildImage(
       'bare',
       'bookworm',
-      `mkdir -p /etc/kleidi; touch /etc/kleidi/no-first-kek; ${install}`,
+      `mkdir -p /etc/kleidi; echo FIRST_KEK=no >/etc/kleidi/install.conf; ${install}`,
     );
     const host = await SystemHost.boot({ image: bare });
     assert.equal(host.sh('systemctl is-failed kleidi-first-boot || :'), 'inactive');

@@ -7,6 +7,8 @@ import type { Existing, Found, ProvisionRecord } from './record.ts';
 export interface Wish {
   readonly ring: string;
   readonly ringNamed: boolean;
+  /** Whether a first KEK is asked for in so many words, and not by default. */
+  readonly kekNamed: boolean;
   readonly token: string;
   readonly machine: string;
   readonly tokenOnly: boolean;
@@ -48,12 +50,12 @@ function named({ ring, ringNamed }: Wish, record: ProvisionRecord): ProvisionRec
  * member. Nothing is lost: nobody has used that ring.
  */
 function isMoreWanted(wish: Wish, record: ProvisionRecord, { isBlank }: Found): boolean {
-  if (!isBlank || !record.tokenOnly || !wish.ringNamed) return false;
-  return wish.ring !== record.ring || !wish.tokenOnly;
+  if (!isBlank || !record.tokenOnly) return false;
+  return (wish.ringNamed && wish.ring !== record.ring) || (wish.kekNamed && !wish.tokenOnly);
 }
 
-function renewed({ ring, tokenOnly }: Wish, record: ProvisionRecord): ProvisionRecord {
-  return { ...record, ring, tokenOnly, done: false };
+function renewed(wish: Wish, record: ProvisionRecord): ProvisionRecord {
+  return { ...named(wish, record), tokenOnly: wish.tokenOnly, done: false };
 }
 
 function planWithoutRecord(existing: Existing): Plan {

@@ -7,7 +7,6 @@ import {
   requirePinned,
 } from '../../keyring/recoverypublickey.ts';
 import { readRingIfAny } from '../../keyring/ringfile.ts';
-import { note } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import { keepHostKeyOf, keepPinFor } from './pins.ts';
 import { planProvision, type Wish } from './plan.ts';
@@ -30,25 +29,27 @@ export async function requireRecoveryOfRing(
 }
 
 /**
+ * `pin-wrapped`: the host was provisioned before, and of the recovery key nothing else came
+ * of it than a way back for its PIN.
+ */
+export type Outcome = 'made' | 'pin-wrapped' | 'nothing';
+
+/**
  * Call it under the ring's lock.
  * @param recovery confirmed; what the ring has pinned since then counts all the same
- * @returns whether anything was made
  */
 export async function provisionHost(
   config: Config,
   wish: Wish,
   recovery: RecoveryKey | undefined,
-): Promise<boolean> {
+): Promise<Outcome> {
   const ring = await readRingIfAny(config.ring);
   const found = { ...findExisting(config), isBlank: ring?.keks.length === 0 };
   const plan = planProvision(wish, await readRecord(config), found);
   if (ring !== undefined && recovery !== undefined) requirePinned(ring, recovery.fingerprint);
-  if (plan.kind === 'nothing') {
-    await tendProvisioned(config, recovery);
-    return false;
-  }
+  if (plan.kind === 'nothing') return tendProvisioned(config, recovery);
   await makeAll(config, plan.kind === 'go-on' ? plan.record : begun(wish), recovery);
-  return true;
+  return 'made';
 }
 
 function begun({ ring, token, machine, tokenOnly }: Wish): ProvisionRecord {
@@ -68,10 +69,13 @@ async function makeAll(
 }
 
 /** The token exists and opens: its PIN gets a way back that needs nothing of this host. */
-async function tendProvisioned(config: Config, recovery: RecoveryKey | undefined): Promise<void> {
+async function tendProvisioned(
+  config: Config,
+  recovery: RecoveryKey | undefined,
+): Promise<Outcome> {
   await new TokenCommand(config).list();
   await keepHostKeyOf(config.pkcs11.pin);
-  if (recovery === undefined) return;
+  if (recovery === undefined) return 'nothing';
   await keepPinFor(config, recovery);
-  note(`the PIN is wrapped for recovery key sha256:${recovery.fingerprint}`);
+  return 'pin-wrapped';
 }

@@ -5,7 +5,7 @@ import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { findInstallations } from '../../apiserver/installation.ts';
 import { newConfiguration } from '../../apiserver/kmsprovider.ts';
-import { loadConfig } from '../../config.ts';
+import { type Config, loadConfig } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { writeNewFile } from '../../files.ts';
 import { note, print } from '../../terminal.ts';
@@ -22,18 +22,26 @@ export const apiserverConfig = command({
   },
   example: 'kleidi apiserver config --write',
   async run({ flag, configPath }) {
-    const { encryptionConfig: path, socket } = loadConfig(configPath);
-    const text = newConfiguration('read', socket, [{ identity: {} }]);
-    if (!flag('write')) print(text.trimEnd());
-    // With RKE2 and k3s the file must carry their own key: enable makes it.
-    else if (
-      findInstallations('/').some(({ distribution }) => distribution.ownKeys !== undefined)
-    ) {
-      note('kleidi apiserver enable --phase read makes the EncryptionConfiguration here');
-    } else await writeOnce(path, text);
+    const config = loadConfig(configPath);
+    if (flag('write')) await writeApiserverConfig(config);
+    else print(textFor(config).trimEnd());
     return 0;
   },
 });
+
+function textFor({ socket }: Config): string {
+  return newConfiguration('read', socket, [{ identity: {} }]);
+}
+
+/** Where there is none. @throws KleidiError file-failed */
+export async function writeApiserverConfig(config: Config): Promise<void> {
+  // With RKE2 and k3s the file must carry their own key: enable makes it.
+  if (findInstallations('/').some(({ distribution }) => distribution.ownKeys !== undefined)) {
+    note('kleidi apiserver enable --phase read makes the EncryptionConfiguration here');
+    return;
+  }
+  await writeOnce(config.encryptionConfig, textFor(config));
+}
 
 async function writeOnce(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true, mode: 0o755 });
