@@ -11,7 +11,7 @@ import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.t
 import { readRing } from '../keyring/ringfile.ts';
 import { readOwnFile } from '../readfile.ts';
 import { print, printJson, warn } from '../terminal.ts';
-import { jsonOption, required, text } from './option.ts';
+import { jsonOption, requiredText } from './option.ts';
 import { command } from './verb.ts';
 
 export const backup = command({
@@ -25,7 +25,7 @@ export const backup = command({
     whoever can change the file could name a KEK of theirs in it.`,
   ],
   options: {
-    out: required(text('FILE', 'the new file')),
+    out: requiredText('FILE', 'the new file'),
     json: jsonOption,
   },
   example: 'kleidi backup --out /var/backups/kleidi.json',

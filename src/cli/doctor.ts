@@ -1,7 +1,7 @@
 // kleidi doctor: looks at all parts of this host, changes none of them.
 
 import { askState } from '../admin/daemonclient.ts';
-import { vaultKey } from '../admin/keys/vaultkeks.ts';
+import { vaultKey } from '../admin/keys/vaultknown.ts';
 import { loadConfig } from '../config.ts';
 import type { Subject } from '../doctor/check.ts';
 import { checks, diagnose, type GroupFinding } from '../doctor/diagnosis.ts';

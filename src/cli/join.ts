@@ -19,7 +19,7 @@ import { requireSucceeds, type Undone } from '../keyring/succession.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { note, print, printJson, warn } from '../terminal.ts';
-import { jsonOption, one, required, text, texts } from './option.ts';
+import { jsonOption, one, requiredText, text, texts } from './option.ts';
 import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
 import { command } from './verb.ts';
 
@@ -33,12 +33,10 @@ export const join = command({
     request of this host is closed. Safe to repeat.`,
   ],
   options: {
-    expect: required(
-      text(
-        'DIGEST',
-        `what key create or recovery rewrap has printed with the bundle, by a way that cannot
+    expect: requiredText(
+      'DIGEST',
+      `what key create or recovery rewrap has printed with the bundle, by a way that cannot
       be tampered with`,
-      ),
     ),
     recovery: text(
       'PUB[=SHA256]',

@@ -48,6 +48,11 @@ export function required<O extends Valued>(option: O): O & { readonly isRequired
   return { ...option, isRequired: true };
 }
 
+/** As `text`, and never left out. */
+export function requiredText(value: string, meaning: string, choices?: readonly string[]) {
+  return required(text(value, meaning, choices));
+}
+
 /** For verbs that print one object for programs. */
 export const jsonOption = { ...flag('one JSON object for programs'), isGeneral: true } as const;
 

@@ -24,7 +24,7 @@ import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts
 import { readTextFile } from '../readfile.ts';
 import { note, print, printJson, warn } from '../terminal.ts';
 import { parseGeneration } from './key/promote.ts';
-import { flag, jsonOption, one, required, text, together } from './option.ts';
+import { flag, jsonOption, one, requiredText, text, together } from './option.ts';
 import { command } from './verb.ts';
 
 export const restore = command({
@@ -36,8 +36,9 @@ export const restore = command({
     back with the recovery key: key request, recovery rewrap, key import.`,
   ],
   options: {
-    expect: required(
-      text('DIGEST', `what kleidi backup has printed; it does not cover the configuration`),
+    expect: requiredText(
+      'DIGEST',
+      `what kleidi backup has printed; it does not cover the configuration`,
     ),
     'all-lost': flag(
       `no member has its ring any more. Where one has: kleidi ring adopt, or kleidi join, instead`,

@@ -38,7 +38,7 @@ export interface Internal {
 
 type Verb = Command | CommandGroup | Internal;
 export type Verbs = Readonly<Record<string, () => Promise<Verb>>>;
-export type Actions = Readonly<Record<string, () => Promise<Command>>>;
+type Actions = Readonly<Record<string, () => Promise<Command>>>;
 
 interface CommandParts<T extends OptionTable> {
   readonly summary: string;

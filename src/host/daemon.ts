@@ -1,5 +1,7 @@
 // `kleidi serve`: puts the parts together in the order of the start (keys
 // first, then connections, then READY) and takes them apart on SIGTERM.
+
+import { statSync } from 'node:fs';
 import type { Config } from '../config.ts';
 import { boundsOf } from '../kms/bounds.ts';
 import type { KmsServer } from '../kms/server.ts';
@@ -17,7 +19,6 @@ import { otherMachine } from './machine.ts';
 import { Notify } from './notify.ts';
 import { Reconciler } from './reconciler.ts';
 import { Report } from './report.ts';
-import { watchRing } from './ringwatch.ts';
 
 const graceMs = 5_000;
 
@@ -121,4 +122,27 @@ function statusLine(serving: Serving): string {
   }
   const healthz = health.healthz === 'ok' ? [] : [health.healthz];
   return [`Serving ${health.keyId}`, ...healthz, ...serving.notices()].join('; ');
+}
+
+const everyMs = 500;
+
+/**
+ * Notices a change of the ring file within a second, also where the file or its folder
+ * comes and goes: two stat calls a second instead of inotify, which loses a folder that is
+ * replaced.
+ */
+export function watchRing(path: string, changed: () => void): { close(): void } {
+  let last = signature(path);
+  const timer = setInterval(() => {
+    const now = signature(path);
+    if (now === last) return;
+    last = now;
+    changed();
+  }, everyMs);
+  return { close: () => clearInterval(timer) };
+}
+
+function signature(path: string): string {
+  const found = statSync(path, { throwIfNoEntry: false });
+  return found === undefined ? 'none' : `${found.ino} ${found.mtimeMs} ${found.size}`;
 }

@@ -1,4 +1,5 @@
-// The daemon's jobs: one at a time, in the order in which they come, some at intervals.
+// The daemon's jobs: one at a time, in the order in which they come, some at intervals; and
+// one pending retry, with a back-off from 0.2 s to 30 s.
 import { KleidiError } from '../errors.ts';
 
 interface JobHooks {
@@ -35,5 +36,42 @@ export class Jobs {
   stop(): void {
     this.#stopped = true;
     for (const timer of this.#timers) clearInterval(timer);
+  }
+}
+
+const firstMs = 200;
+const longestMs = 30_000;
+
+export class RetryTimer {
+  readonly #job: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #nextMs = firstMs;
+
+  constructor(job: () => void) {
+    this.#job = job;
+  }
+
+  schedule(): void {
+    this.cancel();
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#job();
+    }, this.#nextMs);
+    this.#nextMs = Math.min(2 * this.#nextMs, longestMs);
+  }
+
+  get isPending(): boolean {
+    return this.#timer !== undefined;
+  }
+
+  /** After a success the next failure is tried again soon. */
+  reset(): void {
+    this.cancel();
+    this.#nextMs = firstMs;
+  }
+
+  cancel(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 }

@@ -11,11 +11,10 @@ import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
 import type { CrashLoop } from './crashloop.ts';
-import { Jobs } from './jobs.ts';
+import { Jobs, RetryTimer } from './jobs.ts';
 import { Opener } from './opener.ts';
 import { Providers } from './providers.ts';
 import type { Report } from './report.ts';
-import { RetryTimer } from './retry.ts';
 
 interface ReconcilerParts {
   readonly config: Config;

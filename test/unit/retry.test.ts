@@ -1,7 +1,7 @@
 // The one pending retry and its back-off, on a clock that the test moves.
 import assert from 'node:assert/strict';
 import { beforeEach, mock, test } from 'node:test';
-import { RetryTimer } from '../../src/host/retry.ts';
+import { RetryTimer } from '../../src/host/jobs.ts';
 
 let ran = 0;
 let retry = new RetryTimer(() => undefined);

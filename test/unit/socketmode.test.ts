@@ -4,7 +4,7 @@ import { existsSync, lstatSync, readdirSync, watch } from 'node:fs';
 import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { listenOnPath } from '../../src/host/socketpath.ts';
+import { listenOnPath } from '../../src/host/listener.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 function newServer(): Server {

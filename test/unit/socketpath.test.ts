@@ -13,7 +13,7 @@ import {
 import { connect, createServer, type Server } from 'node:net';
 import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
-import { inodeOf, listenOnPath, releasePath } from '../../src/host/socketpath.ts';
+import { inodeOf, listenOnPath, releasePath } from '../../src/host/listener.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 const unusable = { code: 'socket-unusable' };

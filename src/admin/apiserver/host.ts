@@ -1,8 +1,10 @@
 // What the actions of `kleidi apiserver` look at: kube-apiserver of this host, what is
-// recorded of it, and the lock that one command at a time holds.
+// recorded of it, which cluster it is of, and the lock that one command at a time holds.
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { recordClusterUid, recordedClusterUid } from '../../apiserver/clusteruid.ts';
 import { type Apiserver, requireInstallation } from '../../apiserver/installation.ts';
+import { askClusterUid } from '../../apiserver/kubectl.ts';
 import type { Phase } from '../../apiserver/phase.ts';
 import { phaseSinceUnixMs } from '../../apiserver/phasetime.ts';
 import { ChangeRecord, recordPath } from '../../apiserver/record.ts';
@@ -10,6 +12,7 @@ import { type Config, loadConfig } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { withRingLock } from '../../keyring/ringfile.ts';
 import { settleMs } from '../../snapshot/proof.ts';
+import { note, warn } from '../../terminal.ts';
 import type { ScanSubject } from './scanproof.ts';
 
 export interface ApiserverHost extends Apiserver {
@@ -65,4 +68,31 @@ export function scanSubject(host: ApiserverHost, phase: Phase): ScanSubject {
       };
     },
   };
+}
+
+/**
+ * Asked of the API server where it is not recorded yet; an operator may say it, but
+ * nothing else than the API server does. Never fails because nobody answers.
+ * @throws KleidiError refused
+ */
+export async function noteCluster(host: ApiserverHost, given: string | undefined): Promise<void> {
+  const { config } = host;
+  const recorded = await recordedClusterUid(config.ring);
+  if (recorded !== undefined && (given === undefined || given === recorded)) return;
+  const asked = askClusterUid(host);
+  const told = 'uid' in asked ? asked.uid : undefined;
+  if (given !== undefined && told !== undefined && told !== given) {
+    throw new KleidiError('refused', `the API server says that this is cluster ${told}`, {
+      hint: `--cluster said ${given}: leave it out`,
+    });
+  }
+  const uid = given ?? told;
+  if (uid === undefined) {
+    const why = 'unreachable' in asked ? ` (${asked.unreachable})` : '';
+    return warn(
+      `which cluster this is could not be asked${why}: --scan will want --cluster UID, or this command again where kubectl works`,
+    );
+  }
+  await recordClusterUid(config.ring, uid);
+  note(`this host is of cluster ${uid} (UID of kube-system)`);
 }

@@ -11,8 +11,7 @@ import type { Fingerprint } from '../../providers/provider.ts';
 import { deletionIn, type KeySettings, leakIn } from '../../providers/vault/keysettings.ts';
 import type { VaultKek } from '../../providers/vault/versions.ts';
 import { warn } from '../../terminal.ts';
-import { vaultKey } from './vaultkeks.ts';
-import { requireKnown } from './vaultknown.ts';
+import { requireKnown, vaultKey } from './vaultknown.ts';
 
 /** @throws KleidiError usage */
 export function parseVersion(text: string): number {

@@ -8,7 +8,7 @@ import { missingKeks } from '../../providers/kekidentity.ts';
 import type { ProviderKind } from '../../providers/provider.ts';
 import { warn } from '../../terminal.ts';
 import { missingInToken } from '../keys/held.ts';
-import { vaultKey } from '../keys/vaultkeks.ts';
+import { vaultKey } from '../keys/vaultknown.ts';
 
 /** @throws KleidiError kek-missing, and what opening token or Vault throws */
 export async function requireVerified(config: Config, ring: Ring): Promise<void> {

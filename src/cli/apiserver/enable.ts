@@ -2,21 +2,25 @@
 // after the other.
 
 import { changeTo } from '../../admin/apiserver/apply.ts';
-import { noteCluster } from '../../admin/apiserver/cluster.ts';
 import { planClusterEnable } from '../../admin/apiserver/clusterobject.ts';
 import { parsePhase, requireReady, requireRewritten } from '../../admin/apiserver/guards.ts';
-import { openApiserverHost, scanSubject, withApiserverLock } from '../../admin/apiserver/host.ts';
+import {
+  noteCluster,
+  openApiserverHost,
+  scanSubject,
+  withApiserverLock,
+} from '../../admin/apiserver/host.ts';
 import { nextStep, report } from '../../admin/apiserver/report.ts';
 import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';
 import { type Phase, phases } from '../../apiserver/phase.ts';
 import { planEnable } from '../../apiserver/plan.ts';
-import { atMostOne, flag, jsonOption, required, text } from '../option.ts';
+import { atMostOne, flag, jsonOption, requiredText, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { hostOptions, scanOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 const optionTable = {
-  phase: required(text('PHASE', 'as above', phases)),
+  phase: requiredText('PHASE', 'as above', phases),
   'ring-digest': text(
     'DIGEST@MEMBER',
     `for write and only: kleidi ring digest --live --named of another member; refused where

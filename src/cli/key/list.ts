@@ -1,6 +1,6 @@
 // kleidi key list: every KEK of ring and token, with its attributes.
 
-import { vaultKey } from '../../admin/keys/vaultkeks.ts';
+import { vaultKey } from '../../admin/keys/vaultknown.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import type { Ring, RingKek } from '../../keyring/ring.ts';
 import { readRing } from '../../keyring/ringfile.ts';
@@ -12,9 +12,7 @@ import { jsonOption } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { command } from '../verb.ts';
 
-const optionTable = {
-  json: jsonOption,
-};
+const optionTable = { json: jsonOption };
 
 export const keyList = command({
   summary: 'every KEK of ring and token, with its attributes',

@@ -5,15 +5,15 @@ import { writeNewFile } from '../../files.ts';
 import { unwrapPin } from '../../keyring/pinpart.ts';
 import { readTextFile } from '../../readfile.ts';
 import { print, printJson } from '../../terminal.ts';
-import { jsonOption, one, required, text } from '../option.ts';
+import { jsonOption, one, requiredText } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { openRecovery } from '../prompt/passphrase.ts';
 import { passphraseOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 const optionTable = {
-  key: required(text('FILE', 'the private file of the recovery key')),
-  out: required(text('FILE', 'the PIN, in clear')),
+  key: requiredText('FILE', 'the private file of the recovery key'),
+  out: requiredText('FILE', 'the PIN, in clear'),
   'passphrase-fd': passphraseOption,
   json: jsonOption,
 };

@@ -10,29 +10,25 @@ import { replaceRecovery } from '../../keyring/recovery.ts';
 import { pinnedRecovery, readRecoveryKey } from '../../keyring/recoverypublickey.ts';
 import { isUnretired, type Ring } from '../../keyring/ring.ts';
 import { note, print, printJson } from '../../terminal.ts';
-import { jsonOption, required, several, text } from '../option.ts';
+import { jsonOption, requiredText, several, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { confirmKeys, recoveryClaims } from '../prompt/confirm.ts';
 import { openRecovery } from '../prompt/passphrase.ts';
 import { command } from '../verb.ts';
 
 const optionTable = {
-  key: required(text('FILE', 'the private file of the old recovery key')),
-  recovery: required(
-    text(
-      'PUB[=SHA256]',
-      `the public file of the new one; without =SHA256 its fingerprint is asked about, and
+  key: requiredText('FILE', 'the private file of the old recovery key'),
+  recovery: requiredText(
+    'PUB[=SHA256]',
+    `the public file of the new one; without =SHA256 its fingerprint is asked about, and
       refused where there is no terminal`,
-    ),
   ),
-  ring: required(
-    text(
-      'FILE',
-      `from kleidi ring export: every KEK of it that is not retired must be in a bundle`,
-    ),
+  ring: requiredText(
+    'FILE',
+    `from kleidi ring export: every KEK of it that is not retired must be in a bundle`,
   ),
-  expect: required(text('DIGEST', 'what kleidi ring digest prints on a member')),
-  out: required(text('FILE', 'the new bundle')),
+  expect: requiredText('DIGEST', 'what kleidi ring digest prints on a member'),
+  out: requiredText('FILE', 'the new bundle'),
   'passphrase-fd': text('N', 'read the passphrase of the old key from file descriptor N'),
   json: jsonOption,
 };

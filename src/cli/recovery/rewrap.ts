@@ -10,7 +10,7 @@ import { rewrapKek } from '../../keyring/recovery.ts';
 import { type RequestFile, readRequest, requireRequests } from '../../keyring/request.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { print, printJson } from '../../terminal.ts';
-import { jsonOption, required, several, text, texts, together } from '../option.ts';
+import { jsonOption, required, requiredText, several, text, texts, together } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { confirmKeys, requestClaims } from '../prompt/confirm.ts';
 import { openRecovery } from '../prompt/passphrase.ts';
@@ -18,7 +18,7 @@ import { passphraseOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 const optionTable = {
-  key: required(text('FILE', 'the private file of the recovery key')),
+  key: requiredText('FILE', 'the private file of the recovery key'),
   for: required(
     texts(
       'REQUEST[=SHA256]',
@@ -33,7 +33,7 @@ const optionTable = {
       are left out`,
   ),
   expect: text('DIGEST', 'what kleidi ring digest prints on a member'),
-  out: required(text('FILE', 'the new bundle')),
+  out: requiredText('FILE', 'the new bundle'),
   'passphrase-fd': passphraseOption,
   json: jsonOption,
 };

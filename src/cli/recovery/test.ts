@@ -8,7 +8,7 @@ import { type CoverageFault, coverageFaults, rootFaults } from '../../keyring/co
 import type { HybridPrivateKey } from '../../keyring/hybrid.ts';
 import { testKek } from '../../keyring/recovery.ts';
 import { print, printError, printJson } from '../../terminal.ts';
-import { jsonOption, required, several, text, together } from '../option.ts';
+import { jsonOption, requiredText, several, text, together } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { openRecovery } from '../prompt/passphrase.ts';
 import { passphraseOption } from '../sharedoptions.ts';
@@ -21,7 +21,7 @@ interface Result {
 }
 
 const optionTable = {
-  key: required(text('FILE', 'the private file of the recovery key')),
+  key: requiredText('FILE', 'the private file of the recovery key'),
   ring: text('FILE', 'from kleidi ring export'),
   expect: text('DIGEST', 'what kleidi ring digest prints on a member'),
   'passphrase-fd': passphraseOption,

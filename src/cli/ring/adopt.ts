@@ -13,7 +13,7 @@ import { isUnretired, type Ring } from '../../keyring/ring.ts';
 import { withRingLock, writeRing } from '../../keyring/ringfile.ts';
 import { requireSucceeds, type Undone } from '../../keyring/succession.ts';
 import { note, print, printJson, warn } from '../../terminal.ts';
-import { jsonOption, one, required, text, texts } from '../option.ts';
+import { jsonOption, one, requiredText, texts } from '../option.ts';
 import { command } from '../verb.ts';
 
 export const ringAdopt = command({
@@ -25,7 +25,7 @@ export const ringAdopt = command({
     Safe to repeat.`,
   ],
   options: {
-    expect: required(text('DIGEST', 'what kleidi ring digest prints on that member')),
+    expect: requiredText('DIGEST', 'what kleidi ring digest prints on that member'),
     undo: texts('FP', 'this KEK comes back, though it is retired or destroyed here'),
     json: jsonOption,
   },

@@ -8,9 +8,7 @@ import { jsonOption } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { command } from '../verb.ts';
 
-const optionTable = {
-  json: jsonOption,
-};
+const optionTable = { json: jsonOption };
 
 export const ringShow = command({
   summary: 'KEKs by fingerprint, their states, the key id',

@@ -1,7 +1,7 @@
 // What a provider asks of an open token, wherever the calls to the module run: in
 // this thread (LocalToken) or in threads of their own (PooledToken).
 import type { Fingerprint, KekIdentity } from '../provider.ts';
-import type { HeldKeks } from './held.ts';
+import type { HeldKeks } from './kek.ts';
 import type { Handle } from './module.ts';
 
 /** Where calls to the module run. */

@@ -6,7 +6,7 @@ import { selfTestAad } from '../domainseparation.ts';
 import type { Fingerprint } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
 import { ckrOf, ckrText } from './ckr.ts';
-import type { HeldKeks } from './held.ts';
+import type { HeldKeks } from './kek.ts';
 import type { Handle } from './module.ts';
 import { type Operation, type Recovery, recoveryFor } from './recoverypolicy.ts';
 

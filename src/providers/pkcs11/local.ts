@@ -1,12 +1,13 @@
 // A token whose module is called in the thread that asks, in one session. Any
 // error spends the session: it is closed and the next call gets a new one, because
 // a failed call can leave a session in "operation active" for ever.
+
 import type { Fingerprint, KekIdentity } from '../provider.ts';
 import { SlownessWatch } from './callmode.ts';
 import type { TokenCalls } from './calls.ts';
 import * as gcm from './gcm.ts';
-import { findWanted, type HeldKeks } from './held.ts';
 import { identityOf } from './identity.ts';
+import { findWanted, type HeldKeks } from './kek.ts';
 import type { Handle } from './module.ts';
 import { kernelNonces, type NonceSource } from './nonces.ts';
 import type { Token } from './token.ts';

@@ -6,7 +6,7 @@ import { isSameKek } from '../kekidentity.ts';
 import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
 import type { CallMode } from './calls.ts';
 import { Executor, toKleidiError } from './executor.ts';
-import { usable } from './held.ts';
+import { usable } from './kek.ts';
 import { LocalToken } from './local.ts';
 import { Pkcs11Module } from './module.ts';
 import { type PooledParts, PooledToken } from './pooled.ts';

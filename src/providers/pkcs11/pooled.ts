@@ -3,7 +3,7 @@
 import { KleidiError } from '../../errors.ts';
 import type { Fingerprint, KekIdentity } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
-import type { HeldKeks } from './held.ts';
+import type { HeldKeks } from './kek.ts';
 import { type Limit, opening } from './limit.ts';
 import type { Handle } from './module.ts';
 import { ThreadPool } from './pool.ts';

@@ -7,7 +7,7 @@ import type { MessagePort } from 'node:worker_threads';
 import { selfTestAad } from '../domainseparation.ts';
 import type { Fingerprint, KekIdentity } from '../provider.ts';
 import { isFast } from './callmode.ts';
-import type { HeldKeks } from './held.ts';
+import type { HeldKeks } from './kek.ts';
 import { LocalToken } from './local.ts';
 import { type Answer, buffersOf, failure, packed, type Request, unpacked } from './messages.ts';
 import { type Handle, Pkcs11Module } from './module.ts';

@@ -3,8 +3,8 @@
 
 import { createHash, createPublicKey } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
+import { attributeOf, findInToken, hasId } from '../kek.ts';
 import type { Handle } from '../module.ts';
-import { attributeOf, findInToken, hasId } from '../objects.ts';
 import type { Token } from '../token.ts';
 import { requestId, transportTemplates } from './template.ts';
 
