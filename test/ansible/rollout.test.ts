@@ -77,33 +77,27 @@ await onCluster(async (binaries) => {
     await good('verify');
   });
 
-  test('a rotation stops at a fault on the second master, and the same command goes on', async () => {
+  test('a rotation stops at each fault on the second master, and the same command goes on', async () => {
     cp2.sh('systemctl mask --now --runtime kleidi.socket kleidi.service');
-    const stopped = await play('rotate');
-    assert.notEqual(stopped.exitCode, 0);
-    assert.match(stopped.output, /no kleidi daemon listens/);
-    assert.deepEqual([cp1, cp2, cp3].map(generationOf), [1, 1, 1]);
+    const first = await play('rotate');
     cp2.sh('systemctl unmask --runtime kleidi.socket kleidi.service');
     cp2.sh('systemctl start kleidi.socket kleidi.service');
-    await good('rotate');
-    assert.deepEqual([cp1, cp2, cp3].map(generationOf), [2, 2, 2]);
-    assert.equal(liveDigests().size, 1);
-  });
-
-  test('a rotation that stops between the hosts goes on with the same KEK', async () => {
+    assert.notEqual(first.exitCode, 0);
+    assert.match(first.output, /no kleidi daemon listens/);
+    assert.deepEqual([cp1, cp2, cp3].map(generationOf), [1, 1, 1]);
     // The KEK has a way back first, or it is not taken in.
     cp2.sh('mount --bind /var/lib/kleidi/bundles /var/lib/kleidi/bundles');
     cp2.sh('mount -o remount,bind,ro /var/lib/kleidi/bundles');
-    const stopped = await play('rotate');
-    assert.notEqual(stopped.exitCode, 0);
+    const second = await play('rotate');
+    cp2.sh('umount /var/lib/kleidi/bundles');
+    assert.notEqual(second.exitCode, 0);
     const staged = (host: SystemHost): string =>
       host.sh('kleidi ring show --json | grep -c staged || :');
-    assert.deepEqual([cp1, cp2, cp3].map(staged), ['1', '0', '0'], stopped.output);
-    cp2.sh('umount /var/lib/kleidi/bundles');
+    assert.deepEqual([cp1, cp2, cp3].map(staged), ['1', '0', '0'], second.output);
     await good('rotate');
-    assert.deepEqual([cp1, cp2, cp3].map(generationOf), [3, 3, 3]);
+    assert.deepEqual([cp1, cp2, cp3].map(generationOf), [2, 2, 2]);
     assert.equal(liveDigests().size, 1);
-    assert.equal(cp1.sh('ls /var/lib/kleidi/bundles | wc -l'), '3', 'one KEK for each rotation');
+    assert.equal(cp1.sh('ls /var/lib/kleidi/bundles | wc -l'), '2', 'one KEK for the rotation');
   });
 
   test('what is not fit is said before anything is changed', async () => {
@@ -149,10 +143,10 @@ await onCluster(async (binaries) => {
   });
 
   test('an API server that does not come back stops the play at its host', async () => {
-    const { exitCode, output } = await controller.play('site', reading);
+    const { exitCode, output } = await controller.play('site', { ...reading, kleidi_retries: 2 });
     assert.notEqual(exitCode, 0);
     const said = output.replace(/\s+/g, ' ');
-    assert.match(said, /The API server of cp1 did not come to this state within 12 s/);
+    assert.match(said, /The API server of cp1 did not come to this state within 4 s/);
     assert.match(said, /connection refused|was refused|no route|unreachable/i);
     assert.match(said, /No API server after this one was changed/);
     assert.match(cp1.read(manifest), /--encryption-provider-config=/);
