@@ -14,54 +14,45 @@ interface EventKind {
   readonly text: string;
 }
 
-const event = (id: string, level: EventLevel, text: string): EventKind => ({ id, level, text });
+const of =
+  (level: EventLevel) =>
+  (id: string, text: string): EventKind => ({ id, level, text });
+const [debug, info, warn, error] = [of('debug'), of('info'), of('warn'), of('error')];
 
 export const events = {
   // The daemon's life.
-  listening: event('06944904cbce4399a52ee75be00fa0bf', 'info', 'listening'),
-  stopping: event('c8be65c1dd0245d9a7308ca550829a0a', 'info', 'stopping'),
+  listening: info('06944904cbce4399a52ee75be00fa0bf', 'listening'),
+  stopping: info('c8be65c1dd0245d9a7308ca550829a0a', 'stopping'),
   // What it serves.
-  serving: event('dcafcb1e46b44e08a3df6d79c3f83fba', 'info', 'serving'),
-  'not-serving': event('6255d848664642c0a279e7670b78a1cd', 'error', 'not serving'),
-  'ring-changed': event('dfe5be7e71804d55a9a87b26a380bf77', 'info', 'serving by a new ring file'),
-  'ring-refused': event('0bee1598434f4414a2ede3f78546ba95', 'error', 'the ring file is refused'),
-  'kek-missing': event('c73ebac56ba74195a9350fbfcd10cf72', 'warn', 'this host lacks KEKs'),
-  'kek-near-limit': event('a43b07fdc2984740ae3cc6dfa98b503f', 'warn', 'a KEK should be rotated'),
-  'provider-failed': event('dd6a28a5b22c4196bd312a1b73103a9f', 'warn', 'a provider of KEKs fails'),
-  'provider-back': event(
-    '978a82ee225640349eb3d10f68132ff1',
-    'info',
-    'a provider of KEKs works again',
-  ),
+  serving: info('dcafcb1e46b44e08a3df6d79c3f83fba', 'serving'),
+  'not-serving': error('6255d848664642c0a279e7670b78a1cd', 'not serving'),
+  'ring-changed': info('dfe5be7e71804d55a9a87b26a380bf77', 'serving by a new ring file'),
+  'ring-refused': error('0bee1598434f4414a2ede3f78546ba95', 'the ring file is refused'),
+  'kek-missing': warn('c73ebac56ba74195a9350fbfcd10cf72', 'this host lacks KEKs'),
+  'kek-near-limit': warn('a43b07fdc2984740ae3cc6dfa98b503f', 'a KEK should be rotated'),
+  'provider-failed': warn('dd6a28a5b22c4196bd312a1b73103a9f', 'a provider of KEKs fails'),
+  'provider-back': info('978a82ee225640349eb3d10f68132ff1', 'a provider of KEKs works again'),
   // The token.
-  'token-reopened': event('fb4d6d1c9cc94d7aa2b1c77add25e8cb', 'info', 'opening the token again'),
-  'token-damaged': event('c927f6208fda42f8a7a4211ec6638fcd', 'error', 'token on disk is damaged'),
-  'token-unchecked': event(
+  'token-reopened': info('fb4d6d1c9cc94d7aa2b1c77add25e8cb', 'opening the token again'),
+  'token-damaged': error('c927f6208fda42f8a7a4211ec6638fcd', 'token on disk is damaged'),
+  'token-unchecked': warn(
     '86601552ba13474bb9e79982e5074d3a',
-    'warn',
     'the token on disk could not be checked',
   ),
-  'token-whole': event(
-    'e60fc8d1ec404617a37786bc27693579',
-    'info',
-    'the token on disk is whole again',
-  ),
-  'module-broken': event(
+  'token-whole': info('e60fc8d1ec404617a37786bc27693579', 'the token on disk is whole again'),
+  'module-broken': error(
     '8d74e655cb684a70a301e6433d87815f',
-    'error',
     'the PKCS#11 module is beyond repair: kleidi kills itself and is started afresh',
   ),
   // Calls.
-  'call-failed': event('50890ca3096a48eea760525286a70fd7', 'warn', 'a call was refused'),
-  'call-answered': event('f88d02ce7fdf4fd8a2c35c48b92ae309', 'debug', 'answered'),
-  'connections-full': event(
+  'call-failed': warn('50890ca3096a48eea760525286a70fd7', 'a call was refused'),
+  'call-answered': debug('f88d02ce7fdf4fd8a2c35c48b92ae309', 'answered'),
+  'connections-full': warn(
     'c8b114449064404fb1165317f66f4409',
-    'warn',
     'as many connections as allowed: the one longest without a finished call makes room',
   ),
-  'calls-bounded': event(
+  'calls-bounded': warn(
     'fc0e9bcadd4c41e6bc05139e0d907541',
-    'warn',
     'a client asks for too much: calls were refused or cut',
   ),
 } as const satisfies Record<string, EventKind>;

@@ -23,9 +23,13 @@ export async function readTextFile(path: string, subject: string, hint: string):
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    const why = reasonOf(cause);
-    throw new KleidiError('file-failed', `${subject} cannot be read: ${why}`, { hint, cause });
+    throw unreadable(subject, hint, cause);
   }
+}
+
+function unreadable(subject: string, hint: string, cause: unknown): KleidiError {
+  const why = reasonOf(cause);
+  return new KleidiError('file-failed', `${subject} cannot be read: ${why}`, { hint, cause });
 }
 
 /**
@@ -40,6 +44,24 @@ export async function readOwnFile(path: string): Promise<string> {
     return await handle.readFile('utf8');
   } finally {
     await handle.close();
+  }
+}
+
+/**
+ * As `readOwnFile`; undefined where there is none.
+ * @param subject for people, with the path
+ * @throws KleidiError file-failed
+ */
+export async function readOwnFileIfAny(
+  path: string,
+  subject: string,
+  hint: string,
+): Promise<string | undefined> {
+  try {
+    return await readOwnFile(path);
+  } catch (cause) {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return undefined;
+    throw unreadable(subject, hint, cause);
   }
 }
 

@@ -2,40 +2,41 @@
 // takes them. config.ts reads files by it.
 import { firstModule } from './softhsm.ts';
 
-interface Rule {
-  /** In words. */
-  readonly allowed: string;
-  /** Throws what is wrong; convict puts the field's name in front. */
-  check(value: unknown): void;
+/**
+ * Makes fields that take what is good, and say of all else what they found. Throws that;
+ * convict puts the field's name in front.
+ * @param allowed what is good, in words
+ */
+function rule(allowed: string, good: (value: unknown) => boolean, fault = foundFault) {
+  const format = (value: unknown): void => {
+    if (!good(value)) throw new Error(fault(value, allowed));
+  };
+  return <T>(doc: string, fallback: T) => ({ doc, default: fallback, allowed, format });
 }
 
-function rule(allowed: string, good: (value: unknown) => boolean): Rule {
-  const check = (value: unknown): void => {
-    if (!good(value)) throw new Error(`found ${JSON.stringify(value)}, allowed is ${allowed}`);
-  };
-  return { allowed, check };
+function foundFault(value: unknown, allowed: string): string {
+  return `found ${JSON.stringify(value)}, allowed is ${allowed}`;
 }
 
 const isText = (value: unknown): value is string => typeof value === 'string';
 const absolutePath = rule('an absolute path', (v) => isText(v) && /^\/[^\0]*$/.test(v));
 /** Never shows what it found: somebody may have written the PIN itself there. */
-const references = 'credential:NAME or file:/ABSOLUTE/PATH';
-const secretReference: Rule = {
-  allowed: references,
-  check(value) {
-    if (isText(value) && /^(credential:[A-Za-z0-9._-]+|file:\/.+)$/.test(value)) return;
-    throw new Error(
-      `found something else (not shown), allowed is ${references}: the secret itself never stands in this file`,
-    );
-  },
-};
+const secretReference = rule(
+  'credential:NAME or file:/ABSOLUTE/PATH',
+  (v) => isText(v) && /^(credential:[A-Za-z0-9._-]+|file:\/.+)$/.test(v),
+  (_, allowed) =>
+    `found something else (not shown), allowed is ${allowed}: the secret itself never stands in this file`,
+);
 const tokenLabel = rule('1 to 32 bytes of text', (v) => {
   const bytes = isText(v) ? Buffer.byteLength(v) : 0;
   return bytes >= 1 && bytes <= 32;
 });
-const oneOf = (...words: string[]): Rule =>
+const oneOf = (...words: string[]) =>
   rule(`one of ${words.join(', ')}`, (v) => isText(v) && words.includes(v));
-const wholeNumber = (least: number, most: number): Rule =>
+const logLevel = oneOf('debug', 'info', 'warn', 'error');
+const logFormat = oneOf('auto', 'journald', 'json', 'pretty');
+const authMethod = oneOf('approle', 'cert', 'jwt', 'token');
+const wholeNumber = (least: number, most: number) =>
   rule(
     `a whole number from ${least} to ${most}`,
     (v) => Number.isInteger(v) && Number(v) >= least && Number(v) <= most,
@@ -66,124 +67,90 @@ export interface Field {
 
 export const isField = (node: object): node is Field => 'doc' in node;
 
-const field = <T>(doc: string, fallback: T, { allowed, check }: Rule) => ({
-  doc,
-  default: fallback,
-  allowed,
-  format: (value: unknown) => check(value),
-});
-
 export const schema = {
-  ring: field('The ring file; the same on every host.', '/var/lib/kleidi/ring.json', absolutePath),
-  socket: field(
+  ring: absolutePath('The ring file; the same on every host.', '/var/lib/kleidi/ring.json'),
+  socket: absolutePath(
     'The socket, where systemd hands none over; also where the commands find the daemon.',
     '/run/kleidi/kms.sock',
-    absolutePath,
   ),
-  runtimeDir: field(
+  runtimeDir: absolutePath(
     'What must outlive a restart but not a reboot: refused PINs, crashes at start.',
     '/run/kleidi-daemon',
-    absolutePath,
   ),
-  encryptionConfig: field(
+  encryptionConfig: absolutePath(
     "The EncryptionConfiguration that names kleidi's socket to kube-apiserver.",
     '/etc/kubernetes/kleidi/encryption-config.yaml',
-    absolutePath,
   ),
   log: {
-    level: field('Least level that is logged.', 'info', oneOf('debug', 'info', 'warn', 'error')),
-    format: field(
-      'auto: pretty on a terminal, journald under systemd, else json.',
-      'auto',
-      oneOf('auto', 'journald', 'json', 'pretty'),
-    ),
+    level: logLevel('Least level that is logged.', 'info'),
+    format: logFormat('auto: pretty on a terminal, journald under systemd, else json.', 'auto'),
   },
   pkcs11: {
     module: {
-      ...field('The PKCS#11 module. Default: the first SoftHSM found.', '', absolutePath),
+      ...absolutePath('The PKCS#11 module. Default: the first SoftHSM found.', ''),
       // Looked for where a default is read, not where the program is loaded.
       get default() {
         return firstModule();
       },
     },
-    token: field('Label of the token.', 'kleidi', tokenLabel),
-    pin: field('User PIN of the token.', 'credential:pin', secretReference),
-    soPin: field(
-      'Security officer PIN; only provision reads it.',
-      'credential:so-pin',
-      secretReference,
-    ),
-    softhsmConf: field(
+    token: tokenLabel('Label of the token.', 'kleidi'),
+    pin: secretReference('User PIN of the token.', 'credential:pin'),
+    soPin: secretReference('Security officer PIN; only provision reads it.', 'credential:so-pin'),
+    softhsmConf: absolutePath(
       "SoftHSM's own settings; other modules ignore it.",
       '/etc/kleidi/softhsm2.conf',
-      absolutePath,
     ),
-    environment: field(
+    environment: variableNames(
       'Environment variables that the module needs: their names. Work on the token gets no others.',
       [] as string[],
-      variableNames,
     ),
   },
   vault: {
-    address: field(
+    address: httpsAddresses(
       'Vault or OpenBao servers; the next is asked where one cannot be reached. Empty: not used.',
       [] as string[],
-      httpsAddresses,
     ),
-    namespace: field('Namespace, where the server has them.', '', urlPath),
-    mount: field('Where the Transit engine is mounted.', 'transit', urlPath),
-    key: field('Name of the Transit key, of type aes256-gcm96.', 'kleidi', urlPath),
-    caFile: field(
-      "CA that signs the servers' certificates; nothing: the system's.",
-      '',
-      pathOrNothing,
-    ),
+    namespace: urlPath('Namespace, where the server has them.', ''),
+    mount: urlPath('Where the Transit engine is mounted.', 'transit'),
+    key: urlPath('Name of the Transit key, of type aes256-gcm96.', 'kleidi'),
+    caFile: pathOrNothing("CA that signs the servers' certificates; nothing: the system's.", ''),
     auth: {
-      method: field(
+      method: authMethod(
         'How kleidi logs in: approle, cert, jwt, or token (for trials).',
         'approle',
-        oneOf('approle', 'cert', 'jwt', 'token'),
       ),
-      mount: field('Where that auth method is mounted; nothing: its own name.', '', urlPath),
-      role: field('Role, for cert and jwt.', '', word),
-      roleId: field('Role id, for approle.', '', word),
-      secretId: field('Secret id, for approle.', 'credential:vault-secret-id', secretReference),
-      certFile: field('Client certificate (PEM), for cert.', '', pathOrNothing),
-      key: field('Private key of the certificate (PEM).', 'credential:vault-key', secretReference),
-      jwtFile: field('File with the JWT, for jwt; read at each login.', '', pathOrNothing),
-      token: field('Token, for token.', 'credential:vault-token', secretReference),
+      mount: urlPath('Where that auth method is mounted; nothing: its own name.', ''),
+      role: word('Role, for cert and jwt.', ''),
+      roleId: word('Role id, for approle.', ''),
+      secretId: secretReference('Secret id, for approle.', 'credential:vault-secret-id'),
+      certFile: pathOrNothing('Client certificate (PEM), for cert.', ''),
+      key: secretReference('Private key of the certificate (PEM).', 'credential:vault-key'),
+      jwtFile: pathOrNothing('File with the JWT, for jwt; read at each login.', ''),
+      token: secretReference('Token, for token.', 'credential:vault-token'),
     },
   },
   selfTest: {
-    intervalMs: field('Between two self-tests of the token.', 10_000, wholeNumber(100, 3_600_000)),
+    intervalMs: wholeNumber(100, 3_600_000)('Between two self-tests of the token.', 10_000),
   },
   verifier: {
-    intervalMs: field(
+    intervalMs: wholeNumber(1_000, 86_400_000)(
       'Between two checks of what the token holds on disk.',
       300_000,
-      wholeNumber(1_000, 86_400_000),
     ),
   },
   limits: {
-    queue: field(
-      'Encrypt and Decrypt calls at once; more are refused.',
-      256,
-      wholeNumber(1, 65_536),
-    ),
-    connections: field(
+    queue: wholeNumber(1, 65_536)('Encrypt and Decrypt calls at once; more are refused.', 256),
+    connections: wholeNumber(1, 15_000)(
       'Open connections; beyond, the one longest without a finished call makes room.',
       512,
-      wholeNumber(1, 15_000),
     ),
-    callTimeoutMs: field(
+    callTimeoutMs: wholeNumber(100, 2_900)(
       'Longest wait for one answer of the token; below the 3 s of kube-apiserver.',
       2_500,
-      wholeNumber(100, 2_900),
     ),
-    openTimeoutMs: field(
+    openTimeoutMs: wholeNumber(100, 20_000)(
       'Longest wait for the token to open, and again for its keys; both together stay below TimeoutStartSec=45s of the unit.',
       15_000,
-      wholeNumber(100, 20_000),
     ),
   },
 };

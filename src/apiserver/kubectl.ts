@@ -13,20 +13,21 @@ const ownKubectl = '/var/lib/rancher/rke2/bin/kubectl';
 const timeoutMs = 15_000;
 const target = ['-n', 'kube-system', 'configmap', 'kubeadm-config'];
 
+interface Unreachable {
+  /** Why the cluster cannot be asked. */
+  readonly unreachable: string;
+}
+
 interface ConfigMap {
   readonly text: string;
   readonly resourceVersion: string;
 }
 
-/** The ClusterConfiguration, or why it cannot be asked for. */
-export function readClusterConfiguration(
-  installation: Installation,
-): ConfigMap | { readonly unreachable: string } {
-  const missing = missingKubeconfig(installation);
-  if (missing !== undefined) return missing;
-  const { stdout, stderr, status, error } = run(installation, ['get', ...target, '-o', 'json']);
-  if (status !== 0) return { unreachable: reason(error, stderr) };
-  const { data, metadata } = JSON.parse(stdout) as {
+/** The ClusterConfiguration. */
+export function readClusterConfiguration(installation: Installation): ConfigMap | Unreachable {
+  const said = kubectl(installation, ['get', ...target, '-o', 'json']);
+  if (typeof said !== 'string') return said;
+  const { data, metadata } = JSON.parse(said) as {
     data?: { ClusterConfiguration?: string };
     metadata: { resourceVersion: string };
   };
@@ -35,59 +36,41 @@ export function readClusterConfiguration(
   return { text, resourceVersion: metadata.resourceVersion };
 }
 
-/** The UID of the namespace kube-system, or why it cannot be asked for. */
-export function askClusterUid(
-  installation: Installation,
-): { readonly uid: string } | { readonly unreachable: string } {
-  const missing = missingKubeconfig(installation);
-  if (missing !== undefined) return missing;
-  const { stdout, stderr, status, error } = run(installation, [
-    ...['get', 'namespace', 'kube-system', '-o', 'jsonpath={.metadata.uid}'],
-  ]);
-  if (status !== 0) return { unreachable: reason(error, stderr) };
-  const uid = stdout.trim();
+/** The UID of the namespace kube-system. */
+export function askClusterUid(installation: Installation): { readonly uid: string } | Unreachable {
+  const args = ['get', 'namespace', 'kube-system', '-o', 'jsonpath={.metadata.uid}'];
+  const said = kubectl(installation, args);
+  if (typeof said !== 'string') return said;
+  const uid = said.trim();
   return uidPattern.test(uid) ? { uid } : { unreachable: 'kubectl prints no UID' };
 }
 
-/** Refused by the API server where somebody else has changed it since. */
+/** Refused by the API server where somebody else has changed it since. @returns why not */
 export function writeClusterConfiguration(
   installation: Installation,
   text: string,
   resourceVersion: string,
 ): string | undefined {
-  const patch = JSON.stringify({
-    metadata: { resourceVersion },
-    data: { ClusterConfiguration: text },
-  });
-  const { status, stderr, error } = run(
-    installation,
-    ['patch', ...target, '--type=merge', '--patch-file=/dev/stdin'],
-    patch,
-  );
-  return status === 0 ? undefined : reason(error, stderr);
+  const patch = { metadata: { resourceVersion }, data: { ClusterConfiguration: text } };
+  const args = ['patch', ...target, '--type=merge', '--patch-file=/dev/stdin'];
+  const said = kubectl(installation, args, JSON.stringify(patch));
+  return typeof said === 'string' ? undefined : said.unreachable;
 }
 
-function missingKubeconfig({ root, distribution: { kubeconfig } }: Installation) {
-  return existsSync(join(root, kubeconfig))
-    ? undefined
-    : { unreachable: `there is no ${kubeconfig}` };
-}
-
-function run({ root, distribution }: Installation, args: readonly string[], input = '') {
+/** What it prints. */
+function kubectl(
+  { root, distribution: { kubeconfig } }: Installation,
+  args: readonly string[],
+  input = '',
+): string | Unreachable {
+  if (!existsSync(join(root, kubeconfig))) return { unreachable: `there is no ${kubeconfig}` };
   const own = join(root, ownKubectl);
-  return spawnSync(
+  const { stdout, stderr, status, error } = spawnSync(
     existsSync(own) ? own : 'kubectl',
-    [
-      `--kubeconfig=${join(root, distribution.kubeconfig)}`,
-      `--request-timeout=${timeoutMs}ms`,
-      ...args,
-    ],
-    {
-      input,
-      encoding: 'utf8',
-      timeout: timeoutMs * 2,
-    },
+    [`--kubeconfig=${join(root, kubeconfig)}`, `--request-timeout=${timeoutMs}ms`, ...args],
+    { input, encoding: 'utf8', timeout: timeoutMs * 2 },
   );
+  return status === 0 ? stdout : { unreachable: reason(error, stderr) };
 }
 
 /** Of a kubectl that did not succeed. */

@@ -9,7 +9,7 @@ import { KleidiError, reasonOf } from '../errors.ts';
 import { isErrno, writeNewFile } from '../files.ts';
 import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
 import { readRing } from '../keyring/ringfile.ts';
-import { readOwnFile } from '../readfile.ts';
+import { readOwnFileIfAny } from '../readfile.ts';
 import { print, printJson, warn } from '../terminal.ts';
 import { jsonOption, requiredText } from './option.ts';
 import { command } from './verb.ts';
@@ -58,7 +58,10 @@ async function readBundles(config: Config): Promise<BackupFile[]> {
   const folder = bundleFolder(config);
   const names = await readdir(folder).catch((cause: unknown) => {
     if (isErrno(cause, 'ENOENT')) return [];
-    throw unreadable(folder, cause);
+    throw new KleidiError('file-failed', `${folder} cannot be read: ${reasonOf(cause)}`, {
+      hint: 'run as root',
+      cause,
+    });
   });
   const files = await readAll(names.filter(isBundleName).map((name) => join(folder, name)));
   return files.map(({ name, text }) => ({ name: name.slice(folder.length + 1), text }));
@@ -68,11 +71,8 @@ async function readBundles(config: Config): Promise<BackupFile[]> {
 async function readAll(paths: readonly string[]): Promise<BackupFile[]> {
   const files: BackupFile[] = [];
   for (const name of paths) {
-    try {
-      files.push({ name, text: await readOwnFile(name) });
-    } catch (cause) {
-      if (!isErrno(cause, 'ENOENT')) throw unreadable(name, cause);
-    }
+    const text = await readOwnFileIfAny(name, name, 'run as root');
+    if (text !== undefined) files.push({ name, text });
   }
   return files;
 }
@@ -82,12 +82,4 @@ function warnOfMissing(keks: readonly { fp: string }[], bundles: readonly Backup
   if (lost.length === 0) return;
   const fps = lost.map(({ fp }) => fp).join(', ');
   warn(`no recovery bundle of KEK ${fps} is on this host: this backup cannot bring it back`);
-}
-
-function unreadable(path: string, cause: unknown): KleidiError {
-  const why = reasonOf(cause);
-  return new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
-    hint: 'run as root',
-    cause,
-  });
 }

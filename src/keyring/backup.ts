@@ -2,7 +2,7 @@
 // PIN and no token, so it is no secret; its checksum tells damage, not tampering.
 import { createHash } from 'node:crypto';
 import { KleidiError } from '../errors.ts';
-import { isRecord } from '../jsonvalue.ts';
+import { isRecord, recordIn } from '../jsonvalue.ts';
 import { orderedRing } from './bundle.ts';
 import { parseBundle } from './bundlefile.ts';
 import { unpinnedParts } from './coverage.ts';
@@ -38,10 +38,9 @@ export function formatBackup(backup: Backup): string {
 
 /** @throws KleidiError refused: damaged, of another format, or no backup */
 export function parseBackup(text: string, path: string): Backup {
-  const { format, kind, created, ring, bundles, configuration, sha256, ...rest } = parseObject(
-    text,
-    path,
-  );
+  const found = recordIn(text);
+  if (found === undefined) throw unfit(path, 'it is not JSON');
+  const { format, kind, created, ring, bundles, configuration, sha256, ...rest } = found;
   if (kind !== 'kleidi-backup') throw unfit(path, 'it is no backup of kleidi');
   if (format !== 2) throw unfit(path, `its format is ${format}, not 2`);
   if (Object.keys(rest).length > 0) throw unfit(path, 'it has fields that are unknown');
@@ -150,23 +149,13 @@ function requireGeneration(announced: number, { generation, isAllLost }: Restore
   );
 }
 
-function parseObject(text: string, path: string): Record<string, unknown> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (isRecord(value)) return value;
-  } catch {
-    // Told below.
-  }
-  throw unfit(path, 'it is not JSON');
-}
-
 function isFileList(value: unknown, isName: (name: string) => boolean): value is BackupFile[] {
   return Array.isArray(value) && value.every((file: unknown) => isFile(file, isName));
 }
 
 function isFile(file: unknown, isName: (name: string) => boolean): boolean {
-  if (typeof file !== 'object' || file === null) return false;
-  const { name, text, ...rest } = file as Record<string, unknown>;
+  if (!isRecord(file)) return false;
+  const { name, text, ...rest } = file;
   const isKnown = Object.keys(rest).length === 0;
   return isKnown && typeof text === 'string' && typeof name === 'string' && isName(name);
 }

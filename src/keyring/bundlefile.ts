@@ -1,7 +1,7 @@
 // Reads bundles from disk: anything but exactly what kleidi writes is refused,
 // one flipped bit included.
 import { KleidiError } from '../errors.ts';
-import { isHex, isRecord } from '../jsonvalue.ts';
+import { isHex, isRecord, recordIn } from '../jsonvalue.ts';
 import { isSameKek } from '../providers/kekidentity.ts';
 import { rsaBits } from '../providers/rsakey.ts';
 import { readTextFile } from '../readfile.ts';
@@ -26,18 +26,19 @@ export async function readBundle(path: string): Promise<Bundle> {
 
 /** @throws KleidiError refused */
 export function parseBundle(text: string, path: string): Bundle {
-  const fault = bundleFault(parseJson(text));
+  const file = recordIn(text);
+  const fault = bundleFault(file);
   if (fault !== undefined) {
     throw new KleidiError('refused', `${path} is not a whole kleidi bundle: ${fault}`, {
       hint: 'it was damaged or changed on its way: fetch it again from where it was made',
     });
   }
-  const { format, kind, ring, ringId, keks, carried } = parseJson(text) as Bundle;
+  const { format, kind, ring, ringId, keks, carried } = file as unknown as Bundle;
   return { format, kind, ring, ringId, keks, carried };
 }
 
-function bundleFault(value: unknown): string | undefined {
-  if (!isRecord(value)) return 'it is not a JSON object';
+function bundleFault(value: Record<string, unknown> | undefined): string | undefined {
+  if (value === undefined) return 'it is not a JSON object';
   const { format, kind, ring, ringId, keks, carried, sha256, ...rest } = value;
   if (kind !== 'kleidi-bundle') return 'its kind is not kleidi-bundle';
   if (format !== 2) return 'this kleidi reads format 2';
@@ -110,12 +111,4 @@ function isWrapped(value: unknown, role: PartRole): boolean {
 
 function isDistinct(names: readonly string[]): boolean {
   return new Set(names).size === names.length;
-}
-
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
 }

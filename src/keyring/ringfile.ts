@@ -2,26 +2,19 @@
 // holds, so that a killed command leaves neither half a ring nor a stale lock.
 import { stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { KleidiError, reasonOf } from '../errors.ts';
+import { KleidiError } from '../errors.ts';
 import { withFileLock } from '../filelock.ts';
-import { isErrno, type Owner, writeFileAtomically } from '../files.ts';
-import { readOwnFile } from '../readfile.ts';
+import { type Owner, writeFileAtomically } from '../files.ts';
+import { readOwnFileIfAny } from '../readfile.ts';
 import { recordChangeTimes } from './changetimes.ts';
 import { formatRing, parseRing, type Ring } from './ring.ts';
 
 /** @throws KleidiError ring-missing, ring-invalid, file-failed */
 export async function readRing(path: string): Promise<Ring> {
-  try {
-    return parseRing(await readOwnFile(path), path);
-  } catch (error) {
-    if (error instanceof KleidiError) throw error;
-    if (isErrno(error, 'ENOENT')) throw missing(path, error);
-    const why = reasonOf(error);
-    throw new KleidiError('file-failed', `ring file ${path} cannot be read: ${why}`, {
-      hint: 'it must be readable by group kleidi (mode 0640)',
-      cause: error,
-    });
-  }
+  const hint = 'it must be readable by group kleidi (mode 0640)';
+  const text = await readOwnFileIfAny(path, `ring file ${path}`, hint);
+  if (text === undefined) throw missing(path);
+  return parseRing(text, path);
 }
 
 /** The ring, or undefined where the file is missing or damaged: for commands that replace it. */
@@ -70,9 +63,8 @@ export function withRingLock<T>(path: string, work: () => Promise<T>): Promise<T
   return withFileLock(`${path}.lock`, work);
 }
 
-function missing(path: string, cause: unknown): KleidiError {
+function missing(path: string): KleidiError {
   return new KleidiError('ring-missing', `ring file ${path} does not exist`, {
     hint: 'on a new host run: kleidi provision; if the ring was lost, take it from another member (kleidi ring export) or from a backup',
-    cause,
   });
 }

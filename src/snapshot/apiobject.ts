@@ -1,6 +1,7 @@
 // The few fields that kleidi reads from objects of kube-apiserver in clear, stored as
 // protobuf ('k8s\0' and runtime.Unknown) or as JSON. Field numbers: generated.proto of
 // k8s.io/apimachinery (runtime, meta/v1) and k8s.io/api (coordination/v1).
+import { recordIn } from '../jsonvalue.ts';
 import { readFields } from './wire.ts';
 
 const magic = Buffer.from('k8s\0', 'latin1');
@@ -57,10 +58,6 @@ interface PlainObject {
 
 function jsonOf(value: Buffer, kind: string): PlainObject | undefined {
   if (value.length > maxBytes || value[0] !== 0x7b) return undefined;
-  try {
-    const plain = JSON.parse(value.toString('utf8')) as PlainObject;
-    return plain.kind === kind ? plain : undefined;
-  } catch {
-    return undefined;
-  }
+  const plain: PlainObject | undefined = recordIn(value.toString('utf8'));
+  return plain?.kind === kind ? plain : undefined;
 }

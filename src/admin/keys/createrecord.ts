@@ -5,7 +5,6 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
-import { KleidiError, reasonOf } from '../../errors.ts';
 import { writeFileAtomically, writeNewFile } from '../../files.ts';
 import { type BundleKek, formatBundle, recoveryPart } from '../../keyring/bundle.ts';
 import { parseBundle } from '../../keyring/bundlefile.ts';
@@ -14,7 +13,7 @@ import { writeRing } from '../../keyring/ringfile.ts';
 import { newRingId, type RingName, requireSameRing } from '../../keyring/ringid.ts';
 import { stage } from '../../keyring/transitions.ts';
 import { vouchingKek } from '../../keyring/voucher.ts';
-import { readOwnFile } from '../../readfile.ts';
+import { readOwnFileIfAny } from '../../readfile.ts';
 import { note } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import {
@@ -106,26 +105,16 @@ async function undo(config: Config, kek: BundleKek): Promise<void> {
   note(`KEK ${kek.fp} of an interrupted key create was removed: nothing used it`);
 }
 
+/** @throws KleidiError file-failed */
 async function readCreateRecord(config: Config, ring: Ring): Promise<MadeKek | undefined> {
   const path = createRecordPath(config);
-  if (!existsSync(path)) return undefined;
-  const bundle = parseBundle(await readCreateText(path), path);
+  const hint = 'kleidi has made no key; put the file right, then run the command again';
+  const text = await readOwnFileIfAny(path, 'the record of a key create', hint);
+  if (text === undefined) return undefined;
+  const bundle = parseBundle(text, path);
   const [kek] = bundle.keks;
   requireSameRing(path, bundle, ring);
   return kek && { kek, name: { ring: bundle.ring, ringId: bundle.ringId } };
-}
-
-/** @throws KleidiError file-failed */
-async function readCreateText(path: string): Promise<string> {
-  try {
-    return await readOwnFile(path);
-  } catch (cause) {
-    const why = reasonOf(cause);
-    throw new KleidiError('file-failed', `the record of a key create cannot be read: ${why}`, {
-      hint: 'kleidi has made no key; put the file right, then run the command again',
-      cause,
-    });
-  }
 }
 
 function sameRecipients(kek: BundleKek, { recovery, hosts }: KekRecipients): boolean {

@@ -3,7 +3,7 @@
 // always checked: there is no switch to leave that out.
 import { Agent, type Dispatcher, request } from 'undici';
 import { KleidiError, reasonOf } from '../../errors.ts';
-import { isRecord } from '../../jsonvalue.ts';
+import { recordIn } from '../../jsonvalue.ts';
 import type { Answer } from './answers.ts';
 import { refusal } from './refusals.ts';
 
@@ -91,7 +91,7 @@ export class VaultHttp {
     });
     if (text === undefined) throw tooLong(where);
     if (statusCode === 204) return {};
-    const answer = parse(text);
+    const answer = recordIn(text);
     if (statusCode === 200 && answer !== undefined) return answer;
     throw refusal(where, statusCode, answer, secretsOf(ask));
   }
@@ -134,15 +134,6 @@ async function readBody(
     chunks.push(chunk);
   }
   return Buffer.concat(chunks).toString('utf8');
-}
-
-function parse(text: string): Answer | undefined {
-  try {
-    const value: unknown = JSON.parse(text);
-    return isRecord(value) ? value : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /** What no message may show, should an answer repeat its request. */

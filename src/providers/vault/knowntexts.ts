@@ -4,10 +4,9 @@
 // keeps the fingerprint. Only a text that opened before tells. It is this host's own, and
 // outside the digest: two hosts never share one.
 import { dirname, join } from 'node:path';
-import { KleidiError, reasonOf } from '../../errors.ts';
-import { isErrno } from '../../files.ts';
-import { isHex, isRecord } from '../../jsonvalue.ts';
-import { readOwnFile } from '../../readfile.ts';
+import { KleidiError } from '../../errors.ts';
+import { isHex, isRecord, recordIn } from '../../jsonvalue.ts';
+import { readOwnFileIfAny } from '../../readfile.ts';
 import type { Fingerprint } from '../provider.ts';
 
 /** Transit's own text by the KEK: `vault:vN:…`. */
@@ -19,22 +18,14 @@ export function knownTextsPath(ringPath: string): string {
 
 /** Empty where there is no file. @throws KleidiError vault-known-invalid, file-failed */
 export async function readKnownTexts(path: string): Promise<KnownTexts> {
-  try {
-    return parseKnownTexts(await readOwnFile(path), path);
-  } catch (cause) {
-    if (cause instanceof KleidiError) throw cause;
-    if (isErrno(cause, 'ENOENT')) return new Map();
-    const why = reasonOf(cause);
-    throw new KleidiError('file-failed', `${path} cannot be read: ${why}`, {
-      hint: 'it must be readable by group kleidi (mode 0640)',
-      cause,
-    });
-  }
+  const hint = 'it must be readable by group kleidi (mode 0640)';
+  const text = await readOwnFileIfAny(path, path, hint);
+  return text === undefined ? new Map() : parseKnownTexts(text, path);
 }
 
 /** @throws KleidiError vault-known-invalid */
 export function parseKnownTexts(text: string, path: string): KnownTexts {
-  const { format, keks } = recordIn(text, path);
+  const { format, keks } = recordIn(text) ?? {};
   if (format !== 1 || !isRecord(keks)) throw damaged(path);
   const entries = Object.entries(keks).map(([fp, sealed]) => {
     if (!isHex(fp, 32) || typeof sealed !== 'string') throw damaged(path);
@@ -47,16 +38,6 @@ export function parseKnownTexts(text: string, path: string): KnownTexts {
 export function formatKnownTexts(texts: KnownTexts): string {
   const keks = Object.fromEntries([...texts].sort(([a], [b]) => (a < b ? -1 : 1)));
   return `${JSON.stringify({ format: 1, keks }, null, 2)}\n`;
-}
-
-function recordIn(text: string, path: string): Readonly<Record<string, unknown>> {
-  try {
-    const value: unknown = JSON.parse(text);
-    if (isRecord(value)) return value;
-  } catch {
-    // Said below.
-  }
-  throw damaged(path);
 }
 
 function damaged(path: string): KleidiError {

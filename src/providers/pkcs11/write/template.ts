@@ -13,6 +13,21 @@ function mechanisms(...numbers: number[]): Buffer {
   return list;
 }
 
+const secretUses = [
+  ...[pkcs11js.CKA_ENCRYPT, pkcs11js.CKA_DECRYPT, pkcs11js.CKA_SIGN, pkcs11js.CKA_VERIFY],
+  ...[pkcs11js.CKA_WRAP, pkcs11js.CKA_UNWRAP, pkcs11js.CKA_DERIVE],
+];
+const publicUses = [pkcs11js.CKA_WRAP, pkcs11js.CKA_ENCRYPT, pkcs11js.CKA_VERIFY];
+const privateUses = [
+  ...[pkcs11js.CKA_UNWRAP, pkcs11js.CKA_DECRYPT, pkcs11js.CKA_SIGN],
+  ...[pkcs11js.CKA_SIGN_RECOVER, pkcs11js.CKA_DERIVE],
+];
+
+/** Every use of such an object by name: those allowed, and no other. */
+function uses(all: readonly number[], ...allowed: readonly number[]): Template {
+  return all.map((type) => ({ type, value: allowed.includes(type) }));
+}
+
 const secretKey: Template = [
   { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_SECRET_KEY },
   { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_AES },
@@ -26,13 +41,7 @@ export function kekTemplate(place: 'token' | 'memory', label: string, id: Buffer
     ...secretKey,
     { type: pkcs11js.CKA_TOKEN, value: place === 'token' },
     { type: pkcs11js.CKA_EXTRACTABLE, value: false },
-    { type: pkcs11js.CKA_ENCRYPT, value: true },
-    { type: pkcs11js.CKA_DECRYPT, value: true },
-    { type: pkcs11js.CKA_SIGN, value: true },
-    { type: pkcs11js.CKA_VERIFY, value: false },
-    { type: pkcs11js.CKA_WRAP, value: false },
-    { type: pkcs11js.CKA_UNWRAP, value: false },
-    { type: pkcs11js.CKA_DERIVE, value: false },
+    ...uses(secretUses, pkcs11js.CKA_ENCRYPT, pkcs11js.CKA_DECRYPT, pkcs11js.CKA_SIGN),
     {
       type: pkcs11js.CKA_ALLOWED_MECHANISMS,
       value: mechanisms(pkcs11js.CKM_AES_GCM, pkcs11js.CKM_AES_CMAC),
@@ -42,15 +51,7 @@ export function kekTemplate(place: 'token' | 'memory', label: string, id: Buffer
   ];
 }
 
-const macOnly: Template = [
-  { type: pkcs11js.CKA_SIGN, value: true },
-  { type: pkcs11js.CKA_ENCRYPT, value: false },
-  { type: pkcs11js.CKA_DECRYPT, value: false },
-  { type: pkcs11js.CKA_VERIFY, value: false },
-  { type: pkcs11js.CKA_WRAP, value: false },
-  { type: pkcs11js.CKA_UNWRAP, value: false },
-  { type: pkcs11js.CKA_DERIVE, value: false },
-];
+const macOnly = uses(secretUses, pkcs11js.CKA_SIGN);
 
 /** A KEK at its birth: extractable, and therefore only ever in memory. */
 export const newbornKekTemplate: Template = [
@@ -78,9 +79,7 @@ const publicKey: Template = [
   { type: pkcs11js.CKA_KEY_TYPE, value: pkcs11js.CKK_RSA },
   { type: pkcs11js.CKA_TOKEN, value: false },
   { type: pkcs11js.CKA_PRIVATE, value: false },
-  { type: pkcs11js.CKA_WRAP, value: true },
-  { type: pkcs11js.CKA_ENCRYPT, value: false },
-  { type: pkcs11js.CKA_VERIFY, value: false },
+  ...uses(publicUses, pkcs11js.CKA_WRAP),
 ];
 
 /** A recipient's public key, in memory for one wrap. */
@@ -117,11 +116,7 @@ export function transportTemplates(place: 'token' | 'memory'): {
       { type: pkcs11js.CKA_PRIVATE, value: true },
       { type: pkcs11js.CKA_SENSITIVE, value: true },
       { type: pkcs11js.CKA_EXTRACTABLE, value: false },
-      { type: pkcs11js.CKA_UNWRAP, value: true },
-      { type: pkcs11js.CKA_DECRYPT, value: false },
-      { type: pkcs11js.CKA_SIGN, value: false },
-      { type: pkcs11js.CKA_SIGN_RECOVER, value: false },
-      { type: pkcs11js.CKA_DERIVE, value: false },
+      ...uses(privateUses, pkcs11js.CKA_UNWRAP),
       {
         type: pkcs11js.CKA_ALLOWED_MECHANISMS,
         value: mechanisms(pkcs11js.CKM_RSA_PKCS_OAEP),
