@@ -1,9 +1,13 @@
 // kleidi doctor: looks at all parts of this host, changes none of them.
 
+import { dirname, join } from 'node:path';
 import { askState } from '../admin/daemonclient.ts';
+
 import { vaultKey } from '../admin/keys/vaultknown.ts';
-import { loadConfig } from '../config.ts';
-import type { Subject } from '../doctor/check.ts';
+import { readChoices } from '../admin/provision/choices.ts';
+import { isProvisioned } from '../admin/provision/offline.ts';
+import { type Config, loadConfig } from '../config.ts';
+import type { Role, Subject } from '../doctor/check.ts';
 import { checks, diagnose, type GroupFinding } from '../doctor/diagnosis.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { type Colour, paint, print, printJson } from '../terminal.ts';
@@ -42,10 +46,16 @@ function subjectOf(configPath: string): Subject {
     isRoot: process.getuid?.() === 0,
     config,
     ring: once(() => readRing(config().ring)),
+    role: once(() => roleOf(config, join(dirname(configPath), 'install.conf'))),
     keks: once(() => new TokenCommand(config()).list()),
     vaultKey: once(() => vaultKey(config())),
     state: once(() => askState(config().socket)),
   };
+}
+
+async function roleOf(config: () => Config, choices: string): Promise<Role> {
+  const { role } = await readChoices(choices);
+  return role === 'offline' && isProvisioned(config()) ? 'contradicted' : role;
 }
 
 /** Asked by many, done once: opening the token twice could mean two tries of a PIN. */

@@ -20,6 +20,12 @@ export interface Finding {
   readonly todo?: string;
 }
 
+/**
+ * What install.conf has this host for. `contradicted`: for the machine of the recovery key,
+ * and it has a ring, a token or PINs.
+ */
+export type Role = 'master' | 'offline' | 'contradicted';
+
 /** What checks look at. Each part is asked for once, when the first check wants it. */
 export interface Subject {
   readonly configPath: string;
@@ -28,6 +34,8 @@ export interface Subject {
   readonly isRoot: boolean;
   /** @throws KleidiError config-invalid */
   config(): Config;
+  /** @throws KleidiError config-invalid, also where install.conf has mistakes */
+  role(): Promise<Role>;
   /** @throws KleidiError as readRing */
   ring(): Promise<Ring>;
   /** The KEKs in the token. @throws KleidiError where it cannot be opened */

@@ -5,6 +5,7 @@ import { type Check, type Finding, failure, flat, type Subject, warn } from './c
 import { configuration } from './configuration.ts';
 import { credential } from './credential.ts';
 import { host } from './host.ts';
+import { forOffline, isOffline } from './offline.ts';
 import { recovery } from './recovery.ts';
 import { ring } from './ring.ts';
 import { selinux } from './selinux.ts';
@@ -37,8 +38,10 @@ export async function diagnose(
   only: readonly string[],
 ): Promise<readonly GroupFinding[]> {
   const wanted = checks.filter(({ group }) => only.length === 0 || only.includes(group));
+  const isUnused = await isOffline(subject);
   const found: GroupFinding[] = [];
-  for (const check of wanted) {
+  for (const each of wanted) {
+    const check = isUnused ? forOffline(each) : each;
     const findings = await findingsOf(check, subject);
     found.push(...findings.map((finding) => ({ group: check.group, ...finding })));
   }

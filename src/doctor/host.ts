@@ -2,7 +2,16 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { arch } from 'node:process';
-import { type Check, type Finding, type Findings, fail, ok, warn } from './check.ts';
+import {
+  type Check,
+  type Finding,
+  type Findings,
+  fail,
+  failure,
+  ok,
+  type Subject,
+  warn,
+} from './check.ts';
 import { systemdVersion } from './systemctl.ts';
 
 /** LoadCredentialEncrypted= and systemd-creds came with it. */
@@ -12,15 +21,42 @@ export const host: Check = {
   group: 'host',
   needsConfig: false,
 
-  async run({ root }) {
+  async run(subject) {
     const version = await systemdVersion();
     return [
       ok(`Linux on ${arch}, Node ${process.versions.node}`),
       systemdFinding(version),
-      packageFinding(root),
+      packageFinding(subject.root),
+      await roleFinding(subject),
     ];
   },
 };
+
+async function roleFinding(subject: Subject): Promise<Findings> {
+  const role = await subject.role().catch(failure);
+  if (typeof role === 'object') return (await isProvisioned(subject)) ? undefined : role;
+  switch (role) {
+    case 'master':
+      return undefined;
+    case 'offline':
+      return ok('an offline machine: kleidi recovery works here, and nothing else is needed');
+    case 'contradicted':
+      return fail(
+        'install.conf says ROLE=offline, and this host has a ring, a token or PINs',
+        'set ROLE=master there where this host is to serve; the machine of the recovery key is another one',
+      );
+  }
+}
+
+/** What install.conf says has been done then, or is of no matter any more. */
+async function isProvisioned(subject: Subject): Promise<boolean> {
+  try {
+    await subject.ring();
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** The notes of the package's own scripts (packaging/scripts/prelude.sh). */
 function packageFinding(root: string): Findings {

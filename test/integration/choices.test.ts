@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { diagnose, found } from '../support/diagnosis.ts';
 import { TestHost } from '../support/host.ts';
 import { newHybridKey, writePublic } from '../support/recoveryset.ts';
 
@@ -124,4 +125,29 @@ test('the documented example is right, as it is and with every line of it chosen
     `ROLE=master\nRING=kleidi\nFIRST_KEK=yes\nRECOVERY_KEY=${pub}\nRECOVERY_FINGERPRINT=${key.fingerprint}\n`,
     stderr,
   );
+});
+
+test('doctor: an offline machine lacks nothing; one that has a ring, and a file with mistakes, are told', async () => {
+  const host = new ChoosingHost();
+  await host.choose('ROLE=offline');
+  const { exitCode, findings } = await diagnose(host);
+  assert.equal(exitCode, 0, JSON.stringify(findings));
+  const severities = findings
+    .filter(({ group }) => !/^(?:unit|host|selinux)$/.test(group))
+    .map(({ severity }) => severity);
+  assert.deepEqual([...new Set(severities)], ['ok']);
+  found(findings, 'ok', /^an offline machine: kleidi recovery works here/, /^$/);
+
+  await host.choose('RING=prod', 'ROLE=offline');
+  found((await diagnose(host)).findings, 'fail', /line 1: RING has no meaning/, /correct the file/);
+  assert.equal((await host.run('provision')).exitCode, 0);
+  const mistaken = (await diagnose(host, 'host')).findings;
+  assert.ok(
+    mistaken.every(({ severity }) => severity !== 'fail'),
+    'what it has is as it was',
+  );
+  await host.choose('ROLE=offline');
+  const contradicted = (await diagnose(host)).findings;
+  found(contradicted, 'fail', /ROLE=offline, and this host has a ring/, /set ROLE=master/);
+  found(contradicted, 'ok', /token 'kleidi' opens/, /^$/);
 });

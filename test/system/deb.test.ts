@@ -4,17 +4,82 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { bareHost, clientOf, forgetCallers, packageFile } from '../support/installed.ts';
 import { passphrase } from '../support/recoveryset.ts';
-import { onHosts } from '../support/systemhost.ts';
+import { onHosts, type SystemHost } from '../support/systemhost.ts';
 
 const seed = Buffer.alloc(32, 6);
 const apiserver = `[Service]
 ExecStart=/usr/local/bin/kube-apiserver --encryption-provider-config=/etc/kubernetes/kleidi/encryption-config.yaml
 `;
 
+function requireOffline(host: SystemHost): void {
+  for (const unit of ['kleidi.socket', 'kleidi.service', 'kleidi-first-boot.service']) {
+    assert.equal(host.try(`systemctl is-enabled ${unit}`).stdout.trim(), 'disabled', unit);
+    assert.equal(host.try(`systemctl is-active ${unit}`).stdout.trim(), 'inactive', unit);
+  }
+  assert.equal(
+    host.sh('ls -A /var/lib/kleidi/tokens /var/lib/kleidi/bundles'),
+    host.sh('echo /var/lib/kleidi/bundles:; echo; echo /var/lib/kleidi/tokens:'),
+  );
+  const made =
+    '/var/lib/kleidi/ring.json /etc/kleidi/credentials/pin.cred /etc/kubernetes /var/lib/kleidi.unfinished';
+  for (const path of made.split(' ')) assert.equal(host.try(`test -e ${path}`).exitCode, 1, path);
+}
+
 await onHosts(async () => {
   const host = await bareHost();
   const deb = packageFile('deb');
   let sealed: { ciphertext: Buffer; keyId: string } = { ciphertext: Buffer.alloc(0), keyId: '' };
+
+  test('ROLE=offline: nothing is made or started, also by an upgrade and at a boot', async () => {
+    host.write('/etc/kleidi/install.conf', 'ROLE=offline\n');
+    const installed = host.try(`dpkg -i ${deb}`);
+    assert.equal(installed.exitCode, 0, installed.stderr);
+    assert.match(installed.stderr, /\n {2}kleidi recovery create --out recovery\n$/);
+    requireOffline(host);
+    host.sh(`dpkg -i ${packageFile('deb', '99.1.0')}`);
+    await host.reboot();
+    requireOffline(host);
+    assert.match(host.sh('kleidi version --json'), /99\.1\.0/);
+    const { exitCode, stdout } = host.try('kleidi doctor');
+    assert.equal(exitCode, 0, stdout);
+    assert.match(stdout, /an offline machine/);
+    assert.doesNotMatch(stdout, /FAIL/);
+  });
+
+  let recovery = '';
+  test('there the recovery key is made', () => {
+    const { sha256 } = JSON.parse(
+      host.sh('kleidi recovery create --out /root/recovery --passphrase-fd 0 --json', {
+        input: `${passphrase}\n`,
+      }),
+    ) as { sha256: string };
+    recovery = sha256;
+    host.sh('dpkg --purge kleidi');
+    assert.equal(host.try('test -e /etc/kleidi').exitCode, 1);
+  });
+
+  test('mistakes in install.conf are all told, and nothing is provisioned before they are corrected', () => {
+    host.write('/etc/kleidi/install.conf', 'RNG=prod\nFIRST_KEK=never\nRECOVERY_KEY=/none\n');
+    const { exitCode, stderr } = host.try(`dpkg -i ${deb}`);
+    assert.equal(exitCode, 0, stderr);
+    assert.equal(stderr.match(/^ {2}line \d: .*allowed: /gm)?.length, 4, stderr);
+    assert.match(stderr, /hint: .*kleidi provision --choices \/etc\/kleidi\/install\.conf\n/);
+    assert.equal(host.try('test -e /var/lib/kleidi/ring.json').exitCode, 1);
+    assert.equal(host.try('test -e /etc/kubernetes').exitCode, 1);
+    assert.equal(host.sh('systemctl is-active kleidi.socket'), 'active');
+  });
+
+  test('corrected, by the command of the hint: ring name and recovery key as chosen', async () => {
+    const chosen = `RING=prod\nRECOVERY_KEY=/root/recovery.pub\nRECOVERY_FINGERPRINT=${recovery}\n`;
+    host.write('/etc/kleidi/install.conf', chosen);
+    host.sh('kleidi provision --choices /etc/kleidi/install.conf');
+    await host.until('kleidi status');
+    const ring = host.sh('kleidi ring show --json');
+    assert.match(ring, new RegExp(`"ring": *"prod".*"recovery": *"${recovery}"`, 's'));
+    host.sh('test -e /var/lib/kleidi/pin.recovery.json');
+    host.sh('test -e /etc/kubernetes/kleidi/encryption-config.yaml');
+    host.sh('KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi');
+  });
 
   test('with FIRST_KEK=no in install.conf it makes a token and leaves the KEK to a roll-out', () => {
     host.write('/etc/kleidi/install.conf', 'FIRST_KEK=no\n');
@@ -27,17 +92,12 @@ await onHosts(async () => {
   });
 
   test('the first KEK of one host then has a recovery key, as the runbook says', () => {
-    const { sha256 } = JSON.parse(
-      host.sh('kleidi recovery create --out /root/recovery --passphrase-fd 0 --json', {
-        input: `${passphrase}\n`,
-      }),
-    ) as { sha256: string };
-    const recovery = `--recovery /root/recovery.pub=${sha256}`;
-    host.sh(`kleidi provision ${recovery}`);
-    const { fp } = JSON.parse(host.sh(`kleidi key create ${recovery} --json`)) as { fp: string };
+    const named = `--recovery /root/recovery.pub=${recovery}`;
+    host.sh(`kleidi provision ${named}`);
+    const { fp } = JSON.parse(host.sh(`kleidi key create ${named} --json`)) as { fp: string };
     host.sh(`kleidi key promote ${fp}`);
     assert.match(host.sh('kleidi status'), /^serving/);
-    assert.match(host.sh('kleidi ring show --json'), new RegExp(`"recovery": *"${sha256}"`));
+    assert.match(host.sh('kleidi ring show --json'), new RegExp(`"recovery": *"${recovery}"`));
     host.sh('KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi');
     assert.equal(host.try('test -e /var/lib/kleidi').exitCode, 1);
     assert.equal(host.try('test -e /etc/kleidi').exitCode, 1);

@@ -55,6 +55,19 @@ await onHosts(async () => {
     assert.notEqual(second.try('kleidi status').exitCode, 0);
   });
 
+  test('ROLE=offline that comes into a clone: its first boot makes nothing, and leaves no unit on', async () => {
+    second.sh(`rm -r /var/lib/kleidi/provision.json /etc/kleidi/credentials/* /etc/kubernetes
+      echo ROLE=offline >/etc/kleidi/install.conf; touch ${note}
+      systemctl enable kleidi-first-boot.service kleidi.socket kleidi.service`);
+    await second.reboot();
+    const units = 'kleidi.socket kleidi.service kleidi-first-boot.service';
+    await second.until(`! systemctl is-active ${units}`);
+    assert.match(second.journal('kleidi-first-boot'), /an offline machine: no token, ring or serv/);
+    assert.equal(second.try(`systemctl is-enabled ${units}`).stdout, 'disabled\n'.repeat(3));
+    assert.equal(second.sh(`ls /var/lib/kleidi/tokens; ls -d ${note} /etc/kubernetes || :`), '');
+    assert.equal(second.try('kleidi doctor').exitCode, 0);
+  });
+
   test('a token in the image is no clean start: the first boot fails, and changes nothing', async () => {
     const spoilt = buildImage(
       'spoilt',

@@ -28,6 +28,7 @@ function subjectIn(root: string): Subject {
     root,
     isRoot: true,
     config,
+    role: async () => 'master',
     ring: asked,
     keks: asked,
     vaultKey: asked,

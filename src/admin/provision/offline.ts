@@ -10,7 +10,7 @@ import { findExisting } from './record.ts';
  */
 export function requireNothingProvisioned(config: Config): void {
   const { ring, pins, token } = findExisting(config);
-  if (!ring && !pins && token !== true) return;
+  if (!isProvisioned(config)) return;
   const found = [ring ? config.ring : '', token === true ? 'a token' : '', pins ? 'PINs' : ''];
   throw new KleidiError(
     'refused',
@@ -19,4 +19,10 @@ export function requireNothingProvisioned(config: Config): void {
       hint: 'set ROLE=master in install.conf where this host is to serve; the machine of the recovery key is another one, which holds nothing of a ring',
     },
   );
+}
+
+/** As a master, in whole or in part. */
+export function isProvisioned(config: Config): boolean {
+  const { ring, pins, token } = findExisting(config);
+  return ring || pins || token === true;
 }
