@@ -5,8 +5,10 @@ import { readFileSync } from 'node:fs';
 import { recordedClusterUid } from '../apiserver/clusteruid.ts';
 import { faultsIn, parseConfiguration } from '../apiserver/encryptionrules.ts';
 import type { Paths } from '../apiserver/flags.ts';
-import { findInstallations, isFlagged } from '../apiserver/installation.ts';
+import { type Apiserver, findInstallations, isFlagged } from '../apiserver/installation.ts';
 import { isSocket } from '../apiserver/kmsprovider.ts';
+import { ChangeRecord, recordPath } from '../apiserver/record.ts';
+import { standingOf } from '../apiserver/standing.ts';
 import type { Config } from '../config.ts';
 import { isErrno } from '../files.ts';
 import {
@@ -36,7 +38,7 @@ export const apiserver: Check = {
         modeFinding(path, found, 0o600),
         configurationFindings(text, config),
         await clusterFinding(subject, config),
-        flagFindings(subject, config),
+        await flagFindings(subject, config),
       ];
     } catch (error) {
       if (!isErrno(error, 'EACCES')) throw error;
@@ -115,12 +117,23 @@ async function clusterFinding({ root }: Subject, config: Config): Promise<Findin
   );
 }
 
-/** Whether what runs kube-apiserver on this host names our file. */
-function flagFindings({ root }: Subject, config: Config): Findings {
-  const paths = pathsOf(config);
-  return findInstallations(root).map((installation) => {
-    const where = `${installation.distribution.name} (${installation.distribution.flagFile})`;
-    if (isFlagged({ ...installation, paths })) return ok(`kube-apiserver reads it, by ${where}`);
-    return warn(`kube-apiserver of ${where} does not read it yet`, 'kleidi apiserver plan');
-  });
+/** Whether what runs kube-apiserver on this host names our file, as enable has made it. */
+async function flagFindings({ root }: Subject, config: Config): Promise<Findings> {
+  const record = await ChangeRecord.read(recordPath(config.ring));
+  return findInstallations(root).map((installation) =>
+    standingFinding({ ...installation, paths: pathsOf(config) }, record),
+  );
+}
+
+function standingFinding(apiserver: Apiserver, record: ChangeRecord | undefined): Findings {
+  const where = `${apiserver.distribution.name} (${apiserver.distribution.flagFile})`;
+  const { phase, isEnabled, isIntact } = standingOf(apiserver, record);
+  if (!isIntact) {
+    return fail(
+      `kube-apiserver of ${where} has lost flags or mounts that kleidi apiserver enable has made`,
+      phase === undefined ? 'kleidi apiserver status' : `kleidi apiserver enable --phase ${phase}`,
+    );
+  }
+  if (isEnabled) return ok(`kube-apiserver reads it, by ${where}`);
+  return warn(`kube-apiserver of ${where} does not read it yet`, 'kleidi apiserver plan');
 }

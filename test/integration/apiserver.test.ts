@@ -122,4 +122,8 @@ test('and all the way back, step by step: byte for byte what it was', async () =
   assert.equal(readFileSync(manifest, 'utf8'), original);
   assert.ok(!existsSync(configuration));
   assert.ok(!existsSync(join(dirname(host.ringPath), 'apiserver/record.json')));
+  const again = await apiserver('disable', '--no-scan');
+  assert.equal(again.exitCode, 0, again.stderr);
+  assert.match(again.stderr, /nothing to change: kube-apiserver of kubeadm .* does not use kleidi/);
+  assert.equal(readFileSync(manifest, 'utf8'), original);
 });

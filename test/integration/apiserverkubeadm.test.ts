@@ -65,6 +65,16 @@ test('a version that kleidi does not know is left to people, and the host is ena
   assert.notEqual(host.text, host.original);
 });
 
+test('without kubectl, disable says what is to be taken out of the ClusterConfiguration', {
+  skip,
+}, async () => {
+  const host = await ApiserverHost.serving();
+  await host.run('enable', '--phase', 'read');
+  const { exitCode, stderr } = await host.run('disable', '--no-scan');
+  assert.equal(exitCode, 0, stderr);
+  assert.match(stderr, /was not changed .* take out of apiServer.extraArgs .* brings them back/);
+});
+
 test('a static pod that cannot be written takes the cluster back, too', { skip }, async () => {
   const host = await ApiserverHost.serving();
   host.connect(clusterConfiguration);
@@ -131,7 +141,8 @@ test('flags that an upgrade has lost are told by status, and come back in the sa
   const there = { enabled: true, flagFile, phase: 'write' };
   assert.deepEqual(await status(), { ...there, exitCode: 1, intact: false });
   writeFileSync(host.manifest, host.original);
-  assert.deepEqual(await status(), { ...there, exitCode: 0, enabled: false, intact: true });
+  assert.deepEqual(await status(), { ...there, exitCode: 1, enabled: false, intact: false });
+  assert.match((await host.run('status')).stderr, /enable --phase write makes it again/);
   await good(host, 'enable', '--phase', 'write', ...sure);
   assert.equal(host.text, enabled);
   assert.deepEqual(await status(), { ...there, exitCode: 0, intact: true });

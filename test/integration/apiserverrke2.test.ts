@@ -26,6 +26,7 @@ async function run(...args: string[]): Promise<string> {
 
 test('the file stays until the pod is made without its flag, and then goes', async () => {
   put('/etc/rancher/rke2/config.yaml', 'token: x\n');
+  put('/var/lib/rancher/rke2/server/token', 'x\n');
   await run('enable', '--phase', 'read');
   put(pod, `- --encryption-provider-config=${join(host.folder, 'encryption-config.yaml')}\n`);
 

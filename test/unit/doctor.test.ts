@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { enabledManifest } from '../../src/apiserver/distributions/manifest.ts';
+import { newConfiguration } from '../../src/apiserver/kmsprovider.ts';
 import { loadConfig } from '../../src/config.ts';
 import { apiserver } from '../../src/doctor/apiserver.ts';
 import { flat, type Subject } from '../../src/doctor/check.ts';
@@ -99,24 +101,33 @@ test('SELinux: absent, permissive, enforcing with and without the policy module'
   assert.deepEqual(await severity(), ['ok']);
 });
 
-test("kubeadm's static pod: which file its flag names", async () => {
+test("kubeadm's static pod: which file its flag names, and whether all of enable is there", async () => {
   const root = temporaryFolder();
   const subject = subjectIn(root);
-  const path = subject.config().encryptionConfig;
-  put(
-    path,
-    'kind: EncryptionConfiguration\nresources: [{providers: [{kms: {apiVersion: v2, name: kleidi, endpoint: "unix:///run/kleidi/kms.sock"}}]}]\n',
-  );
+  const { encryptionConfig: path, socket } = subject.config();
+  const configuration = newConfiguration('write', socket, [{ identity: {} }]);
+  for (const place of [path, join(root, path)]) put(place, configuration);
   const last = async () => flat(await apiserver.run(subject)).at(-1);
   const manifest = join(root, 'etc/kubernetes/manifests/kube-apiserver.yaml');
   const text = readFileSync('test/vectors/apiserver/kubeadm/manifest.yaml', 'utf8');
-  const withFlag = (flag: string): string =>
-    text.replace('    image:', `    - --encryption-provider-config=${flag}\n    image:`);
-  put(manifest, withFlag(path));
+  const enabled = enabledManifest(text, manifest, { socket, config: path });
+  put(manifest, enabled);
   assert.equal((await last())?.severity, 'ok');
   const warned = flat(await apiserver.run(subject)).filter(({ severity }) => severity === 'warn');
   assert.match(warned.map(({ what }) => what).join(), /not recorded of which cluster/);
-  for (const other of [withFlag('/etc/other.yaml'), text]) {
+  const noMount = enabled.replace(/ {4}- mountPath: \/run\/kleidi\n( {6}.*\n)+/, '');
+  assert.notEqual(noMount, enabled);
+  for (const less of [noMount, enabled.replace(/.*automatic-reload.*\n/, '')]) {
+    put(manifest, less);
+    const { severity, what, todo } = (await last()) ?? assert.fail('nothing found');
+    assert.equal(severity, 'fail');
+    assert.match(what, /has lost flags or mounts/);
+    assert.equal(todo, 'kleidi apiserver enable --phase write');
+  }
+  for (const other of [
+    text.replace('    image:', '    - --encryption-provider-config=/etc/o.yaml\n    image:'),
+    text,
+  ]) {
     put(manifest, other);
     assert.match((await last())?.what ?? '', /kube-apiserver of kubeadm .* does not read it yet/);
   }

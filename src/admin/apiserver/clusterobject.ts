@@ -17,22 +17,32 @@ export type ClusterOutcome = 'not-kubeadm' | 'unchanged' | 'changed' | 'by-hand'
 /** What is to become of it. */
 export type ClusterPlan =
   | { readonly kind: 'not-kubeadm' | 'unchanged' }
-  | { readonly kind: 'by-hand'; readonly why: string }
-  | { readonly kind: 'change'; readonly before: string; readonly after: string };
+  | { readonly kind: 'by-hand'; readonly why: string; readonly todo: string }
+  | {
+      readonly kind: 'change';
+      readonly before: string;
+      readonly after: string;
+      /** For people, where it cannot be changed after all. */
+      readonly todo: string;
+    };
 
 /** Its name among the files of the record. */
 const clusterConfigurationName = 'configmap kube-system/kubeadm-config';
 
 /** @throws KleidiError refused where it names another EncryptionConfiguration */
 export function planClusterEnable(host: ApiserverHost): ClusterPlan {
-  return planCluster(host, (object, text) => {
+  return planCluster(host, todoToEnable(host), (object, text) => {
     object.requireOwnFlag(text, host.paths);
     return () => object.enabled(text, host.paths);
   });
 }
 
 export function planClusterDisable(host: ApiserverHost): ClusterPlan {
-  return planCluster(host, (object, text) => () => textBefore(host, object, text));
+  return planCluster(
+    host,
+    todoToDisable(host),
+    (object, text) => () => textBefore(host, object, text),
+  );
 }
 
 /**
@@ -41,19 +51,20 @@ export function planClusterDisable(host: ApiserverHost): ClusterPlan {
  */
 function planCluster(
   host: ApiserverHost,
+  todo: string,
   edit: (object: ClusterObject, text: string) => () => string,
 ): ClusterPlan {
   const object = host.distribution.clusterObject;
   if (object === undefined) return { kind: 'not-kubeadm' };
   const found = readClusterConfiguration(host);
-  if ('unreachable' in found) return { kind: 'by-hand', why: found.unreachable };
+  if ('unreachable' in found) return { kind: 'by-hand', why: found.unreachable, todo };
   const edited = edit(object, found.text);
   try {
     const after = edited();
     if (after === found.text) return { kind: 'unchanged' };
-    return { kind: 'change', before: found.text, after };
+    return { kind: 'change', before: found.text, after, todo };
   } catch (error) {
-    return { kind: 'by-hand', why: reasonOf(error) };
+    return { kind: 'by-hand', why: reasonOf(error), todo };
   }
 }
 
@@ -76,11 +87,11 @@ export function changesOf(plan: ClusterPlan): FileChange[] {
 
 /** Never fails the command: what it is for is the next upgrade. */
 export function carryOutCluster(host: ApiserverHost, plan: ClusterPlan): ClusterOutcome {
-  if (plan.kind === 'by-hand') return byHand(plan.why, host.paths.config);
+  if (plan.kind === 'by-hand') return byHand(plan.why, plan.todo);
   if (plan.kind !== 'change') return plan.kind;
   const refusal = replace(host, plan.before, plan.after);
-  if (refusal !== undefined) return byHand(refusal, host.paths.config);
-  note('changed the ClusterConfiguration of kubeadm, so that an upgrade keeps it');
+  if (refusal !== undefined) return byHand(refusal, plan.todo);
+  note('changed the ClusterConfiguration of kubeadm, so that an upgrade makes the same static pod');
   return 'changed';
 }
 
@@ -100,9 +111,19 @@ function replace(host: ApiserverHost, from: string, to: string): string | undefi
   return writeClusterConfiguration(host, to, found.resourceVersion);
 }
 
-function byHand(why: string, config: string): ClusterOutcome {
+function byHand(why: string, todo: string): ClusterOutcome {
   warn(
-    `the ClusterConfiguration of kubeadm was not changed (${why}): before the next kubeadm upgrade run this command again where kubectl works, or edit it by hand: kubectl -n kube-system edit configmap kubeadm-config, apiServer.extraArgs ${configFlag.slice(2)}: ${config} and ${reloadFlag.slice(2)}: "true", apiServer.extraVolumes as in the static pod`,
+    `the ClusterConfiguration of kubeadm was not changed (${why}): before the next kubeadm upgrade run this command again where kubectl works, or edit it by hand: ${todo}`,
   );
   return 'by-hand';
+}
+
+const edit = 'kubectl -n kube-system edit configmap kubeadm-config';
+
+function todoToEnable({ paths: { config } }: ApiserverHost): string {
+  return `${edit}, apiServer.extraArgs ${configFlag.slice(2)}: ${config} and ${reloadFlag.slice(2)}: "true", apiServer.extraVolumes as in the static pod`;
+}
+
+function todoToDisable({ paths: { config, socket } }: ApiserverHost): string {
+  return `${edit}, and take out of apiServer.extraArgs ${configFlag.slice(2)}: ${config} and ${reloadFlag.slice(2)}, and out of apiServer.extraVolumes the folders of ${config} and ${socket}; else that upgrade brings them back`;
 }

@@ -12,6 +12,7 @@ import {
 import { report } from '../../admin/apiserver/report.ts';
 import { readProof } from '../../admin/apiserver/scanproof.ts';
 import { textAt } from '../../apiserver/hostfiles.ts';
+import { isFlagged } from '../../apiserver/installation.ts';
 import { providerName } from '../../apiserver/kmsprovider.ts';
 import { type Plan, planDisable } from '../../apiserver/plan.ts';
 import { KleidiError } from '../../errors.ts';
@@ -51,6 +52,7 @@ type Options = Parsed<typeof optionTable>;
 
 async function disable(options: Options): Promise<number> {
   const host = await openApiserverHost(options);
+  if (host.record === undefined && !isFlagged(host)) return reportUnused(host, options.json);
   const isLoaded = host.distribution.hasLoaded(host.root, host.paths.config);
   const plan = planDisable(host, host.record, isLoaded);
   requireNotWriting(plan);
@@ -61,6 +63,19 @@ async function disable(options: Options): Promise<number> {
   if (!stays) await recordDisabled(host);
   report(options.json, plan, { cluster, stays }, host.distribution.restart);
   if (stays && !options.json) note(whyStays(host));
+  return 0;
+}
+
+/** Never enabled, or disabled before: its EncryptionConfiguration is used by nothing, and stays. */
+function reportUnused(host: ApiserverHost, isJson: boolean): number {
+  const { distribution, evidence } = host;
+  if (isJson) {
+    const plan: Plan = { installation: host, from: undefined, to: undefined, changes: [] };
+    report(true, plan, { cluster: 'unchanged', stays: false }, '');
+  } else
+    note(
+      `nothing to change: kube-apiserver of ${distribution.name} (${evidence}) does not use kleidi`,
+    );
   return 0;
 }
 

@@ -1,8 +1,8 @@
 // kleidi apiserver status: where kleidi stands in kube-apiserver of this host.
 
 import { openApiserverHost } from '../../admin/apiserver/host.ts';
-import { isFlagged } from '../../apiserver/installation.ts';
-import { configurationOf, planEnable } from '../../apiserver/plan.ts';
+import type { Phase } from '../../apiserver/phase.ts';
+import { standingOf } from '../../apiserver/standing.ts';
 import { print, printJson, table, warn } from '../../terminal.ts';
 import { jsonOption } from '../option.ts';
 import { hostOptions } from '../sharedoptions.ts';
@@ -13,7 +13,7 @@ export const apiserverStatus = command({
   notes: [
     `Where kleidi stands by the files of this host: the phase of the EncryptionConfiguration, and
     whether kube-apiserver uses it. Exit code 1 where flags or mounts that enable has made
-    are gone.`,
+    are gone, all of them too.`,
   ],
   options: {
     ...hostOptions,
@@ -24,11 +24,8 @@ export const apiserverStatus = command({
     const host = await openApiserverHost(options);
     const { distribution, evidence, paths } = host;
     const { flagFile } = distribution;
-    const configuration = configurationOf(host);
-    const phase = configuration?.phase;
-    const isEnabled = isFlagged(host);
-    const isIntact =
-      !isEnabled || phase === undefined || planEnable(host, phase).changes.length === 0;
+    const { hasConfiguration, phase, isEnabled, isIntact } = standingOf(host, host.record);
+    const exitCode = isIntact ? 0 : 1;
     if (options.json) {
       printJson({
         distribution: distribution.name,
@@ -38,18 +35,23 @@ export const apiserverStatus = command({
         flagFile,
         intact: isIntact,
       });
-      return isIntact ? 0 : 1;
+      return exitCode;
     }
     print(
       table([
         ['distribution', `${distribution.name} (${evidence})`],
-        ['configuration', `${paths.config}${configuration === undefined ? ' (missing)' : ''}`],
+        ['configuration', `${paths.config}${hasConfiguration ? '' : ' (missing)'}`],
         ['phase', phase ?? 'kleidi is not in it'],
-        ['in use', isEnabled ? `yes, by ${flagFile}` : `no, ${flagFile} does not name it`],
+        ['named by flags', isEnabled ? `yes, in ${flagFile}` : `no, not in ${flagFile}`],
       ]),
     );
-    if (!isIntact)
-      warn(`something of it was changed since: kleidi apiserver plan --phase ${phase} shows what`);
-    return isIntact ? 0 : 1;
+    if (!isIntact) warn(howToRepair(phase));
+    return exitCode;
   },
 });
+
+function howToRepair(phase: Phase | undefined): string {
+  return phase === undefined
+    ? 'kleidi apiserver enable was used here, and the EncryptionConfiguration is without kleidi now: where that is wanted, kleidi apiserver disable ends it'
+    : `flags, mounts or the EncryptionConfiguration are not as kleidi apiserver enable has made them: kleidi apiserver plan --phase ${phase} shows what is missing, kleidi apiserver enable --phase ${phase} makes it again`;
+}
