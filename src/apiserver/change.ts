@@ -53,11 +53,7 @@ export function requireWritable(root: string, changes: readonly FileChange[]): v
     try {
       accessSync(folder, constants.W_OK);
     } catch (cause) {
-      const { message, hint = '' } = failed(path, cause);
-      throw new KleidiError('file-failed', `${message}; everything is as it was before`, {
-        hint,
-        cause,
-      });
+      throw failed(path, cause, '; everything is as it was before');
     }
   }
 }
@@ -97,8 +93,8 @@ async function remove(file: string, path: string): Promise<void> {
   }
 }
 
-function failed(path: string, cause: unknown): KleidiError {
-  return new KleidiError('file-failed', `${path} cannot be changed: ${reasonOf(cause)}`, {
+function failed(path: string, cause: unknown, also = ''): KleidiError {
+  return new KleidiError('file-failed', `${path} cannot be changed: ${reasonOf(cause)}${also}`, {
     hint: 'run as root, and check that the file system is not read-only',
     cause,
   });

@@ -1,6 +1,6 @@
 // YAML files that belong to somebody else: read strictly, and written with their
 // comments, their order, their way to indent lists and the text of their scalars.
-import { type Document, parseDocument as parse, type Scalar, type Tags } from 'yaml';
+import { type Document, parseDocument as parse, type Tags } from 'yaml';
 import { KleidiError } from '../errors.ts';
 
 /** @throws KleidiError refused; without the text, which may hold a key */
@@ -47,16 +47,10 @@ function keepingSource(tags: Tags): Tags {
     if (stringify === undefined) return tag;
     return {
       ...tag,
-      stringify: (item: Scalar, ...rest: Rest) =>
-        item.type === 'PLAIN' && item.source !== undefined ? item.source : stringify(item, ...rest),
+      stringify: (...given: Parameters<typeof stringify>) => {
+        const [{ type, source }] = given;
+        return type === 'PLAIN' && source !== undefined ? source : stringify(...given);
+      },
     };
   }) as Tags;
 }
-
-type Rest =
-  NonNullable<Extract<Tags[number], { test?: RegExp; stringify?: unknown }>['stringify']> extends (
-    item: never,
-    ...rest: infer R
-  ) => string
-    ? R
-    : never;

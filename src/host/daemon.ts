@@ -11,14 +11,13 @@ import { stateOf } from '../kms/state.ts';
 import type { Log } from '../log.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import { version } from '../version.ts';
-import { inheritedFd } from './activation.ts';
 import { CrashLoop } from './crashloop.ts';
 import { requireCredential } from './credentials.ts';
 import { Listener, type ListenOn } from './listener.ts';
 import { otherMachine } from './machine.ts';
-import { Notify } from './notify.ts';
 import { Reconciler } from './reconciler.ts';
 import { Report } from './report.ts';
+import { inheritedFd, Notify } from './systemd.ts';
 
 const graceMs = 5_000;
 

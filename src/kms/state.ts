@@ -8,15 +8,6 @@ import type { Callers } from './connections.ts';
 import type { KekReport, StateResponse } from './contract.ts';
 import type { Serving } from './serving.ts';
 
-type HealthPart = Pick<
-  StateResponse,
-  'healthz' | 'failure' | 'failureCode' | 'keyId' | 'keyIdHash'
->;
-type RingPart = Pick<
-  StateResponse,
-  'ring' | 'ringId' | 'generation' | 'keks' | 'digest' | 'openableDigest' | 'providers'
->;
-
 /** All but who calls, which the connections know. */
 export type KnownState = Omit<StateResponse, keyof Callers>;
 
@@ -34,34 +25,22 @@ export function stateOf(serving: Serving): KnownState {
   };
 }
 
-function healthPart(serving: Serving): HealthPart {
+function healthPart(serving: Serving) {
   const health = serving.health();
   if (health.kind === 'serving') {
     const { healthz, keyId } = health;
     return { healthz, failure: '', failureCode: '', keyId, keyIdHash: keyIdHash(keyId) };
   }
   const { error } = health;
-  return {
-    healthz: '',
-    failure: error.publicText,
-    failureCode: error.code,
-    keyId: '',
-    keyIdHash: '',
-  };
+  const none = { healthz: '', keyId: '', keyIdHash: '' };
+  return { ...none, failure: error.publicText, failureCode: error.code };
 }
 
-function ringPart(serving: Serving): RingPart {
+function ringPart(serving: Serving) {
   const { keyring } = serving;
   if (keyring === undefined) {
-    return {
-      ring: '',
-      ringId: '',
-      generation: 0,
-      keks: [],
-      digest: '',
-      openableDigest: '',
-      providers: [],
-    };
+    const names = { ring: '', ringId: '', digest: '', openableDigest: '' };
+    return { ...names, generation: 0, keks: [], providers: [] };
   }
   const verified = verifiedPart(keyring.ring, keyring.verified());
   return {

@@ -1,7 +1,6 @@
 // The entries of a bbolt bucket in the order of their keys. One page a level is
 // in memory. Form: go.etcd.io/bbolt, internal/common/page.go and bucket.go.
-import { damaged } from './damage.ts';
-import { type Page, type PageFile, pageHeaderBytes } from './pagefile.ts';
+import { damaged, type Page, type PageFile, pageHeaderBytes } from './pagefile.ts';
 
 interface Entry {
   readonly key: Buffer;

@@ -32,7 +32,8 @@ export function judge(snapshot: Snapshot, ring: Ring): readonly Finding[] {
   const findings = new Map<string, Finding>();
   for (const { resource, seal, live, older, example } of snapshot.counts) {
     const obstacle = obstacleTo(seal, ring);
-    const { provider, keyId } = namesOf(seal);
+    const provider = seal.kind === 'clear' ? '' : seal.provider;
+    const keyId = keyNameOf(seal);
     const identity = JSON.stringify([resource, seal.kind, provider, keyId, obstacle]);
     const { kind } = seal;
     const before = findings.get(identity);
@@ -119,19 +120,9 @@ function fpOf(seal: KmsSeal): string | undefined {
   }
 }
 
-function namesOf(seal: Seal): { provider: string; keyId: string } {
-  switch (seal.kind) {
-    case 'clear':
-      return { provider: '', keyId: '' };
-    case 'other':
-      return { provider: seal.provider, keyId: seal.name };
-    case 'malformed':
-      return { provider: seal.provider, keyId: '' };
-    case 'kms-v2':
-      return { provider: seal.provider, keyId: seal.keyId };
-    default:
-      return seal satisfies never;
-  }
+function keyNameOf(seal: Seal): string {
+  if (seal.kind === 'kms-v2') return seal.keyId;
+  return seal.kind === 'other' ? seal.name : '';
 }
 
 function byResource(a: Finding, b: Finding): number {

@@ -4,8 +4,7 @@
 // transaction id counts. Form: go.etcd.io/bbolt, internal/common/meta.go; all numbers
 // little-endian, as every machine that runs etcd writes them.
 import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
-import { reasonOf } from '../errors.ts';
-import { damaged } from './damage.ts';
+import { KleidiError, reasonOf } from '../errors.ts';
 
 interface Meta {
   readonly pageSize: number;
@@ -173,4 +172,11 @@ function whatElse(fd: number): string {
   if (start.toString('latin1', 0, 2) === 'PK') return 'it is a zip archive, unpack it first';
   if (start.readUInt16BE(0) === 0x1f8b) return 'it is compressed, run gunzip first';
   return 'it is no bbolt file, or both its meta pages are damaged';
+}
+
+export function damaged(path: string, why: string, cause?: unknown): KleidiError {
+  return new KleidiError('snapshot-invalid', `${path} cannot be read as an etcd snapshot: ${why}`, {
+    hint: 'take a new one: etcdctl snapshot save FILE (k3s, RKE2: etcd-snapshot save, uncompressed)',
+    cause,
+  });
 }

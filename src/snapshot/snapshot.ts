@@ -9,9 +9,8 @@ import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { reasonOf } from '../errors.ts';
 import { bucketEntries } from './bucket.ts';
-import { damaged } from './damage.ts';
 import { type Evidence, EvidenceCollector } from './evidence.ts';
-import { PageFile } from './pagefile.ts';
+import { damaged, PageFile } from './pagefile.ts';
 import { type SealCount, Tally } from './tally.ts';
 import { readFields } from './wire.ts';
 

@@ -58,18 +58,15 @@ export class Tally {
   }
 
   #indexOf(resource: string, seal: Seal, example: string): number {
-    const identity = `${resource}\n${identityOf(seal)}`;
+    const which = seal.kind === 'kms-v2' ? sealIdentity(seal) : JSON.stringify(seal);
+    const identity = `${resource}\n${which}`;
     const known = this.#indexes.get(identity);
     if (known !== undefined) return known;
     // A copy: the page that the seal is a part of must not stay in memory.
     const kept = seal.kind === 'kms-v2' ? { ...seal, source: Buffer.from(seal.source) } : seal;
     const index = this.#counts.push({
-      resource,
-      seal: kept,
-      live: 0,
-      older: 0,
-      example,
-      sample: undefined,
+      ...{ resource, seal: kept, example, sample: undefined },
+      ...{ live: 0, older: 0 },
     });
     this.#indexes.set(identity, index - 1);
     return index - 1;
@@ -80,21 +77,6 @@ export class Tally {
     if (this.#sampledBytes + data.length > maxSamplesBytes) return;
     this.#sampledBytes += data.length;
     count.sample = { key, data: Buffer.from(data) };
-  }
-}
-
-function identityOf(seal: Seal): string {
-  switch (seal.kind) {
-    case 'clear':
-      return 'clear';
-    case 'other':
-      return `other ${seal.provider} ${seal.name}`;
-    case 'malformed':
-      return `malformed ${seal.provider}`;
-    case 'kms-v2':
-      return sealIdentity(seal);
-    default:
-      return seal satisfies never;
   }
 }
 

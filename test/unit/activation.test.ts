@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { type StdioOptions, spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { inheritedFd } from '../../src/host/activation.ts';
+import { inheritedFd } from '../../src/host/systemd.ts';
 
-const module = fileURLToPath(new URL('../../src/host/activation.ts', import.meta.url));
+const module = fileURLToPath(new URL('../../src/host/systemd.ts', import.meta.url));
 const script = `
 import { inheritedFd } from ${JSON.stringify(module)};
 const env = { ...JSON.parse(process.argv[1]), LISTEN_PID: String(process.pid) };

@@ -66,7 +66,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   undici: /^src\/providers\/vault\/http\.ts/,
   pino: /^src\/log\.ts/,
   convict: /^src\/config\.ts/,
-  'sd-notify': /^src\/host\/notify\.ts/,
+  'sd-notify': /^src\/host\/systemd\.ts/,
   'unix-dgram': /^src\/journal\.ts/,
   yaml: /^src\/(config|cli\/config|apiserver\/(?:distributions\/)?\w+)\.ts/,
   diff: /^src\/apiserver\/difference\.ts/,
@@ -152,7 +152,7 @@ test('every form of import is seen', () => {
   assert.ok(found('keyring/ringfile.ts').includes('../files.ts'), 'import of several names');
   assert.ok(found('providers/open.ts').includes('./pkcs11/pkcs11.ts'), 'import()');
   assert.ok(found('version.ts').includes('../package.json'), 'import with');
-  assert.ok(found('host/notify.ts').includes('sd-notify'), 'createRequire');
+  assert.ok(found('host/systemd.ts').includes('sd-notify'), 'createRequire');
   assert.ok(found('journal.ts').includes('unix-dgram'), 'createRequire');
   const packages = files.flatMap(importsOf).filter((path) => !/^(node:|\.)/.test(path));
   assert.deepEqual([...new Set(packages)].sort(), Object.keys(owners).sort());
@@ -166,7 +166,7 @@ test('every local import names a file that exists, so that no rule is passed by 
 
 test('no file but the owners of add-ons imports what the rules above cannot see', () => {
   // load.ts loads the whole program, and nothing loads it.
-  const owning = ['src/host/notify.ts', 'src/journal.ts', 'src/load.ts'];
+  const owning = ['src/host/systemd.ts', 'src/journal.ts', 'src/load.ts'];
   for (const file of files.filter((each) => !owning.includes(each))) {
     const text = readFileSync(file, 'utf8');
     // An import of a computed name could be of anything.

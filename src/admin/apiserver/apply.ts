@@ -1,7 +1,11 @@
 // Carries a plan out, files and the object in the cluster together.
 import { carryOut, type FileChange, requireWritable } from '../../apiserver/change.ts';
-import type { Phase } from '../../apiserver/phase.ts';
-import { forgetPhaseTime, phaseSinceUnixMs, recordPhaseTime } from '../../apiserver/phasetime.ts';
+import {
+  forgetPhaseTime,
+  type Phase,
+  phaseSinceUnixMs,
+  recordPhaseTime,
+} from '../../apiserver/phase.ts';
 import type { Plan } from '../../apiserver/plan.ts';
 import { ChangeRecord, removeRecord } from '../../apiserver/record.ts';
 import {

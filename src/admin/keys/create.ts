@@ -42,10 +42,14 @@ export async function createKek(
   vouchedBy: KekIdentity | null,
   record: (kek: BundleKek) => Promise<void>,
 ): Promise<BundleKek> {
-  const recipients: NewKekRecipient[] = [
-    ...(recovery === undefined ? [] : [namedRecovery(recovery)]),
-    ...hosts.map(namedHost),
-  ];
+  const recipients: NewKekRecipient[] = hosts.map(({ spki }) => ({
+    role: 'host',
+    spki: spki.toString('base64'),
+  }));
+  if (recovery !== undefined) {
+    const [spki, kem] = [recovery.rsa.toString('base64'), recovery.kem.toString('base64')];
+    recipients.unshift({ role: 'recovery', spki, kem });
+  }
   const { ring: name, ringId } = ring;
   const created = new Date().toISOString();
   const wish = { ring: name, ringId, created, recipients, vouchedBy };
@@ -82,12 +86,4 @@ async function storedFor(path: string): Promise<string | undefined> {
 /** What belongs in the ring. */
 export function ringEntry(kek: BundleKek): Omit<RingKek, 'state'> {
   return { ...vouchedOf(kek), provider: 'pkcs11' };
-}
-
-function namedRecovery({ rsa, kem }: HybridPublicKey): NewKekRecipient {
-  return { role: 'recovery', spki: rsa.toString('base64'), kem: kem.toString('base64') };
-}
-
-function namedHost({ spki }: PublicKey): NewKekRecipient {
-  return { role: 'host', spki: spki.toString('base64') };
 }

@@ -28,10 +28,6 @@ function createRecordPath(config: Config): string {
   return join(dirname(config.ring), 'key-create.json');
 }
 
-async function writeCreateRecord(config: Config, ring: RingName, kek: BundleKek): Promise<void> {
-  await writeFileAtomically(createRecordPath(config), formatBundle(ring, [kek]), 0o600);
-}
-
 export interface MadeKek {
   readonly kek: BundleKek;
   /** The first KEK of a ring gives it its id. */
@@ -45,7 +41,8 @@ export async function createStagedKek(
   wish: KekRecipients,
 ): Promise<MadeKek> {
   const name = { ring: ring.ring, ringId: ring.ringId ?? newRingId() };
-  const record = (kek: BundleKek): Promise<void> => writeCreateRecord(config, name, kek);
+  const record = (kek: BundleKek): Promise<void> =>
+    writeFileAtomically(createRecordPath(config), formatBundle(name, [kek]), 0o600);
   const kek = await createKek(config, name, wish, vouchingKek(ring) ?? null, record);
   await writeRing(config.ring, stage(ring, ringEntry(kek), name.ringId));
   return { kek, name };

@@ -15,10 +15,11 @@ export function findSlot(module: Pkcs11Module, label: string): Handle {
       found.push(info.label.trimEnd());
     }
   } catch (cause) {
-    throw new KleidiError('module-failed', `the slots cannot be listed: ${ckrText(cause)}`, {
-      hint: 'restart the HSM client software, then kleidi',
+    throw failed(
+      'the slots cannot be listed',
       cause,
-    });
+      'restart the HSM client software, then kleidi',
+    );
   }
   const seen = found.length === 0 ? 'no token at all' : `only ${found.join(', ')}`;
   throw new KleidiError(
@@ -50,10 +51,7 @@ function mechanismsOf(module: Pkcs11Module, slot: Handle): ReadonlySet<number> {
   try {
     return new Set(module.api.C_GetMechanismList(slot));
   } catch (cause) {
-    throw new KleidiError('module-failed', `no list of mechanisms: ${ckrText(cause)}`, {
-      hint: 'check the HSM and its connection',
-      cause,
-    });
+    throw failed('no list of mechanisms', cause);
   }
 }
 
@@ -68,9 +66,14 @@ export function firstSession(module: Pkcs11Module, slot: Handle, writable: boole
   try {
     return newSession(module, slot, writable);
   } catch (cause) {
-    throw new KleidiError('module-failed', `no session could be opened: ${ckrText(cause)}`, {
-      hint: 'check the HSM and its connection',
-      cause,
-    });
+    throw failed('no session could be opened', cause);
   }
+}
+
+function failed(
+  what: string,
+  cause: unknown,
+  hint = 'check the HSM and its connection',
+): KleidiError {
+  return new KleidiError('module-failed', `${what}: ${ckrText(cause)}`, { hint, cause });
 }
