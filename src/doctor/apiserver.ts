@@ -11,17 +11,8 @@ import { ChangeRecord, recordPath } from '../apiserver/record.ts';
 import { standingOf } from '../apiserver/standing.ts';
 import type { Config } from '../config.ts';
 import { isErrno } from '../files.ts';
-import {
-  type Check,
-  type Findings,
-  fail,
-  modeFinding,
-  notAsUser,
-  ok,
-  type Subject,
-  statOf,
-  warn,
-} from './check.ts';
+import { type Check, type Findings, fail, notAsUser, ok, type Subject, warn } from './check.ts';
+import { modeFinding, statOf } from './filemode.ts';
 
 export const apiserver: Check = {
   group: 'apiserver',

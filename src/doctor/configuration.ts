@@ -1,5 +1,6 @@
 // Doctor's group configuration: the file is valid, and nobody else can change it.
-import { type Check, failure, modeFinding, ok, statOf } from './check.ts';
+import { type Check, failure, ok } from './check.ts';
+import { modeFinding, statOf } from './filemode.ts';
 
 export const configuration: Check = {
   group: 'configuration',

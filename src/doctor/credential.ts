@@ -19,11 +19,10 @@ import {
   noToken,
   notAsUser,
   ok,
-  statOf,
   tokenInUse,
-  unreadableFinding,
   warn,
 } from './check.ts';
+import { statOf, unreadableFinding } from './filemode.ts';
 
 export const credential: Check = {
   group: 'credential',

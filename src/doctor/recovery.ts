@@ -5,7 +5,8 @@ import type { Config } from '../config.ts';
 import { parseReference } from '../host/credentials.ts';
 import { pinPartPath } from '../keyring/pinpart.ts';
 import { isUnretired, type RingKek } from '../keyring/ring.ts';
-import { type Check, type Findings, noToken, notAsUser, ok, statOf, warn } from './check.ts';
+import { type Check, type Findings, noToken, notAsUser, ok, warn } from './check.ts';
+import { statOf } from './filemode.ts';
 
 export const recovery: Check = {
   group: 'recovery',

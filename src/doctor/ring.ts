@@ -8,14 +8,12 @@ import {
   type Findings,
   fail,
   failure,
-  modeFinding,
   ok,
   type Subject,
-  statOf,
   tokenInUse,
-  unreadableFinding,
   warn,
 } from './check.ts';
+import { modeFinding, statOf, unreadableFinding } from './filemode.ts';
 
 export const ring: Check = {
   group: 'ring',

@@ -2,16 +2,8 @@
 import { dirname } from 'node:path';
 import type { StateResponse } from '../kms/contract.ts';
 import { version } from '../version.ts';
-import {
-  type Check,
-  type Findings,
-  fail,
-  failure,
-  modeFinding,
-  ok,
-  statOf,
-  warn,
-} from './check.ts';
+import { type Check, type Findings, fail, failure, ok, warn } from './check.ts';
+import { modeFinding, statOf } from './filemode.ts';
 
 export const socket: Check = {
   group: 'socket',

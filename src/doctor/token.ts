@@ -10,13 +10,12 @@ import {
   type Findings,
   fail,
   failure,
-  modeFinding,
   noToken,
   ok,
-  statOf,
   tokenInUse,
   warn,
 } from './check.ts';
+import { modeFinding, statOf } from './filemode.ts';
 
 export const token: Check = {
   group: 'token',

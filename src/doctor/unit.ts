@@ -1,7 +1,8 @@
 // Doctor's group unit: kleidi.socket and kleidi.service are installed, enabled
 // and active, and what runs is what is on disk.
 
-import { type Check, type Findings, fail, ok, type Subject, statOf, warn } from './check.ts';
+import { type Check, type Findings, fail, ok, type Subject, warn } from './check.ts';
+import { statOf } from './filemode.ts';
 import { showUnit, type UnitProperties } from './systemctl.ts';
 
 const properties = [
