@@ -16,7 +16,7 @@ import { modeFinding, statOf } from './filemode.ts';
 
 export const apiserver: Check = {
   group: 'apiserver',
-  needsConfig: true,
+  needs: 'config',
 
   async run(subject) {
     const config = subject.config();

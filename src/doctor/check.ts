@@ -54,8 +54,8 @@ export function flat(findings: Findings): Finding[] {
 
 export interface Check {
   readonly group: string;
-  /** Its group cannot be looked at without a valid configuration. */
-  readonly needsConfig: boolean;
+  /** Without which it is not looked at: a valid configuration, or one and KEKs in a token. */
+  readonly needs: 'nothing' | 'config' | 'token';
   run(subject: Subject): Promise<Findings>;
 }
 

@@ -16,20 +16,17 @@ import {
   type Findings,
   fail,
   failure,
-  noToken,
   notAsUser,
   ok,
-  tokenInUse,
   warn,
 } from './check.ts';
 import { statOf, unreadableFinding } from './filemode.ts';
 
 export const credential: Check = {
   group: 'credential',
-  needsConfig: true,
+  needs: 'token',
 
   async run(subject) {
-    if (!(await tokenInUse(subject))) return noToken;
     const { isRoot } = subject;
     const { pkcs11, runtimeDir } = subject.config();
     const pin = await secretFinding('PIN', pkcs11.pin, isRoot);

@@ -1,7 +1,16 @@
 // All groups of `kleidi doctor` in their order, each run so that the fault of
 // one does not keep the others from being looked at.
 import { apiserver } from './apiserver.ts';
-import { type Check, type Finding, failure, flat, type Subject, warn } from './check.ts';
+import {
+  type Check,
+  type Finding,
+  failure,
+  flat,
+  noToken,
+  type Subject,
+  tokenInUse,
+  warn,
+} from './check.ts';
 import { configuration } from './configuration.ts';
 import { credential } from './credential.ts';
 import { host } from './host.ts';
@@ -49,9 +58,10 @@ export async function diagnose(
 }
 
 async function findingsOf(check: Check, subject: Subject): Promise<readonly Finding[]> {
-  if (check.needsConfig && !hasConfig(subject)) {
+  if (check.needs !== 'nothing' && !hasConfig(subject)) {
     return [warn('not checked: the configuration is not valid', 'kleidi config check')];
   }
+  if (check.needs === 'token' && !(await tokenInUse(subject))) return [noToken];
   return check.run(subject).then(flat, (error: unknown) => [failure(error)]);
 }
 

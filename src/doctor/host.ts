@@ -19,7 +19,7 @@ const creatingCredentials = 250;
 
 export const host: Check = {
   group: 'host',
-  needsConfig: false,
+  needs: 'nothing',
 
   async run(subject) {
     const version = await systemdVersion();

@@ -18,7 +18,7 @@ export function forOffline(check: Check): Check {
   if (check === unit) return { ...check, run: unitsOff };
   if (!unused.has(group)) return check;
   const run = async (): Promise<Findings> => ok('not in use: this is an offline machine');
-  return { group, needsConfig: false, run };
+  return { group, needs: 'nothing', run };
 }
 
 async function unitsOff(): Promise<Findings> {

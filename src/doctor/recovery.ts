@@ -10,7 +10,7 @@ import { statOf } from './filemode.ts';
 
 export const recovery: Check = {
   group: 'recovery',
-  needsConfig: true,
+  needs: 'config',
 
   async run(subject) {
     const folder = join(dirname(subject.config().ring), 'bundles');

@@ -3,36 +3,23 @@
 import { isUnretired, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
-import {
-  type Check,
-  type Findings,
-  fail,
-  failure,
-  ok,
-  type Subject,
-  tokenInUse,
-  warn,
-} from './check.ts';
+import { type Check, type Findings, fail, ok, type Subject, tokenInUse, warn } from './check.ts';
 import { modeFinding, statOf, unreadableFinding } from './filemode.ts';
 
 export const ring: Check = {
   group: 'ring',
-  needsConfig: true,
+  needs: 'config',
 
   async run(subject) {
     const path = subject.config().ring;
-    try {
-      const found = await subject.ring();
-      return [
-        ok(`ring ${found.ring}, generation ${found.generation}, KEKs: ${found.keks.length}`),
-        fileFindings(path, subject.config().pkcs11.softhsmConf),
-        writeFinding(found),
-        await tokenFindings(subject, found),
-        await daemonFinding(subject, found),
-      ];
-    } catch (error) {
-      return failure(error);
-    }
+    const found = await subject.ring();
+    return [
+      ok(`ring ${found.ring}, generation ${found.generation}, KEKs: ${found.keks.length}`),
+      fileFindings(path, subject.config().pkcs11.softhsmConf),
+      writeFinding(found),
+      await tokenFindings(subject, found),
+      await daemonFinding(subject, found),
+    ];
   },
 };
 

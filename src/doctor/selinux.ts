@@ -5,7 +5,7 @@ import { type Check, ok, warn } from './check.ts';
 
 export const selinux: Check = {
   group: 'selinux',
-  needsConfig: false,
+  needs: 'nothing',
 
   async run({ root }) {
     const enforce = join(root, 'sys/fs/selinux/enforce');

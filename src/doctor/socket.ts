@@ -7,7 +7,7 @@ import { modeFinding, statOf } from './filemode.ts';
 
 export const socket: Check = {
   group: 'socket',
-  needsConfig: true,
+  needs: 'config',
 
   async run(subject) {
     const path = subject.config().socket;

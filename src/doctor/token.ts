@@ -5,24 +5,14 @@ import type { Config } from '../config.ts';
 import type { KekDescription } from '../providers/provider.ts';
 import { foreignEntries } from '../readfile.ts';
 import { isSoftHsm, namedTokenFolder } from '../softhsm.ts';
-import {
-  type Check,
-  type Findings,
-  fail,
-  failure,
-  noToken,
-  ok,
-  tokenInUse,
-  warn,
-} from './check.ts';
+import { type Check, type Findings, fail, failure, ok, warn } from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
 
 export const token: Check = {
   group: 'token',
-  needsConfig: true,
+  needs: 'token',
 
   async run(subject) {
-    if (!(await tokenInUse(subject))) return noToken;
     const { pkcs11 } = subject.config();
     if (statOf(pkcs11.module) === undefined) return moduleMissing(pkcs11.module);
     const findings = [

@@ -16,7 +16,7 @@ const properties = [
 
 export const unit: Check = {
   group: 'unit',
-  needsConfig: false,
+  needs: 'nothing',
 
   async run(subject) {
     const socket = await showUnit('kleidi.socket', properties);

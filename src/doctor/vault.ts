@@ -9,7 +9,7 @@ import { type Check, type Findings, fail, failure, ok, warn } from './check.ts';
 
 export const vault: Check = {
   group: 'vault',
-  needsConfig: true,
+  needs: 'config',
 
   async run(subject) {
     const config = subject.config();
