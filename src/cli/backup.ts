@@ -1,13 +1,11 @@
 // kleidi backup: ring, recovery bundles and configuration of this host in one
 // file. With the recovery key it is enough to build the host anew.
-import { readdir } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
-import { bundleFolder } from '../admin/keys/create.ts';
+import { basename, resolve } from 'node:path';
+import { bundlePaths } from '../admin/keys/bundlefolder.ts';
 import { verifiedDigest } from '../admin/ring/verifieddigest.ts';
 import { type Config, loadConfig } from '../config.ts';
-import { KleidiError, reasonOf } from '../errors.ts';
-import { isErrno, writeNewFile } from '../files.ts';
-import { type BackupFile, formatBackup, isBundleName } from '../keyring/backup.ts';
+import { writeNewFile } from '../files.ts';
+import { type BackupFile, formatBackup } from '../keyring/backup.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { readOwnFileIfAny } from '../readfile.ts';
 import { print, printJson, warn } from '../terminal.ts';
@@ -49,22 +47,17 @@ export const backup = command({
       print(`${file}: ring '${ring.ring}', generation ${generation}, ${bundles.length} bundles`);
       if (digest !== null) print(digest);
     }
-    warnOfMissing(keks, bundles);
+    warnOfMissing(
+      keks.filter(({ state }) => state !== 'destroyed'),
+      bundles,
+    );
     return 0;
   },
 });
 
 async function readBundles(config: Config): Promise<BackupFile[]> {
-  const folder = bundleFolder(config);
-  const names = await readdir(folder).catch((cause: unknown) => {
-    if (isErrno(cause, 'ENOENT')) return [];
-    throw new KleidiError('file-failed', `${folder} cannot be read: ${reasonOf(cause)}`, {
-      hint: 'run as root',
-      cause,
-    });
-  });
-  const files = await readAll(names.filter(isBundleName).map((name) => join(folder, name)));
-  return files.map(({ name, text }) => ({ name: name.slice(folder.length + 1), text }));
+  const files = await readAll(await bundlePaths(config));
+  return files.map(({ name, text }) => ({ name: basename(name), text }));
 }
 
 /** Files that do not exist are left out: other modules than SoftHSM have no softhsm2.conf. */

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { awaitDaemon, stateIfAny } from '../admin/follow.ts';
-import { bundleFolder } from '../admin/keys/create.ts';
+import { bundleFolder } from '../admin/keys/bundlefolder.ts';
 import { parseExpected, requireExpected } from '../admin/ring/expecteddigest.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
@@ -18,6 +18,7 @@ import {
   requirePinnedParts,
   ringAfterRestore,
 } from '../keyring/backup.ts';
+import { parseBundle } from '../keyring/bundlefile.ts';
 import { readAnnounced } from '../keyring/changetimes.ts';
 import type { Ring } from '../keyring/ring.ts';
 import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
@@ -98,7 +99,7 @@ async function restoreRing(config: Config, backup: Backup, wish: RestoreWish): P
     const announced = await readAnnounced(config.ring);
     const next = ringAfterRestore(backup.ring, { local, state, announced, wish });
     requirePinnedParts(next, backup.bundles);
-    await putAll(bundleFolder(config), backup.bundles);
+    await putAll(bundleFolder(config), wantedBundles(backup, next));
     if (next !== local) await writeRing(config.ring, next);
     return next;
   });
@@ -107,6 +108,14 @@ async function restoreRing(config: Config, backup: Backup, wish: RestoreWish): P
     warn(KleidiError.from(error).message);
   });
   return ring;
+}
+
+/** What the ring has destroyed does not come back. */
+function wantedBundles({ bundles }: Backup, ring: Ring): readonly BackupFile[] {
+  const ended = new Set(ring.keks.filter(({ state }) => state === 'destroyed').map(({ fp }) => fp));
+  return bundles.filter(({ name, text }) =>
+    parseBundle(text, `${name} in the backup`).keks.some(({ fp }) => !ended.has(fp)),
+  );
 }
 
 async function putAll(folder: string, files: readonly BackupFile[]): Promise<void> {

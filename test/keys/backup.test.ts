@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type Backup, formatBackup, parseBackup } from '../../src/keyring/backup.ts';
 import { formatBundle } from '../../src/keyring/bundle.ts';
+import { parseBundle } from '../../src/keyring/bundlefile.ts';
 import { ringDigest } from '../../src/keyring/digest.ts';
 import { formatRing } from '../../src/keyring/ring.ts';
 import { TestHost } from '../support/host.ts';
@@ -150,6 +151,32 @@ test('a ring that is here stays, whatever a backup says; missing bundles come ba
   const other = new TestHost();
   await good(other, 'provision', '--ring', 'dev');
   await refused(other, /is of the ring 'test', this host has ring 'dev'/, ...restore);
+});
+
+test('a destroyed KEK takes its bundle along, and a backup from before brings neither back', async () => {
+  const host = await recoverable();
+  const [first = '', second = ''] = host.ring.keks.map(({ fp }) => fp);
+  const file = join(host.folder, 'backup.json');
+  const digest = await digestOf(host, file);
+  const folder = join(host.folder, 'state/bundles');
+  const both = join(folder, 'both.json');
+  const bundles = [first, second].map((fp) => parseBundle(bundlesOf(host)[`${fp}.json`] ?? '', fp));
+  const [old] = bundles;
+  const keks = bundles.flatMap((bundle) => bundle.keks);
+  writeFileSync(both, formatBundle(old ?? assert.fail(), keks, null));
+  await good(host, 'key', 'promote', second);
+  await good(host, 'key', 'retire', first);
+  const destroyed = await host.run('key', 'destroy', first, '--no-scan', '--yes');
+  assert.equal(destroyed.exitCode, 0, destroyed.stderr);
+  assert.match(destroyed.stderr, /it is still in .*both\.json, with other KEKs/);
+  assert.deepEqual(readdirSync(folder).sort(), [`${second}.json`, 'both.json'].sort());
+  rmSync(both);
+  await good(host, 'key', 'destroy', first, '--no-scan', '--yes');
+  assert.doesNotMatch((await host.run('backup', '--out', `${file}.2`)).stderr, new RegExp(first));
+
+  await good(host, 'restore', file, '--expect', digest);
+  assert.deepEqual(readdirSync(folder), [`${second}.json`]);
+  assert.equal(host.ring.keks.find(({ fp }) => fp === first)?.state, 'destroyed');
 });
 
 test("a stranger's KEK in a backup is found by the digest, a stranger's recovery part by the pin", async () => {

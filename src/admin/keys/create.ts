@@ -3,7 +3,6 @@
 // interrupted leaves at most a bundle or a key that nothing uses.
 import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
 import { writeFileAtomically } from '../../files.ts';
 import {
@@ -17,21 +16,14 @@ import type { HybridPublicKey } from '../../keyring/hybrid.ts';
 import type { PublicKey } from '../../keyring/publickey.ts';
 import type { RingKek } from '../../keyring/ring.ts';
 import type { RingName } from '../../keyring/ringid.ts';
-import type { Fingerprint, KekIdentity } from '../../providers/provider.ts';
+import type { KekIdentity } from '../../providers/provider.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import type { NewKekRecipient } from '../../tokenchild/protocol.ts';
+import { bundleFolder, recoveryBundlePath } from './bundlefolder.ts';
 
 export interface KekRecipients {
   readonly recovery: HybridPublicKey | undefined;
   readonly hosts: readonly PublicKey[];
-}
-
-export function bundleFolder(config: Config): string {
-  return join(dirname(config.ring), 'bundles');
-}
-
-export function recoveryBundlePath(config: Config, fp: Fingerprint): string {
-  return join(bundleFolder(config), `${fp}.json`);
 }
 
 /** @param record runs first, before anything of the KEK persists */

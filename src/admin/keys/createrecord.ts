@@ -16,13 +16,8 @@ import { vouchingKek } from '../../keyring/voucher.ts';
 import { readOwnFileIfAny } from '../../readfile.ts';
 import { note } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
-import {
-  createKek,
-  type KekRecipients,
-  recoveryBundlePath,
-  ringEntry,
-  storeRecoveryBundle,
-} from './create.ts';
+import { recoveryBundlePath } from './bundlefolder.ts';
+import { createKek, type KekRecipients, ringEntry, storeRecoveryBundle } from './create.ts';
 
 function createRecordPath(config: Config): string {
   return join(dirname(config.ring), 'key-create.json');

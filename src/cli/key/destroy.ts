@@ -4,6 +4,7 @@
 
 import { readProof, type ScanSubject } from '../../admin/apiserver/scanproof.ts';
 import { awaitDaemon, stateBeforeChange } from '../../admin/follow.ts';
+import { removeBundlesOf } from '../../admin/keys/bundlefolder.ts';
 import { selectFingerprint } from '../../admin/keys/held.ts';
 import { requireResult } from '../../admin/ring/expecteddigest.ts';
 import { ringLine, verifiedDigest } from '../../admin/ring/verifieddigest.ts';
@@ -47,7 +48,9 @@ export const keyDestroy = command({
   positionals: one('FP'),
   groups: [oneOf('scan', 'no-scan')],
   remarks: [
-    `A recovery bundle of the KEK stays: delete it, and its copies, to end the KEK everywhere.`,
+    `Its recovery bundle beside the ring goes too. To end the KEK everywhere, destroy it on each
+    member, and delete older backups and copies of the bundle: with the recovery key they
+    still open it.`,
   ],
   example: 'kleidi key destroy 00112233445566778899aabbccddeeff --scan etcd.db',
   async run(options) {
@@ -62,7 +65,7 @@ export const keyDestroy = command({
     const wish = { fp, expect: options.text('expect') };
     const done = await withRingLock(config.ring, () => destroyHere(config, wish, before));
     const digest = await verifiedDigest(config, done.ring);
-    report({ fp, digest, wasHeld: done.wasHeld }, before !== undefined, options.json);
+    report({ ...done, fp, digest }, before !== undefined, options.json);
     return 0;
   },
 });
@@ -75,6 +78,8 @@ interface Wish {
 interface Done {
   readonly ring: Ring;
   readonly wasHeld: boolean;
+  /** Bundles that hold it, and other KEKs. */
+  readonly kept: readonly string[];
 }
 
 async function destroyHere(
@@ -88,9 +93,12 @@ async function destroyHere(
   if (next !== ring) await writeRing(config.ring, next);
   await awaitDaemon(config, next, before);
   const isInVault = ring.keks.some((kek) => kek.fp === fp && kek.provider === 'vault');
-  if (!isInVault) return { ring: next, wasHeld: await new TokenCommand(config).destroy(fp) };
-  note('Vault still holds its key: raise min_decryption_version, then trim the Transit key');
-  return { ring: next, wasHeld: true };
+  if (isInVault) {
+    note('Vault still holds its key: raise min_decryption_version, then trim the Transit key');
+    return { ring: next, wasHeld: true, kept: [] };
+  }
+  const wasHeld = await new TokenCommand(config).destroy(fp);
+  return { ring: next, wasHeld, kept: await removeBundlesOf(config, fp) };
 }
 
 /** What an interrupted command has left in the token alone may be destroyed, too. */
@@ -148,15 +156,18 @@ function requireAbsent(proof: ProvenSnapshot, fp: Fingerprint): void {
   });
 }
 
-interface Destroyed {
+interface Destroyed extends Done {
   readonly fp: Fingerprint;
   readonly digest: string | null;
-  readonly wasHeld: boolean;
 }
 
-function report({ fp, digest, wasHeld }: Destroyed, isServed: boolean, json: boolean): void {
-  if (json) printJson({ fp, destroyed: true, wasInToken: wasHeld, digest });
+function report({ fp, digest, wasHeld, kept }: Destroyed, isServed: boolean, json: boolean): void {
+  if (json) printJson({ fp, destroyed: true, wasInToken: wasHeld, bundlesKept: kept, digest });
   else print(`KEK ${fp} is destroyed on this host${ringLine(digest)}`);
   if (!wasHeld) warn('it was not in the token of this host');
+  if (kept.length > 0)
+    warn(
+      `it is still in ${kept.join(', ')}, with other KEKs: delete that where they have their own`,
+    );
   if (isServed) note('the daemon may hold a copy in memory until: systemctl restart kleidi');
 }
