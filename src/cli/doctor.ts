@@ -2,7 +2,6 @@
 
 import { dirname, join } from 'node:path';
 import { askState } from '../admin/daemonclient.ts';
-
 import { vaultKey } from '../admin/keys/vaultknown.ts';
 import { readChoices } from '../admin/provision/choices.ts';
 import { isProvisioned } from '../admin/provision/offline.ts';

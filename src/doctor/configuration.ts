@@ -1,4 +1,5 @@
 // Doctor's group configuration: the file is valid, and nobody else can change it.
+import { dirname, join } from 'node:path';
 import { type Check, ok } from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
 
@@ -9,6 +10,13 @@ export const configuration: Check = {
   async run({ configPath, config }) {
     config();
     const found = statOf(configPath);
-    return [ok(`${configPath} is valid`), found && modeFinding(configPath, found, 0o755)];
+    // Whoever can change this one chooses the recovery key of the next installation.
+    const choices = join(dirname(configPath), 'install.conf');
+    const chosen = statOf(choices);
+    return [
+      ok(`${configPath} is valid`),
+      found && modeFinding(configPath, found, 0o755),
+      chosen && modeFinding(choices, chosen, 0o755),
+    ];
   },
 };

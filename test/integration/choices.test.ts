@@ -1,6 +1,6 @@
 // `kleidi provision --choices FILE`: what the package calls, on a real SoftHSM.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { diagnose, found } from '../support/diagnosis.ts';
@@ -137,6 +137,10 @@ test('doctor: an offline machine lacks nothing; one that has a ring, and a file 
     .map(({ severity }) => severity);
   assert.deepEqual([...new Set(severities)], ['ok']);
   found(findings, 'ok', /^an offline machine: kleidi recovery works here/, /^$/);
+
+  chmodSync(host.choices, 0o666);
+  found((await diagnose(host)).findings, 'fail', /install\.conf has mode 0666/, /^chmod 0755/);
+  chmodSync(host.choices, 0o644);
 
   await host.choose('RING=prod', 'ROLE=offline');
   found((await diagnose(host)).findings, 'fail', /line 1: RING has no meaning/, /correct the file/);
