@@ -67,11 +67,6 @@ export interface KekDescription extends KekIdentity {
   readonly extractable: boolean;
 }
 
-/** An RSA public key that a KEK may be wrapped for, as DER SPKI. */
-export interface Recipient {
-  readonly spki: Buffer;
-}
-
 export type OaepHash = 'sha1' | 'sha256';
 
 export interface WrappedNewKek extends KekIdentity {
@@ -90,7 +85,8 @@ export interface CreatedKek extends WrappedNewKek {
 
 export interface KekWish {
   readonly label: string;
-  readonly recipients: readonly Recipient[];
+  /** RSA public keys that it is wrapped for, as DER SPKI. */
+  readonly recipients: readonly Buffer[];
   /** What to vouch for with the KEK itself. */
   macText(kek: WrappedNewKek): string;
   /** A KEK of this token that vouches for the new one. */

@@ -28,7 +28,7 @@ export async function createInToken(token: Token, job: CreateJob, agree: Agree):
   };
   const wish = {
     label: kekLabel(job.ring),
-    recipients: job.recipients.map(({ spki }) => ({ spki: Buffer.from(spki, 'base64') })),
+    recipients: job.recipients.map(({ spki }) => Buffer.from(spki, 'base64')),
     macText: (kek: WrappedNewKek) => macText(job, unsigned(kek)),
     vouchedBy: job.vouchedBy,
     vouchText: (kek: WrappedNewKek) => vouchText(job.ringId, vouchedOf(unsigned(kek))),

@@ -122,19 +122,11 @@ export function requireNoneSealed({ snapshot }: ProvenSnapshot, provider: string
   );
 }
 
-function requireNone(
-  left: readonly { resource: string; live: number; older: number; example: string }[],
-  what: string,
-  hint: string,
-): void {
+function requireNone(left: readonly SealCount[], what: string, hint: string): void {
   if (left.length === 0) return;
-  const counts = left
-    .map(
-      ({ resource, live, older, example }) =>
-        `${live || `${older} earlier`} ${resource} (${example})`,
-    )
-    .join(', ');
-  throw new KleidiError('refused', `${what}: ${counts}`, { hint });
+  const told = ({ resource, live, older, example }: SealCount): string =>
+    `${live || `${older} earlier`} ${resource} (${example})`;
+  throw new KleidiError('refused', `${what}: ${left.map(told).join(', ')}`, { hint });
 }
 
 /** Flags that an upgrade has lost do not take a host back to the beginning. */

@@ -4,7 +4,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import { KleidiError, reasonOf } from '../../../errors.ts';
-import type { KekIdentity, OaepHash, Recipient } from '../../provider.ts';
+import type { KekIdentity, OaepHash } from '../../provider.ts';
 import { requireRsaKey } from '../../rsakey.ts';
 import type { Handle } from '../module.ts';
 import { recipientTemplate, type Template } from './template.ts';
@@ -57,12 +57,8 @@ export function unwrapKey(
 }
 
 /** @throws KleidiError refused where the key is not one that a KEK may be wrapped for */
-export function importRecipient(
-  api: pkcs11js.PKCS11,
-  session: Handle,
-  recipient: Recipient,
-): Handle {
-  const key = createPublicKey({ key: recipient.spki, format: 'der', type: 'spki' });
+export function importRecipient(api: pkcs11js.PKCS11, session: Handle, spki: Buffer): Handle {
+  const key = createPublicKey({ key: spki, format: 'der', type: 'spki' });
   requireFit(key);
   const { n = '', e = '' } = key.export({ format: 'jwk' });
   const [modulus, exponent] = [Buffer.from(n, 'base64url'), Buffer.from(e, 'base64url')];
