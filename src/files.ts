@@ -1,6 +1,7 @@
 // Writing files that hold state: temporary name, fsync, rename, fsync of the
 // folder. A reader sees the old file or the new one, never a part.
 import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { type FileHandle, link, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { KleidiError, reasonOf } from './errors.ts';
@@ -39,13 +40,23 @@ export async function writeNewFile(path: string, ...what: Contents): Promise<voi
     await syncFolder(dirname(path));
   } catch (cause) {
     if (!isErrno(cause, 'EEXIST')) throw writeFailed(path, cause);
-    throw new KleidiError('already-exists', `${path} exists already`, {
-      hint: 'choose another name, or move the old file away',
-      cause,
-    });
+    throw taken(path, cause);
   } finally {
     await rm(temporary, { force: true }).catch(() => undefined);
   }
+}
+
+/** Before work that would be for nothing. @throws KleidiError already-exists */
+export function requireFree(path: string, hint?: string): void {
+  if (existsSync(path)) throw taken(path, undefined, hint);
+}
+
+function taken(
+  path: string,
+  cause: unknown,
+  hint = 'choose another name, or move the old file away',
+): KleidiError {
+  return new KleidiError('already-exists', `${path} exists already`, { hint, cause });
 }
 
 export async function syncFolder(folder: string): Promise<void> {

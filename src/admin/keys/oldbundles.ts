@@ -1,6 +1,5 @@
 // The recovery bundles of a ring, as commands on the offline machine are given them:
 // of one ring, each KEK once, and with a ring all that it needs.
-import { existsSync } from 'node:fs';
 import { KleidiError, usage } from '../../errors.ts';
 import type { Bundle, KeksOfRing } from '../../keyring/bundle.ts';
 import { readBundle } from '../../keyring/bundlefile.ts';
@@ -41,12 +40,4 @@ function merge(bundles: readonly Bundle[]): KeksOfRing {
   }
   const byFp = new Map(bundles.flatMap(({ keks }) => keks).map((kek) => [kek.fp, kek]));
   return { ring: first.ring, ringId: first.ringId, keks: [...byFp.values()] };
-}
-
-/** @throws KleidiError already-exists */
-export function requireFree(out: string): void {
-  if (!existsSync(out)) return;
-  throw new KleidiError('already-exists', `${out} exists already`, {
-    hint: 'choose another name, or move the old file away',
-  });
 }

@@ -1,8 +1,7 @@
 // What `kleidi key create` does to a host: a KEK in its token, staged in its ring, and
 // last the bundle for the others. Killed anywhere, it goes on when it is run again.
-import { existsSync } from 'node:fs';
 import type { Config } from '../../config.ts';
-import { KleidiError } from '../../errors.ts';
+import { requireFree } from '../../files.ts';
 import type { BundleKek } from '../../keyring/bundle.ts';
 import {
   pinnedRecovery,
@@ -65,12 +64,11 @@ function requireRecoveryOf(ring: Ring, { recovery, isRepinning }: CreateWish): v
   requirePinned(ring, recovery?.fingerprint ?? null);
 }
 
+const otherOut =
+  'choose another name, or move the old file away; where key create was killed at its very end, this is its bundle: kleidi ring show lists the KEK';
+
 /** Each step is on disk before the next: record, recovery part, token, ring; then the bundle. */
 async function createNew(config: Config, wish: CreateWish): Promise<MadeKek> {
-  if (wish.out !== undefined && existsSync(wish.out)) {
-    throw new KleidiError('already-exists', `${wish.out} exists already`, {
-      hint: 'choose another name, or move the old file away; where key create was killed at its very end, this is its bundle: kleidi ring show lists the KEK',
-    });
-  }
+  if (wish.out !== undefined) requireFree(wish.out, otherOut);
   return createStagedKek(config, await readRing(config.ring), wish);
 }

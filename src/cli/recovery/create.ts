@@ -1,7 +1,5 @@
 // kleidi recovery create: the recovery key, made on a machine that is offline.
-import { existsSync } from 'node:fs';
-import { KleidiError } from '../../errors.ts';
-import { writeNewFile } from '../../files.ts';
+import { requireFree, writeNewFile } from '../../files.ts';
 import { makeRecoveryKey } from '../../keyring/recoverykey.ts';
 import { formatRecoveryKey } from '../../keyring/recoverypublickey.ts';
 import { note, print, printJson } from '../../terminal.ts';
@@ -37,10 +35,13 @@ export const recoveryCreate = command({
   run: create,
 });
 
+const otherName =
+  'choose another name by --out; never throw an old recovery key away while a backup needs it';
+
 async function create(options: Parsed<typeof optionTable>): Promise<number> {
   const name = options.text('out') ?? 'recovery';
   const paths = { privateKey: `${name}.key`, publicKey: `${name}.pub` };
-  requireFree(Object.values(paths));
+  for (const path of Object.values(paths)) requireFree(path, otherName);
   const passphrase = await newPassphrase({
     fd: options.text('passphrase-fd'),
     isGenerated: options.flag('generate-passphrase'),
@@ -57,12 +58,4 @@ async function create(options: Parsed<typeof optionTable>): Promise<number> {
   note(`${paths.privateKey} stays offline, in two places; ${paths.publicKey} goes to the hosts`);
   note('write the fingerprint on paper: it is how the hosts know the right key');
   return 0;
-}
-
-function requireFree(paths: readonly string[]): void {
-  const taken = paths.find((path) => existsSync(path));
-  if (taken === undefined) return;
-  throw new KleidiError('already-exists', `${taken} exists already`, {
-    hint: 'choose another name by --out; never throw an old recovery key away while a backup needs it',
-  });
 }

@@ -1,9 +1,9 @@
 // kleidi recovery replace: another recovery key for the KEKs of a ring, on the offline
 // machine, with the old one. What comes out goes to every member: kleidi join --recovery.
 
-import { needed, readOldBundles, requireFree } from '../../admin/keys/oldbundles.ts';
+import { needed, readOldBundles } from '../../admin/keys/oldbundles.ts';
 import { parseExpected, readExported } from '../../admin/ring/expecteddigest.ts';
-import { writeNewFile } from '../../files.ts';
+import { requireFree, writeNewFile } from '../../files.ts';
 import { formatBundle } from '../../keyring/bundle.ts';
 import { ringDigest } from '../../keyring/digest.ts';
 import { replaceRecovery } from '../../keyring/recovery.ts';

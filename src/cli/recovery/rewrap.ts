@@ -1,9 +1,9 @@
 // kleidi recovery rewrap: the KEKs of bundles for a host that was not there
 // when they were made. On the offline machine, with node:crypto alone.
 
-import { needed, readOldBundles, requireFree } from '../../admin/keys/oldbundles.ts';
+import { needed, readOldBundles } from '../../admin/keys/oldbundles.ts';
 import { expectedRing } from '../../admin/ring/expecteddigest.ts';
-import { writeNewFile } from '../../files.ts';
+import { requireFree, writeNewFile } from '../../files.ts';
 import { type BundleKek, formatBundle } from '../../keyring/bundle.ts';
 import { ringDigest } from '../../keyring/digest.ts';
 import { rewrapKek } from '../../keyring/recovery.ts';

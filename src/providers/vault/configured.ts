@@ -7,15 +7,9 @@ import type { Config, VaultConfig } from '../../config.ts';
 import { KleidiError, reasonOf } from '../../errors.ts';
 import { type KnownTexts, knownTextsPath, readKnownTexts } from './knowntexts.ts';
 
-export interface VaultSettings {
+export interface VaultSettings extends Pick<VaultConfig, 'namespace' | 'mount' | 'key'> {
   /** https://host:port, tried in this order. */
   readonly addresses: readonly string[];
-  /** Enterprise and OpenBao namespaces; '' for none. */
-  readonly namespace: string;
-  /** Where the Transit engine is mounted. */
-  readonly mount: string;
-  /** Name of the Transit key. */
-  readonly key: string;
   /** PEM of the CA that signs the server's certificate; undefined for the system's. */
   readonly ca: string | undefined;
   readonly auth: VaultAuth;
