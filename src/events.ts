@@ -55,6 +55,9 @@ export const events = {
     'fc0e9bcadd4c41e6bc05139e0d907541',
     'a client asks for too much: calls were refused or cut',
   ),
+  // Commands that change a host; in the journal as kleidi-admin.
+  'admin-done': info('db0ded748b2847d0ba5f7facfc7ff399', 'done'),
+  'admin-refused': warn('06e9fc9f34e2411c8fd59c4e385fb9c1', 'not done'),
 } as const satisfies Record<string, EventKind>;
 
 export type EventName = keyof typeof events;
@@ -78,6 +81,12 @@ export const journalFields = {
   reason: 'KLEIDI_REASON',
   socket: 'KLEIDI_SOCKET',
   version: 'KLEIDI_VERSION',
+  command: 'KLEIDI_COMMAND',
+  arguments: 'KLEIDI_ARGUMENTS',
+  exitCode: 'KLEIDI_EXIT_CODE',
+  loginUid: 'KLEIDI_LOGIN_UID',
+  sudoUser: 'KLEIDI_SUDO_USER',
+  generationBefore: 'KLEIDI_RING_GENERATION_BEFORE',
 } as const;
 
 export type FieldName = keyof typeof journalFields;

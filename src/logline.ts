@@ -21,12 +21,12 @@ export function lineOf(format: 'json' | 'journald' | 'pretty', record: LogRecord
 }
 
 /** MESSAGE is what plain `journalctl -u kleidi` shows, so it holds the fields too. */
-export function journalFieldsOf(record: LogRecord): JournalField[] {
+export function journalFieldsOf(record: LogRecord, identifier = 'kleidi'): JournalField[] {
   const { level, time: _, msg, event, ...fields } = record;
   return [
     ['MESSAGE', textOf(msg, fields)],
     ['PRIORITY', String(severity(level).priority)],
-    ['SYSLOG_IDENTIFIER', 'kleidi'],
+    ['SYSLOG_IDENTIFIER', identifier],
     ...messageId(event),
     ...Object.entries({ event, ...fields }).flatMap(matchable),
   ];

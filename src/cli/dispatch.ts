@@ -22,7 +22,14 @@ function runCommand(
   command: Command,
   args: readonly string[],
 ): Promise<number> | number {
-  return isHelpWanted(args) ? show(commandHelp(name, command)) : command.run(args);
+  return isHelpWanted(args) ? show(commandHelp(name, command)) : call(name, command, args);
+}
+
+async function call(name: string, command: Command, args: readonly string[]): Promise<number> {
+  const { configPath, run } = command.prepare(args);
+  if (!command.changes) return run();
+  const { audited } = await import('../admin/audit.ts');
+  return audited({ command: name, args, configPath }, run);
 }
 
 async function runAction(

@@ -24,6 +24,7 @@ import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
 import { command } from './verb.ts';
 
 export const join = command({
+  changes: true,
   summary: 'KEKs and ring of a bundle, on a host that follows',
   notes: [
     `All that a member needs: takes the KEKs of the bundle into the token of this host, and the

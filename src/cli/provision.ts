@@ -44,6 +44,7 @@ const optionTable = {
 };
 
 export const provision = command({
+  changes: true,
   summary: 'PINs, token, ring and first KEK on this host',
   notes: [
     `Makes PINs, a token and a ring on this host, and the first KEK (generation 1). Run again, it

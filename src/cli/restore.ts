@@ -29,6 +29,7 @@ import { flag, jsonOption, one, requiredText, text, together } from './option.ts
 import { command } from './verb.ts';
 
 export const restore = command({
+  changes: true,
   summary: 'ring, bundles and configuration from a backup',
   notes: [
     `Puts back what kleidi backup has saved: recovery bundles and files of the configuration

@@ -15,8 +15,17 @@ export interface Command extends Syntax {
   /** After them. */
   readonly remarks: readonly Paragraph[];
   readonly example: string;
-  /** @returns the exit code @throws KleidiError usage, and what the command throws */
-  run(args: readonly string[]): Promise<number>;
+  /** Whether it changes this host: then the journal has an entry of each call. */
+  readonly changes: boolean;
+  /** @throws KleidiError usage */
+  prepare(args: readonly string[]): Call;
+}
+
+/** A command with arguments that are right. */
+interface Call {
+  readonly configPath: string;
+  /** @returns the exit code @throws KleidiError what the command throws */
+  run(): Promise<number>;
 }
 
 /** The first argument names one of them. */
@@ -42,6 +51,7 @@ type Actions = Readonly<Record<string, () => Promise<Command>>>;
 
 interface CommandParts<T extends OptionTable> {
   readonly summary: string;
+  readonly changes?: true;
   readonly notes?: readonly Paragraph[];
   readonly options: T;
   readonly positionals?: Positionals;
@@ -54,14 +64,17 @@ interface CommandParts<T extends OptionTable> {
 
 export function command<const T extends OptionTable>(parts: CommandParts<T>): Command {
   const { options, positionals, groups = [], notes = [], remarks = [] } = parts;
-  const { summary, example } = parts;
+  const { summary, example, changes = false } = parts;
   const syntax = { options, positionals, groups };
   return {
     kind: 'command',
-    ...{ summary, example, ...syntax },
+    ...{ summary, example, changes, ...syntax },
     notes: notes.map(tidied),
     remarks: remarks.map(tidied),
-    run: async (args) => parts.run(parse(args, syntax)),
+    prepare: (args) => {
+      const parsed = parse(args, syntax);
+      return { configPath: parsed.configPath, run: () => parts.run(parsed) };
+    },
   };
 }
 

@@ -13,6 +13,7 @@ import { flag } from '../option.ts';
 import { command } from '../verb.ts';
 
 export const apiserverConfig = command({
+  changes: true,
   summary: 'the EncryptionConfiguration alone; no API server uses it',
   notes: [`Prints an EncryptionConfiguration in phase read for this host's socket.`],
   options: {

@@ -32,6 +32,7 @@ const optionTable = {
 };
 
 export const apiserverDisable = command({
+  changes: true,
   summary: 'back to how it was, once nothing is sealed any more',
   notes: [
     `Puts kube-apiserver of this host back to how it was: files that were not changed since

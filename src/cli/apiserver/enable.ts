@@ -37,6 +37,7 @@ const optionTable = {
 };
 
 export const apiserverEnable = command({
+  changes: true,
   summary: 'make kube-apiserver use kleidi: --phase read, then write, then only',
   notes: [
     `Makes kube-apiserver of this host use kleidi. Take every API server to one phase before any

@@ -39,6 +39,7 @@ const optionTable = {
 };
 
 export const keyCreate = command({
+  changes: true,
   summary: 'a new KEK, kept in the token of this host as staged',
   notes: [
     `A new KEK, kept in the token of this host as staged: it decrypts, and is not written with

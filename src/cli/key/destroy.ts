@@ -27,6 +27,7 @@ import { resultOption, scanOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 export const keyDestroy = command({
+  changes: true,
   summary: 'remove a retired KEK from ring and token',
   notes: [
     `Removes a retired KEK from the token of this host, permanently; in the ring its entry stays as

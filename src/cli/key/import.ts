@@ -32,6 +32,7 @@ const optionTable = {
 };
 
 export const keyImport = command({
+  changes: true,
   summary: 'KEKs that another host or the recovery key has wrapped for this one',
   notes: [
     `Takes the KEKs of a bundle that was made for the open request of this host. Nothing is kept

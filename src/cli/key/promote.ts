@@ -20,6 +20,7 @@ import { resultOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 export const keyPromote = command({
+  changes: true,
   summary: 'write with this KEK from now on, under a new generation',
   notes: [
     `Makes a staged or read KEK the write KEK; the old one still decrypts. Of its fingerprint the

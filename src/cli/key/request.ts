@@ -21,6 +21,7 @@ const optionTable = {
 };
 
 export const keyRequest = command({
+  changes: true,
   summary: "this host's one-shot transport key, to be given KEKs by",
   notes: [
     `A request for KEKs: the public half of a key pair that this token has made for one import.

@@ -19,6 +19,7 @@ import { resultOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 export const keyRetire = command({
+  changes: true,
   summary: 'refuse this KEK from now on, or no longer (--undo)',
   notes: [
     `Refuses Decrypt under this KEK from now on (the first eight digits of its fingerprint are

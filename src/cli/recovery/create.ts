@@ -22,6 +22,7 @@ const optionTable = {
 };
 
 export const recoveryCreate = command({
+  changes: true,
   summary: 'the recovery key: a private file that stays offline, and a public one',
   notes: [
     `Makes the recovery key, RSA-4096 and ML-KEM-1024, of which both are needed to open what is

@@ -19,6 +19,7 @@ const optionTable = {
 };
 
 export const recoveryPin = command({
+  changes: true,
   summary: 'the PIN of a host that has lost its host key',
   notes: [
     `Opens a host's pin.recovery.json (beside its ring) with the recovery key, and writes the PIN

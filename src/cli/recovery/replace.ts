@@ -34,6 +34,7 @@ const optionTable = {
 };
 
 export const recoveryReplace = command({
+  changes: true,
   summary: 'wraps them for another recovery key',
   notes: [
     `Opens every KEK of the ring with the old recovery key, and wraps it for the new one. The

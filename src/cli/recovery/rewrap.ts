@@ -39,6 +39,7 @@ const optionTable = {
 };
 
 export const recoveryRewrap = command({
+  changes: true,
   summary: 'wraps the KEKs of bundles for a new host',
   notes: [
     `Opens every KEK of the bundles with the recovery key and wraps it for the host of the

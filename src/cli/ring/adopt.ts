@@ -17,6 +17,7 @@ import { jsonOption, one, requiredText, texts } from '../option.ts';
 import { command } from '../verb.ts';
 
 export const ringAdopt = command({
+  changes: true,
   summary: 'take the ring of another member',
   notes: [
     `Takes the ring that another member has exported. Every KEK in it that is not retired must be

@@ -11,6 +11,7 @@ import { jsonOption } from '../option.ts';
 import { command } from '../verb.ts';
 
 export const vaultRecord = command({
+  changes: true,
   summary: 'a known text under each KEK in Vault, so that another key is noticed',
   notes: [
     `Seals a known text under each KEK of the ring that is kept in Vault, where this host has
