@@ -48,6 +48,9 @@ if have systemctl; then try systemctl --no-reload preset $our_units; fi
 if ! booted; then
   echo 'kleidi-first-boot.service provisions this host, and deletes this file then' >"$first_boot"
   rm -f "$unfinished"
+  if [ -e "$choices" ] && ! kleidi provision --choices "$choices" --check >/dev/null; then
+    say "warning: the first boot provisions nothing until that is corrected"
+  fi
   say "no systemd is running here: kleidi-first-boot.service provisions at the first boot"
   exit 0
 fi

@@ -71,7 +71,10 @@ test('a file with mistakes: exit 78, all of them, and nothing on disk', async ()
   assert.equal(exitCode, 78);
   assert.equal(stdout, '');
   assert.equal(stderr.match(/^ {2}line \d: /gm)?.length, 3, stderr);
-  assert.match(stderr, /hint: correct the file, then run: kleidi provision --choices .*\.conf\n$/);
+  assert.match(
+    stderr,
+    /hint: correct the file; kleidi provision --choices .*\.conf --check says .*\n$/,
+  );
   assert.equal(readdirSync(host.folder).length, before + 1, 'the file itself');
 });
 

@@ -119,6 +119,22 @@ test('ROLE=offline in an image: no unit is enabled, and no boot begins anything'
   assert.ok(!host.has(note) && !host.has('var/lib/kleidi.unfinished'));
 });
 
+test('mistakes in the install.conf of an image are told when it is built', () => {
+  const host = new ScriptHost();
+  host.write('etc/kleidi/install.conf', 'RNG=prod');
+  host.tool('kleidi', 78, 'echo "kleidi: error: line 1: RNG" >&2');
+  host.delete('run/systemd');
+  host.run('before-install', ['install']);
+  const { exitCode, calls, stderr } = host.run('after-install', ['configure', '']);
+  assert.equal(exitCode, 0);
+  assert.match(
+    stderr,
+    /^kleidi: error: line 1: RNG\nkleidi: warning: the first boot provisions noth/,
+  );
+  assert.ok(calls.every((call) => !call.startsWith('kleidi') || call.endsWith(' --check')));
+  assert.ok(host.has(note));
+});
+
 test('ROLE=offline that comes into a clone: its first boot disables and stops what the image had', () => {
   const host = cloneHost();
   host.choose('ROLE=offline');

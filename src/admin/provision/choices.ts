@@ -138,7 +138,7 @@ function invalid(path: string, mistakes: readonly Mistake[]): KleidiError {
     'config-invalid',
     `${path} is not valid, nothing was provisioned:${list}`,
     {
-      hint: `correct the file, then run: kleidi provision --choices ${path}`,
+      hint: `correct the file; kleidi provision --choices ${path} --check says whether it is right, and without --check goes on`,
     },
   );
 }
