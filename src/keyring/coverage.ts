@@ -50,18 +50,11 @@ export function rootFaults(ring: Ring, keks: readonly BundleKek[]): CoverageFaul
   return roots.map(({ fp }) => ({ fp, fault }));
 }
 
-/** A recovery part, null where there is none, and what the ring has pinned instead. */
-interface UnpinnedPart {
-  readonly fp: Fingerprint;
-  readonly recipient: string | null;
-  readonly pin: string | null;
-}
-
-/** Of these KEKs of a ring, those whose recovery part is not for the key that it has pinned. */
-export function unpinnedParts(
-  pinned: readonly RingKek[],
-  keks: readonly UnsignedKek[],
-): UnpinnedPart[] {
+/**
+ * Of these KEKs of a ring, those whose recovery part is not for the key that it has pinned.
+ * @returns whom the part is for, null where there is none, and what the ring has pinned
+ */
+export function unpinnedParts(pinned: readonly RingKek[], keks: readonly UnsignedKek[]) {
   const pins = new Map(pinned.map(({ fp, recovery }) => [fp, recovery]));
   return keks.flatMap((kek) => {
     const pin = pins.get(kek.fp);

@@ -10,12 +10,6 @@ import { type HybridPrivateKey, type HybridPublicKey, hybridAlg, open, seal } fr
 const kind = 'kleidi-pin';
 const oaep = { oaepHash: 'sha256', oaepLabel: pinLabel } as const;
 
-interface PinPart {
-  readonly token: string;
-  readonly recovery: string;
-  readonly wrapped: string;
-}
-
 /** Beside the ring; of this host alone. */
 export function pinPartPath(ringPath: string): string {
   return join(dirname(ringPath), 'pin.recovery.json');
@@ -49,7 +43,7 @@ function contextOf(token: string): string {
   return `${recoveryPinPrefix}${token}`;
 }
 
-function parse(text: string, path: string): PinPart {
+function parse(text: string, path: string) {
   try {
     const file = JSON.parse(text) as Record<string, unknown>;
     const { format, token, recovery, alg, wrapped, ...rest } = file;

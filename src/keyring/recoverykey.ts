@@ -13,12 +13,6 @@ interface NewRecoveryKey extends HybridPublicKey {
   readonly file: string;
 }
 
-interface PrivateFile {
-  readonly rsaPrivateKey: string;
-  readonly mlKemPrivateKey: string;
-  readonly sha256: unknown;
-}
-
 const kind = 'kleidi-recovery-key';
 const rsaBits = 4096;
 const generate = promisify(generateKeyPair);
@@ -63,7 +57,7 @@ export async function openRecoveryKey(path: string, passphrase: Buffer): Promise
   }
 }
 
-function parseFile(text: string, path: string): PrivateFile {
+function parseFile(text: string, path: string) {
   try {
     if (text.trimStart().startsWith('-----BEGIN')) throw new Error('it is one PEM key');
     const file = JSON.parse(text) as Record<string, unknown>;

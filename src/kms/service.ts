@@ -5,17 +5,13 @@ import { additionalData, open, requirePlaintext, seal } from '../keyring/envelop
 import { parseKeyId } from '../keyring/keyid.ts';
 import type { Target } from '../keyring/keyring.ts';
 import { algorithmOf } from '../providers/algorithm.ts';
+import type { EncryptResponse } from './contract.ts';
 import { Gate } from './limits.ts';
 import type { Serving } from './serving.ts';
 
 export interface CallContext {
   /** Why the answer is not wanted any more, if so. */
   over(): KleidiError | undefined;
-}
-
-interface Sealed {
-  readonly ciphertext: Buffer;
-  readonly keyId: string;
 }
 
 /** kube-apiserver's limit for a key id (kmsv2/envelope.go). */
@@ -37,7 +33,7 @@ export class KmsService {
     return health;
   }
 
-  async encrypt(plaintext: Buffer, context: CallContext): Promise<Sealed> {
+  async encrypt(plaintext: Buffer, context: CallContext): Promise<EncryptResponse> {
     requirePlaintext(plaintext);
     return this.#gate.run(async () => {
       requireWanted(context);

@@ -55,19 +55,8 @@ function ringPart(serving: Serving) {
 }
 
 function kekReports(serving: Serving, keyring: Keyring): KekReport[] {
-  return keyring.ring.keks.map(({ fp, check, state, provider }) => {
-    const use = serving.uses.of(fp);
-    return {
-      fp,
-      check,
-      state,
-      provider,
-      verified: keyring.isVerified(fp),
-      encrypts: use.encrypts,
-      decrypts: use.decrypts,
-      lastDecryptUnixMs: use.lastDecryptMs,
-      refusedDecrypts: use.refusedDecrypts,
-      lastRefusedUnixMs: use.lastRefusedMs,
-    };
-  });
+  return keyring.ring.keks.map(({ fp, check, state, provider }) => ({
+    ...{ fp, check, state, provider, verified: keyring.isVerified(fp) },
+    ...serving.uses.of(fp),
+  }));
 }

@@ -8,11 +8,6 @@ interface Fields {
   number(field: number): number;
 }
 
-interface Varint {
-  readonly value: number;
-  readonly next: number;
-}
-
 const none = Buffer.alloc(0);
 const maxVarintBytes = 10;
 
@@ -41,7 +36,7 @@ export function readFields(message: Buffer): Fields | undefined {
   };
 }
 
-function readVarint(message: Buffer, start: number): Varint | undefined {
+function readVarint(message: Buffer, start: number): { value: number; next: number } | undefined {
   let value = 0;
   for (let i = 0; i < maxVarintBytes; i += 1) {
     const byte = message[start + i];

@@ -40,14 +40,11 @@ export async function requireOfRing(config: Config, wish: CreateWish): Promise<s
   return pinnedRecovery(ring);
 }
 
-interface HandedOut {
-  readonly kek: BundleKek;
-  /** With the KEK. */
-  readonly ring: Ring;
-}
-
-/** Call it under the ring's lock, with keys that are confirmed. */
-export async function createAndHandOut(config: Config, wish: CreateWish): Promise<HandedOut> {
+/** Call it under the ring's lock, with keys that are confirmed. @returns the ring with the KEK */
+export async function createAndHandOut(
+  config: Config,
+  wish: CreateWish,
+): Promise<{ readonly kek: BundleKek; readonly ring: Ring }> {
   const before = await readRing(config.ring);
   requireRecoveryOf(before, wish);
   const made = (await resumeCreate(config, before, wish)) ?? (await createNew(config, wish));

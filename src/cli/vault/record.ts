@@ -29,18 +29,15 @@ export const vaultRecord = command({
   },
 });
 
-interface Recorded {
-  readonly known: readonly Fingerprint[];
-  readonly recorded: readonly Fingerprint[];
-}
+type Fps = readonly Fingerprint[];
 
-function report(known: readonly Fingerprint[], recorded: readonly Fingerprint[]): void {
+function report(known: Fps, recorded: Fps): void {
   for (const fp of known) print(`KEK ${fp} opens the text that is known here`);
   for (const fp of recorded) print(`KEK ${fp} is known by a text from now on`);
   if (known.length + recorded.length === 0) print('the ring names no KEK in Vault');
 }
 
-async function recordRing(config: Config): Promise<Recorded> {
+async function recordRing(config: Config): Promise<Record<'known' | 'recorded', Fps>> {
   const { keks } = await readRing(config.ring);
   const live = keks.filter((kek) => kek.provider === 'vault' && isUnretired(kek));
   const fps = live.map(({ fp }) => fp);

@@ -22,17 +22,12 @@ export interface VaultKek extends KekVersion {
   readonly hasKnownText: boolean;
 }
 
-interface KnownVersion {
-  readonly version: number;
-  readonly check: KeyCheck;
-}
-
 export class KeyVersions {
   readonly #transit: Transit;
   readonly #key: string;
   readonly #proofs: Proofs;
   /** Of versions whose fingerprint has been computed by Vault itself. */
-  #known = new Map<Fingerprint, KnownVersion>();
+  #known = new Map<Fingerprint, Omit<KekVersion, 'fp'>>();
   readonly #loaded = new Map<Fingerprint, KeyCheck>();
   #wanted: readonly Fingerprint[] = [];
   #nameless: readonly number[] = [];
