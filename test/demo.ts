@@ -86,7 +86,10 @@ async function roundTrip(): Promise<void> {
 /** Ctrl-C reaches the daemon too; it drains and ends by itself. */
 async function serveUntilCtrlC(daemon: ChildProcess, ended: Promise<unknown>): Promise<void> {
   process.on('SIGINT', () => undefined);
-  process.on('SIGTERM', () => daemon.kill('SIGTERM'));
+  // A terminal that is closed is an end, too: the folder goes either way.
+  for (const name of ['SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => daemon.kill('SIGTERM'));
+  }
   if (process.stdin.isTTY) say(`serving on ${socket} until Ctrl-C`);
   else daemon.kill('SIGTERM');
   await ended;

@@ -30,10 +30,14 @@ keep_settings() {
 
 # Written by kleidi. Where somebody has added a key of another provider, or an
 # API server still reads it, it stays.
+is_needed() {
+  grep -qE 'aescbc|aesgcm|secretbox' "$1" || [ -n "$(api_servers_naming_kleidi)" ]
+}
+
 delete_apiserver_config() {
   file=$root/etc/kubernetes/kleidi/encryption-config.yaml
   if [ ! -e "$file" ]; then return; fi
-  if grep -qE 'aescbc|aesgcm|secretbox' "$file" || [ -n "$(api_servers_naming_kleidi)" ]; then
+  if is_needed "$file"; then
     say "kept $file: something else may need it"
     return
   fi
@@ -50,6 +54,19 @@ delete_all() {
   delete_apiserver_config
 }
 
+# dpkg takes no second purge, and rpm no second erase: then only the files can be deleted.
+say_kept() {
+  say "kept the keys of this host: $state and $settings/credentials; installed again, kleidi serves with them"
+  case "$1" in
+    remove) say "hint: to delete them for ever: KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi" ;;
+    *)
+      file=$root/etc/kubernetes/kleidi/encryption-config.yaml
+      if [ ! -e "$file" ] || is_needed "$file"; then file=; fi
+      say "hint: to delete them for ever: rm -rf $state $settings/credentials${file:+ $file}"
+      ;;
+  esac
+}
+
 if [ "$event" = remove ] || [ "$1" = 0 ]; then
   rm -f "$first_boot"
   keep_settings
@@ -63,13 +80,12 @@ if [ "$event" = remove ] || [ "$1" = 0 ]; then
 fi
 if [ "$event" = purge ]; then
   if holds_keys && [ "${KLEIDI_PURGE_KEYS:-}" != yes ]; then
-    say "kept the keys of this host: $state and $settings/credentials"
-    say "hint: to delete them for ever: KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi, or delete both folders"
+    say_kept "$1"
   else
     delete_all
   fi
 elif holds_keys; then
-  say "kept the keys of this host: $state and $settings/credentials"
+  say_kept "$1"
 fi
 # After a removal dpkg keeps it: one that is killed ends half installed, which dpkg
 # goes on from as if it were an upgrade.

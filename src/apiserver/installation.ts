@@ -38,7 +38,7 @@ export function requireInstallation(root: string, wanted: string | undefined): I
       'refused',
       `no kube-apiserver${wanted === undefined ? '' : ` of ${wanted}`} is found on this host`,
       {
-        hint: 'kleidi knows kubeadm, RKE2, k3s and a kube-apiserver.service; for others see "By hand" in docs/operations.md',
+        hint: 'kleidi knows kubeadm, RKE2, k3s and a kube-apiserver.service; for others see "By hand" in /usr/share/doc/kleidi/operations.md',
       },
     );
   }

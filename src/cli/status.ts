@@ -14,7 +14,8 @@ export const status = command({
   summary: 'what the running daemon knows of itself',
   notes: [
     `Asks the running daemon. Exit code 0: it serves and is healthy; 1: it does not serve, or
-    this host lacks a KEK of the ring, or no daemon answers. It also says when a client last
+    this host lacks a KEK of the ring, or token or ring on disk are not what it serves, or no
+    daemon answers. It also says when a client last
     called (an API server does once a minute) since the daemon was started, and how many that
     have called are connected: lastCallUnixMs (0: none) and clients in --json.`,
   ],
@@ -27,7 +28,7 @@ export const status = command({
     const state = await askState(text('socket') ?? socketOf(configPath));
     if (json) printJson(state);
     else show(state);
-    return state.healthz === 'ok' ? 0 : 1;
+    return isWell(state) ? 0 : 1;
   },
 });
 
@@ -58,9 +59,18 @@ function show(state: StateResponse): void {
   if (state.keks.length > 0) print(`\n${kekTable(state.keks)}`);
 }
 
-function headline({ healthz, failure }: StateResponse): string {
+/** What serves from memory alone would not come back after a restart. */
+function isWell({ healthz, tokenDamaged, ringRefused }: StateResponse): boolean {
+  return healthz === 'ok' && !tokenDamaged && !ringRefused;
+}
+
+function headline(state: StateResponse): string {
+  const { healthz, failure, tokenDamaged } = state;
   if (failure !== '') return `${paint('not serving', 'red', process.stdout)}: ${failure}`;
-  if (healthz !== 'ok') return `${paint('degraded', 'yellow', process.stdout)}: ${healthz}`;
+  const degraded = paint('degraded', 'yellow', process.stdout);
+  if (healthz !== 'ok') return `${degraded}: ${healthz}`;
+  if (!isWell(state))
+    return `${degraded}: it serves from memory; ${tokenDamaged ? 'token' : 'ring'} on disk is not what it serves: do not restart kleidi before that is restored`;
   return paint('serving', 'green', process.stdout);
 }
 

@@ -121,7 +121,7 @@ function missingHostKey(copy: 'none' | 'ours' | 'foreign', paths: HostKeyPaths):
   const hints = {
     ours: putBack,
     foreign: `${machineIdFirst}, then: ${putBack}`,
-    none: 'put the file back from a backup of this host, machine-id first; or have the PIN opened with the recovery key: docs/operations.md, lost host key; without either the token cannot be opened any more: lost token',
+    none: 'put the file back from a backup of this host, machine-id first; or have the PIN opened with the recovery key: /usr/share/doc/kleidi/operations.md, lost host key; without either the token cannot be opened any more: lost token',
   };
   return new KleidiError('pin-missing', message, { hint: hints[copy] });
 }

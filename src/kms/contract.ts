@@ -60,6 +60,7 @@ export interface StateResponse {
   selfTestUnixMs: number;
   tokenVerifiedUnixMs: number;
   tokenDamaged: boolean;
+  ringRefused: boolean;
   clients: number;
   lastCallUnixMs: number;
 }

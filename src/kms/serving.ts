@@ -39,6 +39,10 @@ export class Serving {
     this.#failure = error;
   }
 
+  get ringRefused(): boolean {
+    return this.#notices.has('ring');
+  }
+
   get keyring(): Keyring | undefined {
     return this.#keyring;
   }

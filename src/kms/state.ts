@@ -22,6 +22,7 @@ export function stateOf(serving: Serving): KnownState {
     selfTestUnixMs: serving.selfTestMs,
     tokenVerifiedUnixMs: serving.tokenVerifiedMs,
     tokenDamaged: serving.tokenDamaged,
+    ringRefused: serving.ringRefused,
   };
 }
 

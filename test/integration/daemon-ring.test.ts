@@ -46,6 +46,9 @@ test('a corrupt or missing ring does not stop what is served, nor the start', as
   const sealed = await client.encrypt(seed);
   putRing(host, '{ torn');
   await daemon.event('ring-refused');
+  const degraded = await host.run('status');
+  assert.equal(degraded.exitCode, 1);
+  assert.match(degraded.stdout, /^degraded: .*ring on disk is not what it serves/);
   assert.deepEqual(await client.decrypt(sealed.ciphertext, sealed.keyId), seed);
   await daemon.stop();
 

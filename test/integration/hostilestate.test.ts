@@ -40,6 +40,7 @@ const answer: StateResponse = {
   selfTestUnixMs: 0,
   tokenVerifiedUnixMs: 0,
   tokenDamaged: false,
+  ringRefused: false,
   clients: 0,
   lastCallUnixMs: 0,
 };

@@ -1,6 +1,7 @@
 // Removal and purge on a made-up host: what is stopped, what stays, and that no
 // key is deleted unless somebody says so in as many words.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import { ScriptHost } from '../support/scripthost.ts';
 
@@ -41,6 +42,10 @@ for (const [manager, args] of removals) {
     assert.equal(after.exitCode, 0, after.stderr);
     assert.deepEqual(after.calls, ['systemctl daemon-reload', 'journalctl --update-catalog']);
     assert.match(after.stderr, /kept the keys of this host: .*\/var\/lib\/kleidi/);
+    assert.match(
+      after.stderr,
+      manager === 'dpkg' ? /KLEIDI_PURGE_KEYS=yes dpkg --purge/ : /rm -rf /,
+    );
     for (const path of [
       'var/lib/kleidi/tokens/a/token.object',
       'etc/kleidi/credentials/pin.cred',
@@ -70,7 +75,7 @@ test('a purge keeps a token and its settings, which dpkg has deleted by then, an
   host.delete('etc/kleidi/softhsm2.conf');
   const { exitCode, stderr } = host.run('after-remove', ['purge']);
   assert.equal(exitCode, 0);
-  assert.match(stderr, /kept the keys[\s\S]*KLEIDI_PURGE_KEYS=yes/);
+  assert.match(stderr, /kept the keys/);
   for (const path of [
     'var/lib/kleidi/ring.json',
     'var/lib/kleidi/tokens/a/token.object',
@@ -80,6 +85,19 @@ test('a purge keeps a token and its settings, which dpkg has deleted by then, an
   ]) {
     assert.ok(host.has(path), path);
   }
+  // There is no second purge: what the hint names must do all of it.
+  const [, command = ''] = /hint: to delete them for ever: (rm -rf .*)/.exec(stderr) ?? [];
+  assert.equal(spawnSync('sh', ['-c', command]).status, 0, stderr);
+  for (const path of ['var/lib/kleidi', 'etc/kleidi/credentials']) assert.ok(!host.has(path), path);
+  assert.ok(!host.has('etc/kubernetes/kleidi/encryption-config.yaml'));
+});
+
+test('where an API server may need the file, the hint leaves it out', () => {
+  const host = provisionedHost();
+  host.write('etc/kubernetes/kleidi/encryption-config.yaml', 'kms and aescbc\n');
+  const { stderr } = host.run('after-remove', ['purge']);
+  assert.match(stderr, /rm -rf /);
+  assert.doesNotMatch(stderr, /rm -rf .*encryption-config/);
 });
 
 test('a ring without a token, or a token without a ring, is kept too', () => {

@@ -70,6 +70,35 @@ await onHosts(async () => {
     client.close();
   });
 
+  test('a command that changes the host leaves one entry, refused ones too, with who called it', () => {
+    const sudo = 'env SUDO_USER=alice';
+    host.try(`${sudo} kleidi key promote ${'0'.repeat(32)}`);
+    const { fp } = JSON.parse(host.sh(`${sudo} kleidi key create --json`)) as { fp: string };
+    host.sh('kleidi ring show; kleidi doctor || :');
+    const [refused, created, ...more] = entries('-t kleidi-admin', 'KLEIDI_SUDO_USER=alice');
+    assert.deepEqual(more, []);
+    assert.equal(refused?.['KLEIDI_COMMAND'], 'kleidi key promote');
+    assert.equal(refused['KLEIDI_ERROR_CODE'], 'refused');
+    assert.equal(created?.['KLEIDI_KEK'], fp);
+    assert.match(created['MESSAGE'] ?? '', /^kleidi key create --json: done /);
+    // The installation itself, and nothing that only looks.
+    const commands = entries('-t kleidi-admin').map((entry) => entry['KLEIDI_COMMAND']);
+    assert.ok(commands.includes('kleidi provision'));
+    assert.ok(!commands.some((each) => /show|doctor|status/.test(each ?? '')));
+  });
+
+  test('who may not is told so: neither root, nor in kleidi-clients', () => {
+    const as = (who: string, command: string) =>
+      host.try(`setpriv --reuid=nobody ${who} ${command}`);
+    const stranger = as('--clear-groups --regid=nogroup', 'kleidi status');
+    assert.notEqual(stranger.exitCode, 0);
+    assert.match(stranger.stderr, /as root \(sudo\), or as a member of the group kleidi-clients/);
+    const ring = as('--clear-groups --regid=nogroup', 'kleidi ring show');
+    assert.match(ring.stderr, /hint: .*run the command as root \(sudo\)/);
+    const member = as('--groups=kleidi-clients --regid=nogroup', 'kleidi status');
+    assert.equal(member.exitCode, 0, member.stderr);
+  });
+
   test('a damaged host: the journal says what to do, and doctor finds it', async () => {
     const tokens = '/var/lib/kleidi/tokens';
     host.sh(`chown -R root:root ${tokens} && systemctl restart kleidi`);

@@ -71,7 +71,7 @@ function planWithoutRecord(existing: Existing): Plan {
   if (encryptionConfig) {
     throw refuse(
       'kube-apiserver of this host is configured to use kleidi already, but ring and token are gone',
-      'bring them back: on another member kleidi key create --for this host and ring export, or recovery key and backup (docs/operations.md, lost token)',
+      'bring them back: on another member kleidi key create --for this host and ring export, or recovery key and backup (/usr/share/doc/kleidi/operations.md, lost token)',
     );
   }
   return { kind: 'begin' };
@@ -108,13 +108,13 @@ function requireWhole({ ring, pins, token }: Existing): void {
   if (token === false) {
     throw refuse(
       'the token is missing, though there is a ring file: its KEKs are not on this host any more',
-      'bring them back from another member or with the recovery key (docs/operations.md, lost token); a new key could not open the old data',
+      'bring them back from another member or with the recovery key (/usr/share/doc/kleidi/operations.md, lost token); a new key could not open the old data',
     );
   }
   if (!pins) {
     throw refuse(
       'the PINs are missing, though there is a ring file',
-      'restore the credential files from a backup of this host; a token cannot be opened without its PIN (docs/operations.md, lost token)',
+      'restore the credential files from a backup of this host; a token cannot be opened without its PIN (/usr/share/doc/kleidi/operations.md, lost token)',
     );
   }
 }

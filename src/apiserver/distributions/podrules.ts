@@ -31,7 +31,7 @@ export function requireRootUser(pod: unknown, path: string): void {
     containerOf(pod)?.securityContext?.runAsUser ?? spec?.securityContext?.runAsUser ?? 0;
   if (user === 0) return;
   throw new KleidiError('refused', `kube-apiserver of ${path} runs as user ${user}, not as root`, {
-    hint: 'it could read neither the EncryptionConfiguration nor the socket: turn off RootlessControlPlane, or set it up by hand (docs/operations.md)',
+    hint: 'it could read neither the EncryptionConfiguration nor the socket: turn off RootlessControlPlane, or set it up by hand (/usr/share/doc/kleidi/operations.md)',
   });
 }
 

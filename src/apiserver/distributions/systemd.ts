@@ -87,7 +87,7 @@ function requireRootUnit(texts: readonly string[], path: string): void {
     ?.trim();
   if (user === undefined || ['', 'root', '0'].includes(user)) return;
   throw new KleidiError('refused', `kube-apiserver of ${path} runs as user ${user}, not as root`, {
-    hint: 'it could read neither the EncryptionConfiguration nor the socket: run it as root, or set it up by hand (docs/operations.md)',
+    hint: 'it could read neither the EncryptionConfiguration nor the socket: run it as root, or set it up by hand (/usr/share/doc/kleidi/operations.md)',
   });
 }
 

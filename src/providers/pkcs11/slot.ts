@@ -43,7 +43,7 @@ export function requireMechanisms(module: Pkcs11Module, slot: Handle): void {
   throw new KleidiError(
     'module-unsupported',
     `${module.description} lacks ${missing.join(' and ')}`,
-    { hint: 'kleidi needs both; docs/operations.md lists modules that have them' },
+    { hint: 'kleidi needs both; /usr/share/doc/kleidi/operations.md lists modules that have them' },
   );
 }
 

@@ -21,7 +21,7 @@ export function leakIn(key: string, settings: KeySettings): UnsafeSetting | unde
   if (leaks.length === 0) return undefined;
   return {
     what: `Transit key '${key}' has ${leaks.join(' and ')}: its KEKs can be read out of Vault in clear, and edited in a backup`,
-    todo: 'Vault never takes this back: make another Transit key without it, and name that in vault.key (docs/operations.md, Vault or OpenBao)',
+    todo: 'Vault never takes this back: make another Transit key without it, and name that in vault.key (/usr/share/doc/kleidi/operations.md, Vault or OpenBao)',
   };
 }
 
