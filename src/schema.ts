@@ -144,8 +144,8 @@ export const schema = {
       'Open connections; beyond, the one longest without a finished call makes room.',
       512,
     ),
-    callTimeoutMs: wholeNumber(100, 2_900)(
-      'Longest wait for one answer of the token; below the 3 s of kube-apiserver.',
+    callTimeoutMs: wholeNumber(100, 60_000)(
+      'Longest wait for one answer of the token; below the timeout of kube-apiserver: 3 s, unless its EncryptionConfiguration says another.',
       2_500,
     ),
     openTimeoutMs: wholeNumber(100, 20_000)(

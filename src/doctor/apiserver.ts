@@ -50,7 +50,11 @@ const shouldBe = 'kleidi apiserver plan shows what it should be';
 interface KmsProvider {
   readonly apiVersion?: string;
   readonly endpoint?: string;
+  readonly timeout?: unknown;
 }
+
+/** Where the EncryptionConfiguration says nothing (Kubernetes, defaults of apis/apiserver/v1). */
+const defaultTimeoutMs = 3_000;
 
 /** @param text of an EncryptionConfiguration */
 function configurationFindings(text: string, config: Config): Findings {
@@ -73,10 +77,29 @@ function configurationFindings(text: string, config: Config): Findings {
   return [
     ok(`it names our socket; providers in their order: ${order}`),
     kms.apiVersion === 'v2' ? undefined : fail('its kms provider is not apiVersion: v2', shouldBe),
+    timeoutFinding(kms, config),
     faults.map((fault) =>
       fail(`kube-apiserver does not take it: ${fault}`, 'fix it: kube-apiserver would not start'),
     ),
   ];
+}
+
+/** An answer that comes after kube-apiserver has given up helps nobody. */
+function timeoutFinding({ timeout }: KmsProvider, { limits }: Config): Findings {
+  const timeoutMs = timeout === undefined ? defaultTimeoutMs : durationMs(String(timeout));
+  if (timeoutMs === undefined || limits.callTimeoutMs < timeoutMs) return undefined;
+  return warn(
+    `kube-apiserver waits ${timeoutMs} ms for an answer, and kleidi up to ${limits.callTimeoutMs} ms for the token`,
+    `set limits.callTimeoutMs in kleidi.yaml below ${timeoutMs}, or raise timeout of the kms provider`,
+  );
+}
+
+/** A duration as Go writes it, such as 3s, 2.5s or 1m30s; undefined where it is none. */
+function durationMs(text: string): number | undefined {
+  if (!/^(\d+(\.\d+)?(ms|s|m|h))+$/.test(text)) return undefined;
+  const parts = [...text.matchAll(/([\d.]+)(ms|s|m|h)/g)];
+  const unitMs: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000 };
+  return parts.reduce((sum, [, value, unit = '']) => sum + Number(value) * (unitMs[unit] ?? 0), 0);
 }
 
 function providersIn(text: string): Record<string, unknown>[] | undefined {

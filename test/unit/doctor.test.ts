@@ -20,10 +20,10 @@ function put(path: string, text: string): void {
 }
 
 /** With a file system of its own; what else is asked for fails the test. */
-function subjectIn(root: string): Subject {
+function subjectIn(root: string, settings = ''): Subject {
   const asked = (): never => assert.fail('not for this check');
   const configPath = join(root, 'kleidi.yaml');
-  put(configPath, `encryptionConfig: ${join(root, 'encryption.yaml')}\n`);
+  put(configPath, `encryptionConfig: ${join(root, 'encryption.yaml')}\n${settings}`);
   const config = () => loadConfig(configPath);
   return {
     configPath,
@@ -130,6 +130,30 @@ test("kubeadm's static pod: which file its flag names, and whether all of enable
   ]) {
     put(manifest, other);
     assert.match((await last())?.what ?? '', /kube-apiserver of kubeadm .* does not read it yet/);
+  }
+});
+
+test('a call that may take longer than kube-apiserver waits', async () => {
+  const root = temporaryFolder();
+  const path = subjectIn(root).config().encryptionConfig;
+  const cases: readonly (readonly [number, string, boolean])[] = [
+    [2_500, '', true],
+    [9_000, '', false],
+    [9_000, ', timeout: 3s', false],
+    [9_000, ', timeout: 9000ms', false],
+    [9_000, ', timeout: 10s', true],
+    [61_000 - 1_500, ', timeout: 1m0.5s', true],
+  ];
+  for (const [callTimeoutMs, timeout, isGood] of cases) {
+    const subject = subjectIn(root, `limits: { callTimeoutMs: ${callTimeoutMs} }\n`);
+    put(
+      path,
+      `kind: EncryptionConfiguration\nresources: [{providers: [{kms: {apiVersion: v2, endpoint: "unix:///run/kleidi/kms.sock"${timeout}}}]}]\n`,
+    );
+    const found = flat(await apiserver.run(subject)).filter(({ what }) =>
+      /waits \d+ ms/.test(what),
+    );
+    assert.equal(found.length, isGood ? 0 : 1, `${callTimeoutMs}${timeout}`);
   }
 });
 
