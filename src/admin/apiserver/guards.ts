@@ -4,6 +4,7 @@
 import { EncryptionConfiguration } from '../../apiserver/encryptionconfig.ts';
 import { isFlagged } from '../../apiserver/installation.ts';
 import { providerName } from '../../apiserver/kmsprovider.ts';
+import { pendingRestart, pendingText } from '../../apiserver/pending.ts';
 import { type Phase, requireStep } from '../../apiserver/phase.ts';
 import type { Plan } from '../../apiserver/plan.ts';
 import type { Config } from '../../config.ts';
@@ -146,8 +147,23 @@ export async function requireReady(
 ): Promise<void> {
   const from = phaseInUse(host, plan);
   requireStep(from, phase, given.singleMaster);
-  if (phase !== 'read') await requireSafeToWrite(host.config, given);
-  else if (from === undefined || !isFlagged(host)) await requireServing(host.config);
+  if (phase !== 'read') {
+    requireRestarted(host);
+    await requireSafeToWrite(host.config, given);
+  } else if (from === undefined || !isFlagged(host)) await requireServing(host.config);
+}
+
+/** At phase read by its files, and not by what it runs with: what others write it could not read. */
+function requireRestarted(host: ApiserverHost): void {
+  const pending = pendingRestart(host);
+  if (pending?.kind !== 'older') return;
+  throw new KleidiError(
+    'refused',
+    `kube-apiserver of this host is not at phase read: ${pendingText(pending)}`,
+    {
+      hint: `${host.distribution.restart}; then run the command again`,
+    },
+  );
 }
 
 /**

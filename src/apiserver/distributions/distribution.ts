@@ -13,6 +13,8 @@ export interface Distribution {
   readonly flagFile: string;
   /** What makes kube-apiserver read changed flags, for people. */
   readonly restart: string;
+  /** The unit that is to be restarted for it; undefined where that happens by itself. */
+  readonly service: string | undefined;
   /** Whether it reads a changed EncryptionConfiguration without a restart. */
   readonly readsChangesItself: boolean;
   /** Of the host's own cluster: no other is ever asked. */

@@ -17,6 +17,7 @@ export function kubeadm(folder: string): Distribution {
   return {
     name: 'kubeadm',
     flagFile: manifest,
+    service: undefined,
     restart: 'the kubelet restarts kube-apiserver by itself within a minute',
     readsChangesItself: true,
     kubeconfig: adminConf,

@@ -25,6 +25,7 @@ export function rancher(kind: Rancher): Distribution {
     name: kind,
     flagFile,
     restart: `systemctl restart ${service}`,
+    service,
     readsChangesItself: kind !== 'rke2',
     kubeconfig,
     ownKeys: { path: generated, providersIn: (text) => carriedProviders(text, generated) },

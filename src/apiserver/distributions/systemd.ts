@@ -14,6 +14,7 @@ export const systemd: Distribution = {
   name: 'unit',
   flagFile: unitDropIn,
   restart: 'systemctl daemon-reload && systemctl restart kube-apiserver',
+  service: 'kube-apiserver',
   readsChangesItself: true,
   kubeconfig: adminConf,
   ownKeys: undefined,

@@ -1,6 +1,7 @@
 // kleidi apiserver status: where kleidi stands in kube-apiserver of this host.
 
 import { openApiserverHost } from '../../admin/apiserver/host.ts';
+import { pendingRestart, pendingText } from '../../apiserver/pending.ts';
 import type { Phase } from '../../apiserver/phase.ts';
 import { standingOf } from '../../apiserver/standing.ts';
 import { print, printJson, table, warn } from '../../terminal.ts';
@@ -13,7 +14,9 @@ export const apiserverStatus = command({
   notes: [
     `Where kleidi stands by the files of this host: the phase of the EncryptionConfiguration, and
     whether kube-apiserver uses it. Exit code 1 where flags or mounts that enable has made
-    are gone, all of them too.`,
+    are gone, all of them too. What the running
+    kube-apiserver has read is another question: restart pending says that it runs since
+    before its flags were written.`,
   ],
   options: {
     ...hostOptions,
@@ -26,6 +29,7 @@ export const apiserverStatus = command({
     const { flagFile } = distribution;
     const { hasConfiguration, phase, isEnabled, isIntact } = standingOf(host, host.record);
     const exitCode = isIntact ? 0 : 1;
+    const pending = isEnabled ? pendingRestart(host) : undefined;
     if (options.json) {
       printJson({
         distribution: distribution.name,
@@ -34,6 +38,7 @@ export const apiserverStatus = command({
         enabled: isEnabled,
         flagFile,
         intact: isIntact,
+        restartPending: pending === undefined ? null : pendingText(pending),
       });
       return exitCode;
     }
@@ -46,6 +51,8 @@ export const apiserverStatus = command({
       ]),
     );
     if (!isIntact) warn(howToRepair(phase));
+    if (pending !== undefined)
+      warn(`restart pending: ${pendingText(pending)}: ${distribution.restart}`);
     return exitCode;
   },
 });
