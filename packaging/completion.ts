@@ -32,6 +32,15 @@ ${commands.map(optionCase).join('\n')}
   esac
   case $values:$cur in
     none:*) ;;
+    fingerprints:* | :[!-]* | :)
+      case $values:$command in
+${fingerprintCases(commands)}
+      esac
+      ;;
+  esac
+  if [ \${#COMPREPLY[@]} -gt 0 ]; then return; fi
+  case $values:$cur in
+    none:* | fingerprints:*) ;;
     files:* | :[!-]* | :) mapfile -t COMPREPLY < <(compgen -f -- "$cur") ;;
     :*) mapfile -t COMPREPLY < <(compgen -W "$words" -- "$cur") ;;
     *) mapfile -t COMPREPLY < <(compgen -W "$values" -- "$cur") ;;
@@ -39,6 +48,15 @@ ${commands.map(optionCase).join('\n')}
 }
 complete -o filenames -F _kleidi kleidi
 `;
+}
+
+/** Root and the group kleidi read the ring; for anybody else there is nothing to offer. */
+const fingerprints = `mapfile -t COMPREPLY < <(compgen -W "$(kleidi ring show --json 2>/dev/null | grep -oE '"fp": ?"[0-9a-f]{32}"' | cut -d '"' -f 4)" -- "$cur") ;;`;
+
+function fingerprintCases(commands: readonly DescribedCommand[]): string {
+  const positional = commands.filter(({ usage }) => /^kleidi [a-z ]+ FP\b/.test(usage));
+  const names = positional.map(({ command }) => `':${command}'`);
+  return `        ${['fingerprints:*', ...names].join(' | ')}) ${fingerprints}`;
 }
 
 /** Completes the action; later words are completed for both together. */
@@ -57,9 +75,14 @@ function valueCases({ command, options }: DescribedCommand): string[] {
   return Object.entries(options).flatMap(([name, option]) => {
     if (option.kind === 'flag') return [];
     const word = option.value.replace(/\[.*/, '');
-    const values = option.choices?.join(' ') ?? (fileWords.has(word) ? 'files' : 'none');
+    const values = option.choices?.join(' ') ?? kindOf(word);
     return [`    '${command} --${name}') values='${values}' ;;`];
   });
+}
+
+function kindOf(word: string): string {
+  if (word === 'FP') return 'fingerprints';
+  return fileWords.has(word) ? 'files' : 'none';
 }
 
 function optionCase({ command, options }: DescribedCommand): string {

@@ -17,6 +17,8 @@ export const serve = command({
   },
   example: 'kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml',
   async run({ text, configPath }) {
+    // Else systemctl and ps name a thread of Node's.
+    process.title = 'kleidi serve';
     // Begins while the rest is loaded: both take about as long.
     const threads = new ModuleThreads();
     threads.prepare();

@@ -6,7 +6,7 @@ import { KleidiError } from '../errors.ts';
 import { isErrno } from '../files.ts';
 import type { KekReport, StateResponse } from '../kms/contract.ts';
 import { schema } from '../schema.ts';
-import { paint, print, printJson, table } from '../terminal.ts';
+import { note, paint, print, printJson, table } from '../terminal.ts';
 import { jsonOption, text } from './option.ts';
 import { command } from './verb.ts';
 
@@ -28,6 +28,7 @@ export const status = command({
     const state = await askState(text('socket') ?? socketOf(configPath));
     if (json) printJson(state);
     else show(state);
+    if (!isWell(state)) note('kleidi doctor names the cause, and what to do');
     return isWell(state) ? 0 : 1;
   },
 });

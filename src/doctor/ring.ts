@@ -1,10 +1,14 @@
 // Doctor's group ring: the ring file, what it says against what the token
 // holds, and against what the running daemon has loaded.
+import { statfs } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { isUnretired, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import { type Check, type Findings, fail, ok, type Subject, tokenInUse, warn } from './check.ts';
 import { modeFinding, statOf, unreadableFinding } from './filemode.ts';
+
+const fewMiB = 64;
 
 export const ring: Check = {
   group: 'ring',
@@ -16,6 +20,7 @@ export const ring: Check = {
     return [
       ok(`ring ${found.ring}, generation ${found.generation}, KEKs: ${found.keks.length}`),
       fileFindings(path, subject.config().pkcs11.softhsmConf),
+      await spaceFinding(dirname(path)),
       writeFinding(found),
       await tokenFindings(subject, found),
       await daemonFinding(subject, found),
@@ -33,6 +38,17 @@ function fileFindings(path: string, softhsmConf: string): Findings {
     ({ gid }) => `chgrp ${gid} ${path}; chmod 0640 ${path}`,
   );
   return [modeFinding(path, found, 0o644), unreadable];
+}
+
+/** A full disk refuses each change of ring and token, and nothing says so before. */
+async function spaceFinding(folder: string): Promise<Findings> {
+  const found = await statfs(folder).catch(() => undefined);
+  if (found === undefined) return undefined;
+  const freeMiB = Math.floor((found.bavail * found.bsize) / 2 ** 20);
+  const what = `${freeMiB} MiB are left for ${folder}`;
+  const todo = 'make room on that disk: no ring, token or backup can be changed without';
+  if (freeMiB < fewMiB) return freeMiB === 0 ? fail(what, todo) : warn(what, todo);
+  return undefined;
 }
 
 function writeFinding(found: Ring): Findings {

@@ -60,7 +60,13 @@ export async function runDaemon(
     if (config.vault.address.length === 0) await Promise.race([threads.called, started]);
     const server = await serverOf(serving, config, log);
     await started;
-    const reason = await serveUntil(stop.promise, { log, notify, where, server });
+    const reason = await serveUntil(stop.promise, {
+      log,
+      notify,
+      where,
+      socket: config.socket,
+      server,
+    });
     await reconciler.endIfStuck();
     return reason;
   } finally {
@@ -79,14 +85,16 @@ interface Running {
   readonly log: Log;
   readonly notify: Notify;
   readonly where: ListenOn;
+  /** Of the configuration: what systemd has handed over should be that. */
+  readonly socket: string;
   readonly server: KmsServer;
 }
 
 async function serveUntil(stopped: Promise<string>, parts: Running): Promise<string> {
-  const { log, notify, where, server } = parts;
+  const { log, notify, where, socket, server } = parts;
   const listener = await Listener.open(where, (connection) => server.serve(connection));
   notify.ready();
-  log.event('listening', { version, socket: where.kind === 'fd' ? `fd ${where.fd}` : where.path });
+  log.event('listening', { version, socket: where.kind === 'fd' ? socket : where.path });
 
   const reason = await stopped;
   log.event('stopping', { reason });

@@ -114,6 +114,28 @@ await onHosts(async () => {
     assert.equal(host.try('kleidi doctor').exitCode, 0);
   });
 
+  test('doctor sees a disk that is nearly full', () => {
+    const folder = '/var/lib/kleidi';
+    host.sh(`cp -a ${folder} /root/state && mount -t tmpfs -o size=4m tmpfs ${folder}`);
+    host.sh(`cp -a /root/state/. ${folder}`);
+    const { stdout } = host.try('kleidi doctor --only ring');
+    host.sh(`umount ${folder} && rm -r /root/state`);
+    assert.match(stdout, /warn {2}[0-3] MiB are left for \/var\/lib\/kleidi\n +do: make room/);
+    assert.doesNotMatch(host.try('kleidi doctor --only ring').stdout, /are left/);
+  });
+
+  test('systemctl names the daemon, and completion the KEKs', () => {
+    assert.match(host.sh('systemctl status kleidi --no-pager'), /Main PID: \d+ \(kleidi serve\)/);
+    const { keks } = JSON.parse(host.sh('kleidi ring show --json')) as { keks: { fp: string }[] };
+    const complete = (line: string): string =>
+      host.sh(
+        `bash -c '. /usr/share/bash-completion/completions/kleidi; COMP_WORDS=(${line} ""); COMP_CWORD=$((\${#COMP_WORDS[@]} - 1)); _kleidi; printf "%s\\n" "\${COMPREPLY[@]}"'`,
+      );
+    for (const line of ['kleidi key promote', 'kleidi key destroy', 'kleidi join --undo'])
+      assert.deepEqual(complete(line).split('\n').sort(), keks.map(({ fp }) => fp).sort(), line);
+    assert.doesNotMatch(complete('kleidi key list --config'), /[0-9a-f]{32}/);
+  });
+
   test('doctor sees what systemd knows of the units', () => {
     host.sh('systemctl disable kleidi.socket && systemctl mask --runtime --now kleidi.service');
     const { exitCode, stdout } = host.try('kleidi doctor --only unit');
