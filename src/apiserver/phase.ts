@@ -39,7 +39,8 @@ export function requireStep(from: Phase | undefined, to: Phase, isSingleMaster: 
   );
 }
 
-function pathOf(recordPath: string): string {
+/** Beside the record. */
+export function phasePath(recordPath: string): string {
   return join(dirname(recordPath), 'phase.json');
 }
 
@@ -49,7 +50,7 @@ export async function phaseSinceUnixMs(
   phase: Phase,
 ): Promise<number | undefined> {
   try {
-    const found = JSON.parse(await readOwnFile(pathOf(recordPath))) as {
+    const found = JSON.parse(await readOwnFile(phasePath(recordPath))) as {
       phase?: unknown;
       since?: unknown;
     };
@@ -65,7 +66,7 @@ export async function phaseSinceUnixMs(
 /** @throws KleidiError file-failed */
 export async function forgetPhaseTime(recordPath: string): Promise<void> {
   try {
-    await rm(pathOf(recordPath), { force: true });
+    await rm(phasePath(recordPath), { force: true });
     await syncFolder(dirname(recordPath));
   } catch (cause) {
     throw failed(recordPath, 'removed', cause);
@@ -73,7 +74,7 @@ export async function forgetPhaseTime(recordPath: string): Promise<void> {
 }
 
 function failed(recordPath: string, what: string, cause: unknown): KleidiError {
-  return new KleidiError('file-failed', `${pathOf(recordPath)} cannot be ${what}`, {
+  return new KleidiError('file-failed', `${phasePath(recordPath)} cannot be ${what}`, {
     hint: 'run as root, and check that the file system is not read-only',
     cause,
   });
@@ -87,5 +88,5 @@ export async function recordPhaseTime(recordPath: string, phase: Phase | 'off'):
   const now = new Date();
   const since = { since: now.toISOString(), sinceUnixMs: now.getTime() };
   const text = JSON.stringify({ format: 1, phase, ...since }, null, 2);
-  await writeFileAtomically(pathOf(recordPath), `${text}\n`, 0o600);
+  await writeFileAtomically(phasePath(recordPath), `${text}\n`, 0o600);
 }

@@ -1,7 +1,7 @@
 // kleidi join: KEKs and ring of a bundle in one step, by one string that the operator
 // compares. The digest covers the KEKs, so that nobody can give this host one of theirs.
 
-import { awaitDaemon, stateBeforeChange } from '../admin/follow.ts';
+import { awaitDaemon, stateIfAny } from '../admin/follow.ts';
 import { takeIn } from '../admin/keys/bundleimport.ts';
 import { parseFingerprint, requireHeld } from '../admin/keys/held.ts';
 import { keepPinFor } from '../admin/provision/pins.ts';
@@ -58,14 +58,18 @@ export const join = command({
     const bundle = await readBundle(path);
     const carried = carriedRing(path, bundle, expected);
     const recovery = await newRecovery(config, options.text('recovery'), carried);
-    const before = await stateBeforeChange(config);
+    // Also while the daemon serves from memory what the disk has lost: every KEK of the ring is
+    // on the disk afterwards, and none that the daemon holds may be missing in that ring.
+    const before = await stateIfAny(config);
     // The file of this host may be lost: what its daemon has announced counts even so.
     requireSucceeds('the ring of this bundle is not taken', carried, before, undone);
     const wish = { bundle, carried, undone, recovery };
     const joined = await withRingLock(config.ring, () => change(config, wish));
     const ready = joined.ring.keks.filter(isUnretired).map(({ fp }) => fp);
-    const followed = await awaitDaemon(config, joined.ring, before, ready);
+    const isMended = before?.tokenDamaged === true;
+    const followed = isMended || (await awaitDaemon(config, joined.ring, before, ready));
     report(joined, options.json);
+    if (isMended) note('the daemon still serves from memory, now: systemctl restart kleidi');
     if (!followed) note('no daemon answers: it reads the ring once it starts');
     return 0;
   },

@@ -5,6 +5,8 @@ import { dirname } from 'node:path';
 import { type Choices, readChoices } from '../admin/provision/choices.ts';
 import { requireNothingProvisioned } from '../admin/provision/offline.ts';
 import type { Wish } from '../admin/provision/plan.ts';
+import type { ReplaceWish } from '../admin/provision/replace.ts';
+import { replaceCases } from '../admin/provision/replacement.ts';
 import { provisionHost, requireRecoveryOfRing } from '../admin/provision/steps.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError, usage } from '../errors.ts';
@@ -14,9 +16,10 @@ import { type RecoveryKey, readRecoveryKey } from '../keyring/recoverypublickey.
 import { readRing, withRingLock } from '../keyring/ringfile.ts';
 import { warn } from '../terminal.ts';
 import { writeApiserverConfig } from './apiserver/config.ts';
-import { atMostOne, flag, jsonOption, text } from './option.ts';
+import { atMostOne, flag, jsonOption, text, texts, together } from './option.ts';
 import type { Parsed } from './parse.ts';
 import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
+import { followReplacement, replaceWishOf } from './provisionreplace.ts';
 import { reportChoices, reportHost, reportOffline } from './provisionreport.ts';
 import { command } from './verb.ts';
 
@@ -33,6 +36,23 @@ const optionTable = {
     'PUB[=SHA256]',
     `also wrap the KEK and the PIN for this offline recovery key; on a host that is
     provisioned: the PIN alone. Its fingerprint is named with it, or asked about on a terminal.`,
+  ),
+  replace: text(
+    'CASE',
+    `token, PINs and ring of this host give way to new ones. never-sealed: to begin anew, where
+    nothing was sealed. lost-token: its token cannot be used, and another member has its KEKs.
+    copied-disk: they are those of another host. What was here is moved to replaced/ beside the ring`,
+    replaceCases,
+  ),
+  forget: texts(
+    'FP',
+    `with never-sealed: this KEK is given up, for good; on a terminal it is asked about`,
+  ),
+  'member-ring': text('FILE', 'with lost-token: what kleidi ring export wrote on another member'),
+  expect: text('DIGEST', 'with --member-ring: what kleidi ring digest prints there'),
+  copied: flag(
+    `with copied-disk: this is another host than that of the token; on a terminal its name is
+    asked for`,
   ),
   choices: text(
     'FILE',
@@ -56,6 +76,8 @@ export const provision = command({
     atMostOne('choices', 'ring'),
     atMostOne('choices', 'token-only'),
     atMostOne('choices', 'recovery'),
+    atMostOne('choices', 'replace'),
+    together('member-ring', 'expect'),
   ],
   remarks: [
     'In the file of --choices, one KEY=value a line, # before a comment:',
@@ -80,8 +102,9 @@ async function provisionThis(options: Options): Promise<number> {
   if (file !== undefined) return provisionChosen(file, options);
   if (options.flag('check')) throw usage('--check is for --choices FILE');
   const config = loadConfig(options.configPath);
-  const wish = wishOf(options, config);
-  return provisionMaster(config, wish, await readRecovery(options.text('recovery')), options.json);
+  const recovery = await readRecovery(options.text('recovery'));
+  const replace = await replaceWishOf(options, config);
+  return provisionMaster(config, wishOf(options, config), { recovery, replace }, options.json);
 }
 
 async function provisionChosen(file: string, { flag, configPath, json }: Options): Promise<number> {
@@ -96,24 +119,34 @@ async function provisionChosen(file: string, { flag, configPath, json }: Options
     reportOffline(config, json);
     return 0;
   }
-  const exitCode = await provisionMaster(config, chosen(choices, config), choices.recovery, json);
-  // Not before: the file would make a later run believe that keys were lost.
+  const exitCode = await provisionMaster(config, chosen(choices, config), choices, json);
   await writeApiserverConfig(config).catch(warnOfApiserverConfig);
   return exitCode;
+}
+
+interface Given {
+  readonly recovery: RecoveryKey | undefined;
+  readonly replace?: ReplaceWish | undefined;
 }
 
 async function provisionMaster(
   config: Config,
   wish: Wish,
-  recovery: RecoveryKey | undefined,
+  { recovery, replace }: Given,
   json: boolean,
 ): Promise<number> {
   if (recovery !== undefined) {
-    await confirmKeys(recoveryClaims(recovery, await requireRecoveryOfRing(config, recovery)));
+    const pinned =
+      replace === undefined ? await requireRecoveryOfRing(config, recovery) : undefined;
+    await confirmKeys(recoveryClaims(recovery, pinned));
   }
   await mkdir(dirname(config.ring), { recursive: true, mode: 0o750 });
-  const outcome = await withRingLock(config.ring, () => provisionHost(config, wish, recovery));
-  reportHost({ ring: await readRing(config.ring), outcome, recovery }, json);
+  const outcome = await withRingLock(config.ring, () =>
+    provisionHost(config, wish, recovery, replace),
+  );
+  const ring = await readRing(config.ring);
+  reportHost({ ring, outcome, recovery }, json);
+  if (replace !== undefined) await followReplacement(config, ring, replace);
   return 0;
 }
 

@@ -14,7 +14,7 @@ import { version } from '../version.ts';
 import { CrashLoop } from './crashloop.ts';
 import { requireCredential } from './credentials.ts';
 import { Listener, type ListenOn } from './listener.ts';
-import { otherMachine } from './machine.ts';
+import { otherMachine, provisionRecordPath } from './machine.ts';
 import { Reconciler } from './reconciler.ts';
 import { Report } from './report.ts';
 import { inheritedFd, Notify } from './systemd.ts';
@@ -53,7 +53,9 @@ export async function runDaemon(
     changed: () => notify.status(statusLine(serving)),
   });
   onSignals(stop.resolve, () => reconciler.ringChanged());
-  const watch = watchRing(config.ring, () => reconciler.ringChanged());
+  const watch = watchFiles([config.ring, provisionRecordPath(config.ring)], () =>
+    reconciler.ringChanged(),
+  );
   try {
     const started = reconciler.start();
     // Loading gRPC holds up all else here, but not a thread that opens the token.
@@ -134,14 +136,15 @@ function statusLine(serving: Serving): string {
 const everyMs = 500;
 
 /**
- * Notices a change of the ring file within a second, also where the file or its folder
- * comes and goes: two stat calls a second instead of inotify, which loses a folder that is
- * replaced.
+ * Notices a change of these files within a second, also where a file or its folder comes
+ * and goes: two stat calls a second for each instead of inotify, which loses a folder that
+ * is replaced.
  */
-export function watchRing(path: string, changed: () => void): { close(): void } {
-  let last = signature(path);
+function watchFiles(paths: readonly string[], changed: () => void): { close(): void } {
+  const signatures = (): string => paths.map(signature).join();
+  let last = signatures();
   const timer = setInterval(() => {
-    const now = signature(path);
+    const now = signatures();
     if (now === last) return;
     last = now;
     changed();

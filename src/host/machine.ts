@@ -17,6 +17,29 @@ export function machineHash(): string {
   return createHash('sha256').update(`${machinePrefix}${id}`).digest('hex');
 }
 
+/** Token and PINs that `kleidi provision --replace` has made here, once that is at its end. */
+interface ReplacedToken {
+  /** Where those of before are: each replacement has its own. */
+  readonly folder: string;
+  /** Nothing was sealed under the KEKs of before, so that nobody needs them. */
+  readonly isUnneeded: boolean;
+}
+
+/** The last one; undefined where there was none, or it is under way. */
+export function replacedToken(ringPath: string): ReplacedToken | undefined {
+  try {
+    const text = readOwnFileSync(provisionRecordPath(ringPath));
+    const { done, replaced } = JSON.parse(text) as {
+      done?: unknown;
+      replaced?: { readonly folder?: unknown; readonly case?: unknown };
+    };
+    if (done !== true || typeof replaced?.folder !== 'string') return undefined;
+    return { folder: replaced.folder, isUnneeded: replaced.case === 'never-sealed' };
+  } catch {
+    return undefined;
+  }
+}
+
 /** One sentence; undefined where it is the same machine, or where that cannot be told. */
 export function otherMachine(ringPath: string): string | undefined {
   const recorded = recordedMachine(provisionRecordPath(ringPath));

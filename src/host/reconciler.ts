@@ -12,6 +12,7 @@ import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
 import type { CrashLoop } from './crashloop.ts';
 import { Jobs, RetryTimer } from './jobs.ts';
+import { replacedToken } from './machine.ts';
 import { Opener } from './opener.ts';
 import { Providers } from './providers.ts';
 import type { Report } from './report.ts';
@@ -42,9 +43,11 @@ export class Reconciler {
   readonly #jobs: Jobs;
   readonly #providers = new Providers();
   readonly #reopenedFor = new Set<Fingerprint>();
+  readonly #tokenOf: string | undefined;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
+    this.#tokenOf = replacedToken(parts.config.ring)?.folder;
     this.#opener = new Opener(parts.config, parts.env, parts.marks, parts.threads);
     this.#jobs = new Jobs({
       failed: (error) => this.#jobFailed(error),
@@ -89,12 +92,23 @@ export class Reconciler {
   }
 
   async #reconcile(): Promise<void> {
+    if (this.#isTokenReplaced()) {
+      return this.#parts.restart('token and PIN were replaced: a new process gets the new ones');
+    }
     const inUse = this.#parts.serving.keyring;
     const file = await readCandidate(this.#parts.config.ring, inUse);
     if (file.kind === 'good') return this.#serve(file.ring, undefined);
     if (inUse !== undefined) return this.#serve(inUse.ring, file);
     this.#parts.report.failed(file.error);
     this.#retry.schedule();
+  }
+
+  /** Not while KEKs are served from memory that the disk has lost, and somebody needs them. */
+  #isTokenReplaced(): boolean {
+    const { config, serving, supervised } = this.#parts;
+    const last = replacedToken(config.ring);
+    if (!supervised || last === undefined || last.folder === this.#tokenOf) return false;
+    return last.isUnneeded || serving.keyring?.canWrite !== true;
   }
 
   /** Serves this ring as far as its providers allow, and tries again what is missing. */

@@ -24,7 +24,7 @@ interface Changes {
   readonly announced?: RingView | undefined;
 }
 
-function changeTimesPath(ringPath: string): string {
+export function changeTimesPath(ringPath: string): string {
   return join(dirname(ringPath), 'changes.json');
 }
 

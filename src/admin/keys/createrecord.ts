@@ -5,9 +5,11 @@ import { existsSync } from 'node:fs';
 import { readFile, rm } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
+import { KleidiError } from '../../errors.ts';
 import { writeFileAtomically, writeNewFile } from '../../files.ts';
 import { type BundleKek, formatBundle, recoveryPart } from '../../keyring/bundle.ts';
 import { parseBundle } from '../../keyring/bundlefile.ts';
+import { readAnnounced } from '../../keyring/changetimes.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { writeRing } from '../../keyring/ringfile.ts';
 import { newRingId, type RingName, requireSameRing } from '../../keyring/ringid.ts';
@@ -19,7 +21,7 @@ import { TokenCommand } from '../../tokenchild/client.ts';
 import { recoveryBundlePath } from './bundlefolder.ts';
 import { createKek, type KekRecipients, ringEntry, storeRecoveryBundle } from './create.ts';
 
-function createRecordPath(config: Config): string {
+export function createRecordPath(config: Config): string {
   return join(dirname(config.ring), 'key-create.json');
 }
 
@@ -35,12 +37,26 @@ export async function createStagedKek(
   ring: Ring,
   wish: KekRecipients,
 ): Promise<MadeKek> {
+  if (ring.ringId === null) await requireNothingAnnounced(config);
   const name = { ring: ring.ring, ringId: ring.ringId ?? newRingId() };
   const record = (kek: BundleKek): Promise<void> =>
     writeFileAtomically(createRecordPath(config), formatBundle(name, [kek]), 0o600);
   const kek = await createKek(config, name, wish, vouchingKek(ring) ?? null, record);
   await writeRing(config.ring, stage(ring, ringEntry(kek), name.ringId));
   return { kek, name };
+}
+
+/** A ring without a KEK may stand for one that was lost: another first KEK opens nothing of that. */
+async function requireNothingAnnounced({ ring: path }: Config): Promise<void> {
+  const announced = await readAnnounced(path);
+  if (announced === undefined) return;
+  throw new KleidiError(
+    'refused',
+    `this host has written in ring '${announced.ring}', generation ${announced.generation}, whose KEKs are not here; no KEK was made`,
+    {
+      hint: 'they come back from another member or with the recovery key: kleidi key request here, kleidi join; no member is left: kleidi restore',
+    },
+  );
 }
 
 /** Not synced: one that comes back after a crash is found to be done. */

@@ -19,6 +19,9 @@ type Plan =
   | { readonly kind: 'go-on'; readonly record: ProvisionRecord }
   | { readonly kind: 'nothing' };
 
+const lostTokenHint =
+  'where another member serves, there: kleidi ring export --out ring.json; here: kleidi provision --replace lost-token --member-ring ring.json --expect DIGEST, then key request and join; else recovery key and backup (/usr/share/doc/kleidi/operations.md, lost token)';
+
 /** @throws KleidiError refused; nothing is changed */
 export function planProvision(
   wish: Wish,
@@ -58,20 +61,20 @@ function renewed(wish: Wish, record: ProvisionRecord): ProvisionRecord {
   return { ...named(wish, record), tokenOnly: wish.tokenOnly, done: false };
 }
 
-function planWithoutRecord(existing: Existing): Plan {
-  const { ring, pins, token, encryptionConfig } = existing;
+function planWithoutRecord(existing: Found): Plan {
+  const { ring, pins, token, inUse } = existing;
   if (ring && pins && token !== false) return { kind: 'nothing' };
   if (ring) requireWhole(existing);
   if (token === true) {
     throw refuse(
       'there is a token but no ring file: the ring was lost, or the token belongs to something else',
-      'take the ring from another member (there: kleidi ring export; here: kleidi ring adopt) or from a backup (kleidi restore); to use another token folder, change softhsm2.conf',
+      'take the ring from another member (there: kleidi ring export; here: kleidi ring adopt) or from a backup (kleidi restore); to use another token folder, change softhsm2.conf; a host that has sealed nothing: kleidi provision --replace never-sealed',
     );
   }
-  if (encryptionConfig) {
+  if (inUse.length > 0) {
     throw refuse(
-      'kube-apiserver of this host is configured to use kleidi already, but ring and token are gone',
-      'bring them back: on another member kleidi key create --for this host and ring export, or recovery key and backup (/usr/share/doc/kleidi/operations.md, lost token)',
+      `an API server of this host uses kleidi already, but ring and token are gone: ${inUse.join('; ')}`,
+      lostTokenHint,
     );
   }
   return { kind: 'begin' };
@@ -81,13 +84,13 @@ function requireSame(wish: Wish, record: ProvisionRecord, isNameless: boolean): 
   if (record.machine !== wish.machine) {
     throw refuse(
       'ring and token were made on another machine (its machine-id differs): this disk is a copy',
-      'if this is the same host, put its old machine-id back first (a backup; the folders in /var/log/journal are named by it): its PIN opens under that one only. A second host needs its own token: empty the folder here, provision --token-only, then key request and import',
+      'if this is the same host, put its old machine-id back first (a backup; the folders in /var/log/journal are named by it): its PIN opens under that one only. A second host needs its own token: kleidi provision --replace copied-disk',
     );
   }
   if (wish.ringNamed && record.ring !== wish.ring && !isNameless) {
     throw refuse(
       `this host is provisioned for ring '${record.ring}', not '${wish.ring}'`,
-      'leave --ring out, or use another host: a ring that has a KEK keeps its name',
+      'leave --ring out: a ring that has a KEK keeps its name; a host that has sealed nothing begins anew with kleidi provision --replace never-sealed',
     );
   }
   if (record.token !== wish.token) {
@@ -108,13 +111,13 @@ function requireWhole({ ring, pins, token }: Existing): void {
   if (token === false) {
     throw refuse(
       'the token is missing, though there is a ring file: its KEKs are not on this host any more',
-      'bring them back from another member or with the recovery key (/usr/share/doc/kleidi/operations.md, lost token); a new key could not open the old data',
+      `${lostTokenHint}; a new key could not open the old data`,
     );
   }
   if (!pins) {
     throw refuse(
       'the PINs are missing, though there is a ring file',
-      'restore the credential files from a backup of this host; a token cannot be opened without its PIN (/usr/share/doc/kleidi/operations.md, lost token)',
+      `restore the credential files from a backup of this host; a token cannot be opened without its PIN. Where there is none: ${lostTokenHint}`,
     );
   }
 }

@@ -1,7 +1,7 @@
 // provision.json beside the ring: what `kleidi provision` has begun on this
 // machine, and whether it came to its end. With it, a killed run can go on; and
 // a lost part is told from one that never was.
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { isErrno, writeFileAtomically } from '../../files.ts';
@@ -10,6 +10,7 @@ import { firstOwner } from '../../keyring/ringfile.ts';
 import { readOwnFile } from '../../readfile.ts';
 import { isSoftHsm, softHsmTokenExists } from '../../softhsm.ts';
 import { secretExists } from './pins.ts';
+import type { Replacement } from './replacement.ts';
 
 export interface ProvisionRecord {
   readonly format: 1;
@@ -19,6 +20,8 @@ export interface ProvisionRecord {
   readonly machine: string;
   readonly tokenOnly: boolean;
   readonly done: boolean;
+  /** The last one; those before are in its folder. */
+  readonly replaced?: Replacement;
 }
 
 /** What there is already. `token` is undefined where only the module can tell. */
@@ -26,12 +29,13 @@ export interface Existing {
   readonly ring: boolean;
   readonly pins: boolean;
   readonly token: boolean | undefined;
-  readonly encryptionConfig: boolean;
 }
 
 export interface Found extends Existing {
   /** The ring has no KEK yet: its name may change, and a first KEK may come. */
   readonly isBlank: boolean;
+  /** Each a clause: what says that an API server of this host uses kleidi. */
+  readonly inUse: readonly string[];
 }
 
 export async function readRecord(config: Config): Promise<ProvisionRecord | undefined> {
@@ -63,19 +67,10 @@ export function findExisting(config: Config): Existing {
     ring: existsSync(config.ring),
     pins: secretExists(config.pkcs11.pin) || secretExists(config.pkcs11.soPin),
     token: tokenExists(config),
-    encryptionConfig: namesKleidi(config.encryptionConfig),
   };
 }
 
 function tokenExists(config: Config): boolean | undefined {
   const { module, softhsmConf } = config.pkcs11;
   return isSoftHsm(module) ? softHsmTokenExists(softhsmConf) : undefined;
-}
-
-function namesKleidi(path: string): boolean {
-  try {
-    return /\bkleidi\b/.test(readFileSync(path, 'utf8'));
-  } catch {
-    return false;
-  }
 }

@@ -8,9 +8,11 @@ import {
 } from '../../keyring/recoverypublickey.ts';
 import { readRingIfAny } from '../../keyring/ringfile.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
+import { apiserverUse } from './apiserveruse.ts';
 import { keepHostKeyOf, keepPinFor } from './pins.ts';
 import { planProvision, type Wish } from './plan.ts';
 import { findExisting, type ProvisionRecord, readRecord, writeRecord } from './record.ts';
+import { moveReplaced, type ReplaceWish, replaceHost } from './replace.ts';
 import { makeRing } from './ring.ts';
 import { makeToken } from './token.ts';
 
@@ -37,19 +39,34 @@ export type Outcome = 'made' | 'pin-wrapped' | 'nothing';
 /**
  * Call it under the ring's lock.
  * @param recovery confirmed; what the ring has pinned since then counts all the same
+ * @param replace where token and ring of before are to be replaced
  */
 export async function provisionHost(
   config: Config,
   wish: Wish,
   recovery: RecoveryKey | undefined,
+  replace?: ReplaceWish,
 ): Promise<Outcome> {
+  const record = await recordToGoOnWith(config, wish, replace);
   const ring = await readRingIfAny(config.ring);
-  const found = { ...findExisting(config), isBlank: ring?.keks.length === 0 };
-  const plan = planProvision(wish, await readRecord(config), found);
+  const isBlank = ring?.keks.length === 0;
+  const found = { ...findExisting(config), isBlank, inUse: apiserverUse(config) };
+  const plan = planProvision(wish, record, found);
   if (ring !== undefined && recovery !== undefined) requirePinned(ring, recovery.fingerprint);
   if (plan.kind === 'nothing') return tendProvisioned(config, recovery);
   await makeAll(config, plan.kind === 'go-on' ? plan.record : begun(wish), recovery);
   return 'made';
+}
+
+/** Where a replacement is asked for or under way, what was here before is moved aside then. */
+async function recordToGoOnWith(
+  config: Config,
+  wish: Wish,
+  replace: ReplaceWish | undefined,
+): Promise<ProvisionRecord | undefined> {
+  const record = await readRecord(config);
+  const next = replace === undefined ? record : await replaceHost(config, wish, replace, record);
+  return next && moveReplaced(config, next);
 }
 
 function begun({ ring, token, machine, tokenOnly }: Wish): ProvisionRecord {

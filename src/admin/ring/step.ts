@@ -26,7 +26,8 @@ export async function stepTo(
   repinned?: string,
 ): Promise<RingStep> {
   const from = await readRingIfWhole(config.ring);
-  if (from === undefined) {
+  // A token that was lost leaves a ring without a KEK: nor does that tell what was announced.
+  if (from === undefined || from.keks.length === 0) {
     requireSucceeds('this ring is not taken', other, await readAnnounced(config.ring), undone);
   }
   return { from, to: adopt(from, other, undone, repinned) };
