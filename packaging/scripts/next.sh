@@ -22,7 +22,7 @@ say_next() {
   elif grep -qs '"generation": *0' "$ring"; then
     then_run 'for a ring that another member has: its KEKs come to this host' \
       'kleidi key request --out here.request' 'kleidi join BUNDLE --expect DIGEST'
-    then_run 'for a new ring' 'kleidi key create --recovery PUB=SHA256'
+    then_run 'for a new ring' 'kleidi key create --first --recovery PUB=SHA256'
   elif [ -e "$ring" ]; then
     then_run 'for the API server of a single master' \
       'kleidi apiserver plan --phase read' 'kleidi apiserver enable --phase read'

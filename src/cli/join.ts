@@ -19,6 +19,7 @@ import { requireSucceeds, type Undone } from '../keyring/succession.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { note, print, printJson, warn } from '../terminal.ts';
+import { noteNextPromotion } from './nextpromotion.ts';
 import { jsonOption, one, requiredText, text, texts } from './option.ts';
 import { confirmKeys, recoveryClaims } from './prompt/confirm.ts';
 import { command } from './verb.ts';
@@ -41,9 +42,9 @@ export const join = command({
     ),
     recovery: text(
       'PUB[=SHA256]',
-      `the ring has this new recovery key (from recovery replace, or key create with a new one).
-      With =SHA256 a key with another fingerprint is refused; without it the fingerprint is
-      asked about. The PIN of this host is wrapped for it too`,
+      `wrap the PIN of this host for the recovery key of the ring. A new one (from recovery
+      replace, or key create with a new one) takes the place of the one that is known here: with
+      =SHA256 a key with another fingerprint is refused; without it the fingerprint is asked about`,
     ),
     undo: texts('FP', 'this KEK comes back, though it is retired or destroyed here'),
     json: jsonOption,
@@ -71,6 +72,9 @@ export const join = command({
     report(joined, options.json);
     if (isMended) note('the daemon still serves from memory, now: systemctl restart kleidi');
     if (!followed) note('no daemon answers: it reads the ring once it starts');
+    const [fp, ...more] = joined.ring.keks.filter(({ state }) => state === 'staged');
+    if (!options.json && fp !== undefined && more.length === 0)
+      noteNextPromotion(joined.ring, fp.fp);
     return 0;
   },
 });
@@ -106,7 +110,9 @@ async function newRecovery(
   if (argument === undefined) return undefined;
   const recovery = await readRecoveryKey(argument);
   const local = await readRingIfWhole(config.ring);
-  await confirmKeys(recoveryClaims(recovery, local && pinnedRecovery(local)));
+  // A host without a KEK takes the pin of the ring whose digest the operator has named.
+  const pinning = local !== undefined && local.keks.length > 0 ? local : carried;
+  await confirmKeys(recoveryClaims(recovery, pinnedRecovery(pinning)));
   if (carried.keks.some((kek) => kek.recovery === recovery.fingerprint)) return recovery;
   throw new KleidiError(
     'refused',

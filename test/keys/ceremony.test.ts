@@ -2,7 +2,7 @@
 // on all; a host that comes later gets it by the recovery key.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { identityOfKek } from '../../src/keyring/cmac.ts';
@@ -15,6 +15,7 @@ import {
   promoteOn,
   recoveryBundles,
   requestOf,
+  requireRefusal,
   rewrapInto,
   tokenOnlyHost,
 } from '../support/ceremony.ts';
@@ -53,8 +54,61 @@ test('a request is the same while it is open, and --new voids it', async () => {
   const printed = await b.run('key', 'request');
   assert.equal(printed.stdout, readFileSync(renewed.path, 'utf8'));
   assert.match(printed.stderr, new RegExp(renewed.sha256));
-  const again = await b.run('key', 'request', '--out', first.path);
-  assert.equal(again.exitCode, 1, 'another request does not replace a file');
+  await good(b, 'key', 'request', '--out', first.path);
+  assert.equal(readFileSync(first.path, 'utf8'), printed.stdout, 'in place of the voided one');
+  const foreign = join(b.folder, 'foreign');
+  const others = printed.stdout.replace(/"host": "[^"]*"/, '"host": "another"');
+  for (const text of ['a file', others]) {
+    writeFileSync(foreign, text);
+    assert.equal((await b.run('key', 'request', '--out', foreign)).exitCode, 1);
+    assert.equal(readFileSync(foreign, 'utf8'), text, 'nothing else is replaced');
+  }
+});
+
+test('the first KEK is written with at once, by the host that makes it and by who joins; there is one', async () => {
+  const [a, b] = await Promise.all([tokenOnlyHost(), tokenOnlyHost()]);
+  const request = await requestOf(b);
+  const bundle = join(a.folder, 'first');
+  const create = ['key', 'create', '--first', '--for', request.named];
+  const offline = ['--recovery', `${recovery.pub}=${recovery.sha256}`];
+  const made = await a.run(...create, ...offline, '--out', bundle);
+  assert.equal(made.exitCode, 0, made.stderr);
+  const [, digest = ''] = /kleidi join \S+ --expect (\S+)/.exec(made.stdout) ?? [];
+  // The PIN needs no other word than the digest: it covers the recovery key.
+  await good(b, 'join', bundle, '--expect', digest, '--recovery', recovery.pub);
+  for (const host of [a, b]) {
+    assert.deepEqual(
+      [host.ring.generation, host.ring.keks.map(({ state }) => state)],
+      [1, ['write']],
+    );
+    assert.equal((await good(host, 'ring', 'digest')).trim(), digest);
+    assert.ok(existsSync(join(host.folder, 'state/pin.recovery.json')));
+  }
+  const again = [...create, ...offline, '--out', join(a.folder, 'second')];
+  await requireRefusal(a, /the ring has KEK [0-9a-f]{32} already/, ...again);
+});
+
+test('what a command shows as the next one is that: promotion to one ring, on each host', async () => {
+  const [a, b] = await Promise.all([tokenOnlyHost(), tokenOnlyHost()]);
+  const out = join(b.folder, 'same.request');
+  for (const turn of [1, 2]) {
+    const asked = await b.run('key', 'request', '--out', out);
+    assert.equal(asked.exitCode, 0, asked.stderr);
+    const [, named = ''] = /--for same\.request=(\S+)/.exec(asked.stderr) ?? [];
+    const bundle = join(a.folder, `bundle-${turn}`);
+    const made = await a.run('key', 'create', '--for', `${out}=${named}`, '--out', bundle);
+    const [, digest = ''] = /kleidi join \S+ --expect (\S+)/.exec(made.stdout) ?? [];
+    const joined = await b.run('join', bundle, '--expect', digest);
+    for (const [host, { stderr }] of [
+      [a, made],
+      [b, joined],
+    ] as const) {
+      const [, words = ''] = /kleidi (key promote .*)/.exec(stderr) ?? [];
+      await good(host, ...words.split(' '));
+      assert.equal(host.ring.generation, turn);
+    }
+    assert.equal(await good(a, 'ring', 'digest'), await good(b, 'ring', 'digest'));
+  }
 });
 
 test('a KEK made on A for B and C: what one seals, each opens, under the same key id', async () => {

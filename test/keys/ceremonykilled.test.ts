@@ -130,6 +130,38 @@ for (const [who, options] of walks) {
     });
 }
 
+test('key create --first: the command is killed', async (t) => {
+  let [host, request, out] = [await tokenOnlyHost(), '', join(folder, 'first')];
+  request = (await requestOf(await tokenOnlyHost())).named;
+  const args = (): string[] => {
+    const recipients = ['--for', request, '--recovery', `${recovery.pub}=${recovery.sha256}`];
+    return ['key', 'create', '--first', ...recipients, '--out', out, '--json'];
+  };
+  const requireFirst = async ({ exitCode, stderr }: Result, step: number): Promise<void> => {
+    assert.equal(exitCode, 0, `killed before step ${step}: ${stderr}`);
+    const states = host.ring.keks.map(({ state }) => state);
+    assert.deepEqual([host.ring.generation, states], [1, ['write']], `step ${step}`);
+    const carried = (await readBundle(out)).carried;
+    assert.equal(carried && ringDigest(carried), ringDigest(host.ring), `step ${step}`);
+    await requireClean(host, step);
+  };
+  const { steps, last } = await kill.walk(
+    'create',
+    (env) => killable(host, env, args()),
+    async (step) => {
+      const again = await host.run(...args());
+      // Killed at its very end: the bundle is whole, and nothing is left to do.
+      if (again.exitCode !== 0) assert.match(again.stderr, /has KEK|exists already/);
+      await requireFirst({ ...again, exitCode: 0 }, step);
+      [host, out] = [await tokenOnlyHost(), join(folder, `first-${step}`)];
+    },
+    { every: 5 },
+  );
+  await requireFirst(last, steps + 1);
+  t.diagnostic(`${steps} steps`);
+  assert.ok(steps >= 20, String(steps));
+});
+
 test('key request: command and token child are killed', async (t) => {
   const host = await tokenOnlyHost();
   const { steps, last } = await kill.walk(

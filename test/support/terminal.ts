@@ -12,7 +12,7 @@ export interface Shown {
   readonly shown: string;
 }
 
-type Answers = readonly (readonly [string, string])[];
+export type Answers = readonly (readonly [string, string])[];
 
 /** @param answers what is waited for, and what is typed then */
 export function atTerminal(answers: Answers, ...args: string[]): Promise<Shown> {

@@ -84,13 +84,15 @@ export async function handOut(
 export async function resumeCreate(
   config: Config,
   ring: Ring,
-  wish: KekRecipients,
+  wish: KekRecipients & { readonly isFirst: boolean },
 ): Promise<MadeKek | undefined> {
   const made = await readCreateRecord(config, ring);
   if (made === undefined) return undefined;
   const { kek, name } = made;
   const entry = ring.keks.find(({ fp }) => fp === kek.fp);
-  const isWanted = sameRecipients(kek, wish) && (entry?.state ?? 'staged') === 'staged';
+  const state = entry?.state ?? 'staged';
+  const isAsWished = state === 'staged' || (wish.isFirst && state === 'write');
+  const isWanted = sameRecipients(kek, wish) && isAsWished;
   const isHeld = (await new TokenCommand(config).list()).some(({ fp }) => fp === kek.fp);
   if (isWanted && isHeld) {
     note(`KEK ${kek.fp} of an interrupted key create is taken up again`);

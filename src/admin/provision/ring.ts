@@ -21,7 +21,7 @@ export async function makeRing(
 ): Promise<void> {
   const ring = await ringOf(config, record);
   if (record.tokenOnly || ring.generation > 0) return;
-  const wish = { recovery, hosts: [] };
+  const wish = { recovery, hosts: [], isFirst: true };
   const resumed = await resumeCreate(config, ring, wish);
   if (resumed === undefined) await requireNoOtherKeys(config, ring);
   const { kek } = resumed ?? (await createStagedKek(config, ring, wish));

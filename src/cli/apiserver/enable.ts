@@ -12,8 +12,12 @@ import {
 } from '../../admin/apiserver/host.ts';
 import { nextStep, report } from '../../admin/apiserver/report.ts';
 import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';
+import { askState } from '../../admin/daemonclient.ts';
+import { memberName } from '../../admin/ring/membername.ts';
 import { type Phase, phases } from '../../apiserver/phase.ts';
 import { planEnable } from '../../apiserver/plan.ts';
+import type { Config } from '../../config.ts';
+import { note } from '../../terminal.ts';
 import { atMostOne, flag, jsonOption, requiredText, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { hostOptions, scanOptions } from '../sharedoptions.ts';
@@ -77,5 +81,15 @@ async function enable(options: Options, phase: Phase): Promise<number> {
   await requireRewritten(host, plan, phase, () => readProof(options, scanSubject(host, 'write')));
   const cluster = await changeTo(host, phase, plan, planClusterEnable(host));
   report(options.json, plan, { cluster }, nextStep(phase, plan));
+  if (phase === 'read' && !options.json && plan.changes.length > 0)
+    await noteNextPhase(host.config);
   return 0;
+}
+
+/** The word of this member, ready for the others. A daemon that does not answer gives none. */
+async function noteNextPhase({ socket }: Config): Promise<void> {
+  const state = await askState(socket).catch(() => undefined);
+  if (state === undefined || state.digest === '') return;
+  const gate = `--ring-digest ${state.digest}@${memberName()}`;
+  note(`on another member then: kleidi apiserver enable --phase write ${gate}`);
 }

@@ -7,9 +7,11 @@ import { loadConfig } from '../../config.ts';
 import { usage } from '../../errors.ts';
 import { readRecoveryKey } from '../../keyring/recoverypublickey.ts';
 import { readRequest } from '../../keyring/request.ts';
+import type { Ring } from '../../keyring/ring.ts';
 import { withRingLock } from '../../keyring/ringfile.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { print, printJson, warn } from '../../terminal.ts';
+import { noteNextPromotion } from '../nextpromotion.ts';
 import { flag, jsonOption, text, texts } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { confirmKeys, recoveryClaims, requestClaims } from '../prompt/confirm.ts';
@@ -30,6 +32,8 @@ const optionTable = {
   'new-recovery':
     flag(`PUB takes the place of the pinned one, which is lost or given up: so far as KEKs are made
       for it. On the others: kleidi join, with PUB`),
+  first: flag(`the first KEK of the ring: written with at once, as generation 1, here and on each
+    host that joins by BUNDLE. Refused where the ring has a KEK`),
   out: text(
     'BUNDLE',
     `write the wrapped KEK there, for the other hosts, with the ring that names it; the digest
@@ -43,11 +47,12 @@ export const keyCreate = command({
   summary: 'a new KEK, kept in the token of this host as staged',
   notes: [
     `A new KEK, kept in the token of this host as staged: it decrypts, and is not written with
-    before it is promoted. Killed, it goes on when run again.`,
+    before it is promoted; with --first it is written with at once. Killed, it goes on when run
+    again.`,
   ],
   options: optionTable,
   example:
-    'kleidi key create --for cp2.request=SHA256 --recovery recovery.pub=SHA256 --out kek.bundle',
+    'kleidi key create --first --for cp2.request=SHA256 --recovery recovery.pub=SHA256 --out kek.bundle',
   run: create,
 });
 
@@ -60,7 +65,7 @@ async function create(options: Options): Promise<number> {
   await confirmKeys([...requestClaims(wish.hosts), ...recoveryClaims(wish.recovery, pinned)]);
   const before = await stateIfAny(config);
   const { kek, ring } = await withRingLock(config.ring, () => createAndHandOut(config, wish));
-  report(kek.fp, await verifiedDigest(config, ring), wish, options.json);
+  report({ fp: kek.fp, ring, digest: await verifiedDigest(config, ring) }, wish, options.json);
   await awaitDaemon(config, ring, before, [kek.fp]);
   return 0;
 }
@@ -71,6 +76,7 @@ async function readWish(options: Options): Promise<CreateWish> {
     recovery: file === undefined ? undefined : await readRecoveryKey(file),
     hosts: await Promise.all(options.texts('for').map(readRequest)),
     isRepinning: options.flag('new-recovery'),
+    isFirst: options.flag('first'),
     out: options.text('out'),
   };
   requireOut(wish);
@@ -87,25 +93,31 @@ function requireOut({ recovery, hosts, out, isRepinning }: CreateWish): void {
   }
 }
 
+interface Created {
+  readonly fp: Fingerprint;
+  readonly ring: Ring;
+  readonly digest: string | null;
+}
+
 function report(
-  fp: Fingerprint,
-  digest: string | null,
-  { recovery, hosts, out }: CreateWish,
+  { fp, ring, digest }: Created,
+  { recovery, hosts, out, isFirst }: CreateWish,
   json: boolean,
 ): void {
   if (json) {
     printJson({
       fp,
-      state: 'staged',
+      state: isFirst ? 'write' : 'staged',
       recovery: recovery?.fingerprint ?? null,
       hosts: hosts.map(({ host, fingerprint }) => ({ host, sha256: fingerprint })),
       bundle: out ?? null,
       digest,
     });
   } else {
-    print(`KEK ${fp} is staged`);
+    print(isFirst ? `KEK ${fp} is the write KEK, generation 1` : `KEK ${fp} is staged`);
     if (hosts.length > 0)
       print(`on each of the other hosts: kleidi ${commandFor(fp, digest, out ?? '')}`);
+    noteNextPromotion(ring, fp);
   }
   if (recovery === undefined) {
     warn('this KEK has no recovery: if the token is lost, so is everything sealed under it');

@@ -15,6 +15,7 @@ import { type RingView, requireSucceeds } from '../../keyring/succession.ts';
 import { promote } from '../../keyring/transitions.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { note, print, printJson } from '../../terminal.ts';
+import { promotionOf } from '../nextpromotion.ts';
 import { jsonOption, one, text } from '../option.ts';
 import { resultOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
@@ -47,6 +48,9 @@ export const keyPromote = command({
     const announced = await awaitDaemon(config, ring, before);
     const digest = await verifiedDigest(config, ring);
     report(ring, { fp, announced, digest }, options.json);
+    if (!options.json && wish.expect === undefined && digest !== null) {
+      note(`on each other host: kleidi ${promotionOf(fp, ring.generation, digest)}`);
+    }
     return 0;
   },
 });

@@ -1,12 +1,18 @@
 // kleidi key request: this host's one-shot transport key. The same one while it
 // is open, so that the command can be run again.
 import { existsSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import { basename } from 'node:path';
 import { loadConfig } from '../../config.ts';
-import { writeNewFile } from '../../files.ts';
+import { writeFileAtomically, writeNewFile } from '../../files.ts';
 import { recipientOf } from '../../keyring/publickey.ts';
-import { formatRequest, makeRequest, type Request, requestRecord } from '../../keyring/request.ts';
+import {
+  formatRequest,
+  makeRequest,
+  type Request,
+  readRequest,
+  requestRecord,
+} from '../../keyring/request.ts';
 import { readRing, withRingLock } from '../../keyring/ringfile.ts';
 import { note, print, printJson } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
@@ -15,7 +21,7 @@ import type { Parsed } from '../parse.ts';
 import { command } from '../verb.ts';
 
 const optionTable = {
-  out: text('FILE', 'write it there; without, it is printed'),
+  out: text('FILE', 'write it there, over an older request of this host; without, it is printed'),
   new: flag('void an open request and make another'),
   json: jsonOption,
 };
@@ -44,16 +50,23 @@ async function request(options: Parsed<typeof optionTable>): Promise<number> {
     return makeRequest({ spki, recipient: recipientOf(spki) }, ring, hostname());
   });
   const out = options.text('out');
-  if (out !== undefined) await writeOnce(out, formatRequest(made));
+  if (out !== undefined) await writeRequest(out, made);
   if (options.json) printJson(requestRecord(made));
   else if (out === undefined) print(formatRequest(made).trimEnd());
   else print(`${out}: sha256:${made.fingerprint}`);
   if (!options.json && out === undefined) note(`fingerprint sha256:${made.fingerprint}`);
+  if (!options.json && out !== undefined) {
+    note(
+      `next, kleidi key create on a member, or kleidi recovery rewrap offline, with: --for ${basename(out)}=${made.fingerprint}`,
+    );
+  }
   return 0;
 }
 
-/** The same request may be written there twice. */
-async function writeOnce(path: string, text: string): Promise<void> {
-  if (existsSync(path) && (await readFile(path, 'utf8').catch(() => '')) === text) return;
-  await writeNewFile(path, text, 0o644);
+/** An older request of this host is of no use any more: its key died with its import. */
+async function writeRequest(path: string, made: Request): Promise<void> {
+  const old = existsSync(path) ? await readRequest(path).catch(() => undefined) : undefined;
+  const isOwn = old?.ring === made.ring && old.host === made.host;
+  const write = isOwn ? writeFileAtomically : writeNewFile;
+  if (old?.fingerprint !== made.fingerprint) await write(path, formatRequest(made), 0o644);
 }

@@ -1,4 +1,5 @@
 // kleidi recovery create: the recovery key, made on a machine that is offline.
+import { basename } from 'node:path';
 import { requireFree, writeNewFile } from '../../files.ts';
 import { makeRecoveryKey } from '../../keyring/recoverykey.ts';
 import { formatRecoveryKey } from '../../keyring/recoverypublickey.ts';
@@ -47,10 +48,12 @@ async function create(options: Parsed<typeof optionTable>): Promise<number> {
     fd: options.text('passphrase-fd'),
     isGenerated: options.flag('generate-passphrase'),
   });
+  let fingerprint = '';
   try {
     const key = await makeRecoveryKey(passphrase);
     await writeNewFile(paths.privateKey, key.file, 0o600);
     await writeNewFile(paths.publicKey, formatRecoveryKey(key), 0o644);
+    fingerprint = key.fingerprint;
     if (options.json) printJson({ sha256: key.fingerprint, ...paths });
     else print(`sha256:${key.fingerprint}`);
   } finally {
@@ -58,5 +61,12 @@ async function create(options: Parsed<typeof optionTable>): Promise<number> {
   }
   note(`${paths.privateKey} stays offline, in two places; ${paths.publicKey} goes to the hosts`);
   note('write the fingerprint on paper: it is how the hosts know the right key');
+  if (!options.json) {
+    const pub = basename(paths.publicKey);
+    note(
+      `in /etc/kleidi/install.conf of each host: RECOVERY_KEY=/root/${pub}, RECOVERY_FINGERPRINT=${fingerprint}`,
+    );
+    note(`with kleidi key create: --recovery ${pub}=${fingerprint}`);
+  }
   return 0;
 }

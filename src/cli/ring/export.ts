@@ -1,6 +1,7 @@
 // kleidi ring export: the ring file as another member adopts it, and on standard
 // error the digest to name there.
 
+import { basename } from 'node:path';
 import { verifiedDigest } from '../../admin/ring/verifieddigest.ts';
 import { loadConfig } from '../../config.ts';
 import { writeNewFile } from '../../files.ts';
@@ -28,9 +29,12 @@ export const ringExport = command({
     if (file !== undefined) await writeNewFile(file, formatRing(ring), 0o644);
     if (options.json) printJson(file === undefined ? ring : { file, digest });
     else if (file === undefined) print(formatRing(ring).trimEnd());
-    if (digest !== null) {
-      note(`to be adopted with: kleidi ring adopt ${file ?? 'FILE'} --expect ${digest}`);
-    }
+    if (digest !== null) noteUses(file === undefined ? 'FILE' : basename(file), digest);
     return 0;
   },
 });
+
+function noteUses(file: string, digest: string): void {
+  note(`to be adopted with: kleidi ring adopt ${file} --expect ${digest}`);
+  note(`offline, to kleidi recovery rewrap, replace or test: --ring ${file} --expect ${digest}`);
+}
