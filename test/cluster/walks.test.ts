@@ -129,10 +129,15 @@ await onCluster(async (binaries) => {
     for (const [index, shown] of [created, ...joined].entries()) {
       walk.run(masters[index] as Machine, pasted(shown, /kleidi key promote .*/));
     }
-    walk.run(cp1, 'kubectl get secrets -A -o json | kubectl replace -f -');
     requireSameRing(...masters);
-    await sealsWith(0, 2);
+    // The one that kubectl on cp1 asks.
+    await sealsWith(1, 2);
     for (const index of masters.keys()) {
+      assert.equal(await api.secret(index, 'under-1-by-1-0'), text, 'still under the old KEK');
+    }
+    walk.run(cp1, 'kubectl get secrets -A -o json | kubectl replace -f -');
+    for (const index of masters.keys()) {
+      assert.ok(plane.storedSecret(index, 'under-1-by-1-0').includes('k1.prod.2.'));
       assert.equal(await api.secret(index, 'under-1-by-1-0'), text);
     }
     requireAtMost(t, walk, 9, 3);
