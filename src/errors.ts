@@ -87,6 +87,7 @@ export const errorKinds = {
   'not-running': kind('UNAVAILABLE', 1, 'no kleidi daemon runs'),
   'no-answer': kind('UNAVAILABLE', 1, 'the kleidi daemon does not answer'),
   'socket-unusable': kind('INTERNAL', 78, 'the socket path cannot be used'),
+  'apiserver-unreachable': kind('INTERNAL', 1, 'the API server of this host cannot be asked'),
   'file-failed': kind('INTERNAL', 1, 'a file cannot be read or written'),
   'tool-missing': kind('INTERNAL', 1, 'a needed program is missing'),
   'snapshot-invalid': kind('INTERNAL', 1, 'the file is no etcd snapshot, or is damaged'),

@@ -1,4 +1,5 @@
 // Where kube-apiserver of this host keeps its objects, by its own flags.
+import { flagValues } from './flagvalues.ts';
 import type { Installation } from './installation.ts';
 
 interface EtcdFlags {
@@ -11,16 +12,9 @@ interface EtcdFlags {
 /** @throws KleidiError refused, file-failed */
 export function etcdFlags({ root, distribution, evidence }: Installation): EtcdFlags {
   const text = distribution.flagText(root, evidence);
-  const overrides = valuesOf(text, 'etcd-servers-overrides').join(',').split(',');
+  const overrides = flagValues(text, 'etcd-servers-overrides').join(',').split(',');
   return {
-    prefixes: [...new Set(valuesOf(text, 'etcd-prefix'))],
+    prefixes: [...new Set(flagValues(text, 'etcd-prefix'))],
     elsewhere: overrides.map((each) => each.split('#')[0] ?? '').filter((each) => each !== ''),
   };
-}
-
-/** kube-apiserver takes `--flag value` and `--flag=value`, with - and _ alike. */
-function valuesOf(text: string, flag: string): string[] {
-  const name = flag.replaceAll('-', '[-_]');
-  const pattern = new RegExp(`(?<![\\w-])(?:--)?${name}(?:=|\\s+)["']?([^\\s"'\\\\]+)`, 'g');
-  return [...text.matchAll(pattern)].map(([, value = '']) => value);
 }

@@ -7,7 +7,7 @@ import type { Apiserver } from './installation.ts';
 
 const timeoutMs = 10_000;
 
-type Pending =
+export type Pending =
   /** It does not run: its next start reads what is there. */
   | { readonly kind: 'stopped'; readonly service: string }
   | { readonly kind: 'older'; readonly service: string; readonly file: string };

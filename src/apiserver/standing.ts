@@ -6,7 +6,7 @@ import type { Phase } from './phase.ts';
 import { configurationOf, planEnable } from './plan.ts';
 import type { ChangeRecord } from './record.ts';
 
-interface Standing {
+export interface Standing {
   readonly hasConfiguration: boolean;
   /** Undefined: kleidi is not in it. */
   readonly phase: Phase | undefined;

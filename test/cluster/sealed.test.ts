@@ -4,6 +4,13 @@ import { test } from 'node:test';
 import { waitFor } from '../support/apiservers.ts';
 import { Cluster } from '../support/cluster.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
+import { hostAddresses } from '../support/clusternetwork.ts';
+
+interface LiveJson {
+  readonly runsOnFile: string;
+  readonly health: string | null;
+  readonly announced: { readonly keyIdHash: string } | null;
+}
 
 const inClear = 'written-before-kleidi-0123456789';
 const sealed = 'written-through-kleidi-0123456789';
@@ -28,6 +35,50 @@ await onCluster(async (binaries) => {
       for (const index of hosts.keys())
         assert.equal(await api.get(index, '/readyz/kms-providers'), 'ok');
     }
+  });
+
+  /** What the running API server says, by kleidi on its host. */
+  function live(index: number, ...args: string[]): { exitCode: number | null; live: LiveJson } {
+    const { exitCode, stdout, stderr } = cluster
+      .host(index)
+      .try(`kleidi apiserver status --live --json ${args.join(' ')}`);
+    assert.ok(stdout.startsWith('{'), stderr);
+    return { exitCode, live: (JSON.parse(stdout) as { live: LiveJson }).live };
+  }
+
+  test('each running API server says itself that it is on its file and has the key id', async () => {
+    const hash = cluster.host(0).sh('kleidi status --json | grep -o "sha256:[0-9a-f]*" | head -1');
+    for (const index of hosts.keys()) {
+      await waitFor(
+        () => live(index).exitCode === 0,
+        () => JSON.stringify(live(index)),
+      );
+      const { announced, health } = live(index).live;
+      assert.equal(announced?.keyIdHash, hash);
+      assert.equal(health, 'ok');
+    }
+  });
+
+  test('a file that it has not taken up, another host that answers, nobody who does', async () => {
+    const host = cluster.host(1);
+    const file = '/etc/kubernetes/kleidi/encryption-config.yaml';
+    const good = host.read(file);
+    host.write(file, `${good}\n# another\n`, 0o600);
+    const { exitCode, live: changed } = live(1);
+    host.write(file, `${good}\n`, 0o600);
+    assert.equal(exitCode, 1);
+    assert.notEqual(changed.runsOnFile, 'yes');
+
+    const dropIn = '/etc/systemd/system/kube-apiserver.service.d/zz.conf';
+    const saying = (flags: string): string => {
+      host.write(dropIn, `[Service]\nEnvironment="NOT_USED=${flags}"\n`);
+      const { exitCode, stderr } = host.try('kleidi apiserver status --live');
+      host.sh(`rm ${dropIn}`);
+      assert.equal(exitCode, 1);
+      return stderr;
+    };
+    assert.match(saying(`--bind-address=${hostAddresses[2]}`), /the API server of another host/);
+    assert.match(saying('--secure-port=1'), /cannot be asked: .*ECONNREFUSED[\s\S]*hint: /);
   });
 
   test('what one API server seals is sealed in etcd, and the two others read it', async () => {

@@ -68,7 +68,7 @@ const owners: Readonly<Record<string, RegExp>> = {
   convict: /^src\/config\.ts/,
   'sd-notify': /^src\/host\/systemd\.ts/,
   'unix-dgram': /^src\/journal\.ts/,
-  yaml: /^src\/(config|cli\/config|apiserver\/(?:distributions\/)?\w+)\.ts/,
+  yaml: /^src\/(config|cli\/config|apiserver\/(?:(?:distributions|live)\/)?\w+)\.ts/,
   diff: /^src\/apiserver\/difference\.ts/,
 };
 

@@ -19,6 +19,8 @@ export interface Distribution {
   readonly readsChangesItself: boolean;
   /** Of the host's own cluster: no other is ever asked. */
   readonly kubeconfig: string;
+  /** Whether its server is the API server of this host, not one of them all. */
+  readonly kubeconfigIsOwn: boolean;
   /** Where it may have a key of its own for what it stores. */
   readonly ownKeys: OwnKeys | undefined;
   /** What must be changed in the cluster along with the flag file. */

@@ -21,6 +21,7 @@ export function kubeadm(folder: string): Distribution {
     restart: 'the kubelet restarts kube-apiserver by itself within a minute',
     readsChangesItself: true,
     kubeconfig: adminConf,
+    kubeconfigIsOwn: false,
     ownKeys: undefined,
     clusterObject: {
       requireOwnFlag: requireOwnClusterFlag,

@@ -28,6 +28,7 @@ export function rancher(kind: Rancher): Distribution {
     service,
     readsChangesItself: kind !== 'rke2',
     kubeconfig,
+    kubeconfigIsOwn: true,
     ownKeys: { path: generated, providersIn: (text) => carriedProviders(text, generated) },
     clusterObject: undefined,
     find: (root) =>

@@ -17,6 +17,7 @@ export const systemd: Distribution = {
   service: 'kube-apiserver',
   readsChangesItself: true,
   kubeconfig: adminConf,
+  kubeconfigIsOwn: false,
   ownKeys: undefined,
   clusterObject: undefined,
   find: (root) => firstAt(root, unitPaths),

@@ -1,11 +1,15 @@
 // kleidi apiserver status: where kleidi stands in kube-apiserver of this host.
 
-import { openApiserverHost } from '../../admin/apiserver/host.ts';
-import { pendingRestart, pendingText } from '../../apiserver/pending.ts';
+import { type ApiserverHost, openApiserverHost } from '../../admin/apiserver/host.ts';
+import { judgeLive, type Live, liveAsJson, liveRows } from '../../admin/apiserver/livereport.ts';
+import { ApiserverClient } from '../../apiserver/live/client.ts';
+import { readLive } from '../../apiserver/live/livestate.ts';
+import { type Pending, pendingRestart, pendingText } from '../../apiserver/pending.ts';
 import type { Phase } from '../../apiserver/phase.ts';
-import { standingOf } from '../../apiserver/standing.ts';
+import { type Standing, standingOf } from '../../apiserver/standing.ts';
+import { readRingIfAny } from '../../keyring/ringfile.ts';
 import { print, printJson, table, warn } from '../../terminal.ts';
-import { jsonOption } from '../option.ts';
+import { flag, jsonOption, text } from '../option.ts';
 import { hostOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
@@ -19,43 +23,70 @@ export const apiserverStatus = command({
     before its flags were written.`,
   ],
   options: {
+    live: flag(`ask the running kube-apiserver of this host, at its own address: the key id of its
+      last Status and of its last write, the file that it runs on, its check kms-providers. Exit
+      code 1 where it does not run on the file, or has another key id than the ring`),
+    kubeconfig: text('FILE', "for --live, where it is not the distribution's"),
     ...hostOptions,
     json: jsonOption,
   },
-  example: 'kleidi apiserver status --json',
+  example: 'kleidi apiserver status --live',
   async run(options) {
     const host = await openApiserverHost(options);
-    const { distribution, evidence, paths } = host;
-    const { flagFile } = distribution;
-    const { hasConfiguration, phase, isEnabled, isIntact } = standingOf(host, host.record);
-    const exitCode = isIntact ? 0 : 1;
-    const pending = isEnabled ? pendingRestart(host) : undefined;
-    if (options.json) {
-      printJson({
-        distribution: distribution.name,
-        config: paths.config,
-        phase: phase ?? null,
-        enabled: isEnabled,
-        flagFile,
-        intact: isIntact,
-        restartPending: pending === undefined ? null : pendingText(pending),
-      });
-      return exitCode;
-    }
-    print(
-      table([
-        ['distribution', `${distribution.name} (${evidence})`],
-        ['configuration', `${paths.config}${hasConfiguration ? '' : ' (missing)'}`],
-        ['phase', phase ?? 'kleidi is not in it'],
-        ['named by flags', isEnabled ? `yes, in ${flagFile}` : `no, not in ${flagFile}`],
-      ]),
-    );
-    if (!isIntact) warn(howToRepair(phase));
-    if (pending !== undefined)
-      warn(`restart pending: ${pendingText(pending)}: ${distribution.restart}`);
-    return exitCode;
+    const standing = standingOf(host, host.record);
+    const pending = standing.isEnabled ? pendingRestart(host) : undefined;
+    const live = options.flag('live') ? await askLive(host, options.text('kubeconfig')) : undefined;
+    if (options.json) printJson(asJson(host, standing, pending, live));
+    else show(host, standing, pending, live);
+    return standing.isIntact && live?.isUpToDate !== false ? 0 : 1;
   },
 });
+
+async function askLive(host: ApiserverHost, kubeconfig: string | undefined): Promise<Live> {
+  const client = ApiserverClient.open(host, kubeconfig);
+  try {
+    return judgeLive(await readLive(client, host), await readRingIfAny(host.config.ring));
+  } finally {
+    client.close();
+  }
+}
+
+function asJson(
+  { distribution, paths }: ApiserverHost,
+  { phase, isEnabled, isIntact }: Standing,
+  pending: Pending | undefined,
+  live: Live | undefined,
+): object {
+  return {
+    distribution: distribution.name,
+    config: paths.config,
+    phase: phase ?? null,
+    enabled: isEnabled,
+    flagFile: distribution.flagFile,
+    intact: isIntact,
+    restartPending: pending === undefined ? null : pendingText(pending),
+    ...(live && { live: liveAsJson(live) }),
+  };
+}
+
+function show(
+  { distribution, evidence, paths }: ApiserverHost,
+  { hasConfiguration, phase, isEnabled, isIntact }: Standing,
+  pending: Pending | undefined,
+  live: Live | undefined,
+): void {
+  const { flagFile } = distribution;
+  const rows = [
+    ['distribution', `${distribution.name} (${evidence})`],
+    ['configuration', `${paths.config}${hasConfiguration ? '' : ' (missing)'}`],
+    ['phase', phase ?? 'kleidi is not in it'],
+    ['named by flags', isEnabled ? `yes, in ${flagFile}` : `no, not in ${flagFile}`],
+  ];
+  print(table([...rows, ...(live === undefined ? [] : liveRows(live))]));
+  if (!isIntact) warn(howToRepair(phase));
+  if (pending !== undefined)
+    warn(`restart pending: ${pendingText(pending)}: ${distribution.restart}`);
+}
 
 function howToRepair(phase: Phase | undefined): string {
   return phase === undefined

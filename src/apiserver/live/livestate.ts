@@ -1,0 +1,77 @@
+// What the running API server of this host is at, against what its files and this ring say.
+// Files say what will be; only the API server knows what is.
+import { createHash } from 'node:crypto';
+import { statSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join } from 'node:path';
+import { KleidiError } from '../../errors.ts';
+import { textAt } from '../hostfiles.ts';
+import type { Apiserver } from '../installation.ts';
+import { providerName } from '../kmsprovider.ts';
+import type { ApiserverClient } from './client.ts';
+import { apiserverIdHashOf, type KeyIdAt, type LiveMetrics, liveMetrics } from './metrics.ts';
+
+/** Before 1.34: the file is looked at each minute, so that after two a good reload has read it. */
+const reloadedAfterMs = 130_000;
+
+export interface LiveState {
+  readonly announced: KeyIdAt | undefined;
+  readonly written: KeyIdAt | undefined;
+  /** Whether it runs on the EncryptionConfiguration that is on disk. */
+  readonly runsOnFile: 'yes' | 'no' | 'cannot-tell';
+  /** Of its check kms-providers; undefined where it has none: then it uses no KMS. */
+  readonly health: { readonly isGood: boolean; readonly text: string } | undefined;
+}
+
+/** @throws KleidiError apiserver-unreachable, refused: the answer is another host's */
+export async function readLive(client: ApiserverClient, apiserver: Apiserver): Promise<LiveState> {
+  const metrics = liveMetrics(await client.get('/metrics'), providerName);
+  requireOwn(metrics, client);
+  const { status, body } = await client.call({
+    method: 'GET',
+    path: '/readyz/kms-providers',
+  });
+  const health = status === 404 ? undefined : { isGood: status === 200, text: body.trim() };
+  return {
+    announced: metrics.announced,
+    written: metrics.written,
+    // Without a check of a KMS it runs on no configuration that names one.
+    runsOnFile: health === undefined ? 'no' : runsOnFile(metrics, apiserver),
+    health,
+  };
+}
+
+/** A name that leads elsewhere, or a tunnel: what another host says proves nothing here. */
+function requireOwn({ apiserverIdHash }: LiveMetrics, { address }: ApiserverClient): void {
+  if (apiserverIdHash === undefined || apiserverIdHash === apiserverIdHashOf(hostname())) return;
+  throw new KleidiError(
+    'refused',
+    `${address.host}:${address.port} is answered by the API server of another host (apiserver_id_hash ${apiserverIdHash})`,
+    {
+      hint: `this host is ${hostname()}: was it renamed since its API server was started? restart that; else see what listens there`,
+    },
+  );
+}
+
+function runsOnFile(metrics: LiveMetrics, { root, paths }: Apiserver): LiveState['runsOnFile'] {
+  const text = textAt(root, paths.config);
+  if (text === undefined) return 'cannot-tell';
+  if (metrics.configHash !== undefined) {
+    const hash = `sha256:${createHash('sha256').update(text).digest('hex')}`;
+    return hash === metrics.configHash ? 'yes' : 'no';
+  }
+  return bySinceWhen(metrics, statSync(join(root, paths.config)).mtimeMs, Date.now());
+}
+
+/** Without a hash: a start after the file was written, or a reload that must have read it. */
+function bySinceWhen(
+  { startedUnixMs, lastReload }: LiveMetrics,
+  writtenMs: number,
+  nowMs: number,
+): LiveState['runsOnFile'] {
+  if (startedUnixMs === undefined) return 'cannot-tell';
+  if (startedUnixMs > writtenMs) return 'yes';
+  if (lastReload === undefined || lastReload.unixMs < writtenMs) return 'no';
+  if (!lastReload.isGood) return 'no';
+  return nowMs > writtenMs + reloadedAfterMs ? 'yes' : 'cannot-tell';
+}
