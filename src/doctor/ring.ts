@@ -7,6 +7,7 @@ import { missingKeks } from '../providers/kekidentity.ts';
 import { daemonReader } from '../providers/pkcs11/tokenfolder.ts';
 import { type Check, type Findings, fail, ok, type Subject, tokenInUse, warn } from './check.ts';
 import { modeFinding, statOf, unreadableFinding } from './filemode.ts';
+import { ownerFindings } from './owners.ts';
 
 const fewMiB = 64;
 
@@ -20,6 +21,7 @@ export const ring: Check = {
     return [
       ok(`ring ${found.ring}, generation ${found.generation}, KEKs: ${found.keks.length}`),
       fileFindings(path, subject.config().pkcs11.softhsmConf),
+      ownerFindings(subject.config()),
       await spaceFinding(dirname(path)),
       writeFinding(found),
       await tokenFindings(subject, found),

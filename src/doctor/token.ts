@@ -7,6 +7,7 @@ import { foreignEntries } from '../readfile.ts';
 import { isSoftHsm, namedTokenFolder } from '../softhsm.ts';
 import { type Check, type Findings, fail, failure, ok, warn } from './check.ts';
 import { modeFinding, statOf } from './filemode.ts';
+import { tokenOwnerFinding } from './owners.ts';
 
 export const token: Check = {
   group: 'token',
@@ -18,6 +19,7 @@ export const token: Check = {
     const findings = [
       ok(`module ${pkcs11.module}`),
       softHsmFindings(pkcs11, subject.config().runtimeDir),
+      tokenOwnerFinding(subject.config()),
     ];
     try {
       const keks = await subject.keks();

@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import {
+  cpSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -30,7 +31,7 @@ import { KmsClient } from '../support/client.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { TestHost } from '../support/host.ts';
 import { KillAtStep } from '../support/killatstep.ts';
-import { kleidi } from '../support/kleidi.ts';
+import { kleidi, type Result } from '../support/kleidi.ts';
 import { memberLike } from '../support/member.ts';
 import { passphrase } from '../support/recoveryset.ts';
 import { atTerminal } from '../support/terminal.ts';
@@ -345,32 +346,52 @@ async function walks(): Promise<readonly Walk[]> {
   ];
 }
 
+/** Puts the host back as it is now. */
+function snapshotOf({ folder }: TestHost): () => void {
+  const saved = join(temporaryFolder(), 'saved');
+  cpSync(folder, saved, { recursive: true });
+  return () => {
+    rmSync(folder, { recursive: true });
+    cpSync(saved, folder, { recursive: true });
+  };
+}
+
 test('killed before any step, the same command again comes to its end, and nothing of before is lost', async (t) => {
   const kill = new KillAtStep();
   for (const { name, host, args } of await walks()) {
+    const restore = snapshotOf(host);
     const old = { pin: host.pin, ring: readFileSync(host.ringPath, 'utf8') };
     const [token = ''] = readdirSync(host.tokens);
-    const kept = async (): Promise<void> => {
+    const kept = (): void => {
       const all = Object.entries(contentsOf(host.folder));
-      const has = (name: string, text: string): boolean =>
-        all.some(
-          ([path, held]) => path.endsWith(name) && held === Buffer.from(text).toString('base64'),
-        );
+      const has = (file: string, text: string): boolean => {
+        const held = Buffer.from(text).toString('base64');
+        return all.some(([path, contents]) => path.endsWith(file) && contents === held);
+      };
       assert.ok(has('/pin', old.pin) && has('/ring.json', old.ring), name);
       assert.ok(
         all.some(([path]) => path.includes(`/${token}/`)),
         `${name}: the old token`,
       );
     };
+    const requireEnd = async (step: number, last: Result): Promise<void> => {
+      const where = `${name}, killed at step ${step}`;
+      assert.equal(last.exitCode, 0, `${where}: ${last.stderr}`);
+      kept();
+      replacedIn(host);
+      const { ring, keks } = host.ring;
+      assert.deepEqual([ring, keks.length], ['prod', name === 'never sealed' ? 1 : 0], where);
+      assert.notEqual(host.pin, old.pin, where);
+    };
     const run = (env: NodeJS.ProcessEnv) => host.runWith({ env }, ...args);
-    const { steps, last } = await kill.walk('provision', run, kept);
+    const { steps, last } = await kill.walk('provision', run, async (step) => {
+      kept();
+      await requireEnd(step, await host.run(...args));
+      restore();
+    });
     t.diagnostic(`${name}: ${steps} steps`);
-    assert.equal(last.exitCode, 0, `${name}: ${last.stderr}`);
-    assert.ok(steps > 30, `${name} has only ${steps} steps`);
-    await kept();
-    replacedIn(host);
-    const { ring, keks } = host.ring;
-    assert.deepEqual([ring, keks.length], ['prod', name === 'never sealed' ? 1 : 0]);
+    await requireEnd(steps + 1, last);
+    assert.ok(steps > 40, `${name} has only ${steps} steps`);
     assert.match(await good(host, ...args), /nothing changed/);
     await good(host, 'key', 'request');
   }

@@ -9,6 +9,7 @@ import {
 import { readRingIfAny } from '../../keyring/ringfile.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import { apiserverUse } from './apiserveruse.ts';
+import { mendOwners } from './owners.ts';
 import { keepHostKeyOf, keepPinFor } from './pins.ts';
 import { planProvision, type Wish } from './plan.ts';
 import { findExisting, type ProvisionRecord, readRecord, writeRecord } from './record.ts';
@@ -53,6 +54,7 @@ export async function provisionHost(
   const found = { ...findExisting(config), isBlank, inUse: apiserverUse(config) };
   const plan = planProvision(wish, record, found);
   if (ring !== undefined && recovery !== undefined) requirePinned(ring, recovery.fingerprint);
+  await mendOwners(config);
   if (plan.kind === 'nothing') return tendProvisioned(config, recovery);
   await makeAll(config, plan.kind === 'go-on' ? plan.record : begun(wish), recovery);
   return 'made';
@@ -83,6 +85,7 @@ async function makeAll(
   if (recovery !== undefined) await keepPinFor(config, recovery);
   await makeRing(config, record, recovery);
   await writeRecord(config, { ...record, done: true });
+  await mendOwners(config);
 }
 
 /** The token exists and opens: its PIN gets a way back that needs nothing of this host. */
