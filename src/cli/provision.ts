@@ -48,8 +48,12 @@ const optionTable = {
     'FP',
     `with never-sealed: this KEK is given up, for good; on a terminal it is asked about`,
   ),
-  'member-ring': text('FILE', 'with lost-token: what kleidi ring export wrote on another member'),
-  expect: text('DIGEST', 'with --member-ring: what kleidi ring digest prints there'),
+  'member-ring': text(
+    'FILE',
+    `with lost-token: what kleidi ring export wrote on another member; where none is left,
+    what kleidi backup wrote`,
+  ),
+  expect: text('DIGEST', 'with --member-ring: the digest of that ring, from there'),
   copied: flag(
     `with copied-disk: this is another host than that of the token; on a terminal its name is
     asked for`,

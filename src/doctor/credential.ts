@@ -65,7 +65,7 @@ function machineFinding({ ring }: Config): Findings {
   const fault = otherMachine(ring);
   if (fault === undefined) return undefined;
   const todo =
-    'if it is the same host, put its old machine-id back first; a copy of another host needs a token of its own: /usr/share/doc/kleidi/operations.md, lost token';
+    'if it is the same host, put its old machine-id back first; a copy of another host needs a token of its own: kleidi provision --replace copied-disk';
   return fail(fault, todo);
 }
 

@@ -110,7 +110,7 @@ function changedMachineId({ machineId, key }: HostKeyPaths): KleidiError {
     'pin-missing',
     `${machineId} is not the one under which the PIN of this host was sealed: systemd would delete ${key}, and the PIN with it`,
     {
-      hint: `${machineIdFirst}, then reboot. Until then do not start kleidi and do not run systemd-creds. If this is a clone of another host, it needs a token of its own`,
+      hint: `${machineIdFirst}, then reboot. Until then do not start kleidi and do not run systemd-creds. If this is a clone of another host, it needs a token of its own: kleidi provision --replace copied-disk`,
     },
   );
 }
@@ -121,7 +121,7 @@ function missingHostKey(copy: 'none' | 'ours' | 'foreign', paths: HostKeyPaths):
   const hints = {
     ours: putBack,
     foreign: `${machineIdFirst}, then: ${putBack}`,
-    none: 'put the file back from a backup of this host, machine-id first; or have the PIN opened with the recovery key: /usr/share/doc/kleidi/operations.md, lost host key; without either the token cannot be opened any more: lost token',
+    none: 'put the file back from a backup of this host, machine-id first; or have the PIN opened with the recovery key: /usr/share/doc/kleidi/operations.md, lost host key; without either the token is lost: kleidi provision --replace lost-token',
   };
   return new KleidiError('pin-missing', message, { hint: hints[copy] });
 }

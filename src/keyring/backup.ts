@@ -36,6 +36,11 @@ export function formatBackup(backup: Backup): string {
   return `${JSON.stringify({ ...content, sha256: checksum(content) }, null, 2)}\n`;
 }
 
+/** Or says that it is one. */
+export function isBackup(text: string): boolean {
+  return recordIn(text)?.['kind'] === 'kleidi-backup';
+}
+
 /** @throws KleidiError refused: damaged, of another format, or no backup */
 export function parseBackup(text: string, path: string): Backup {
   const found = recordIn(text);

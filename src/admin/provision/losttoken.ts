@@ -4,11 +4,12 @@ import type { Config } from '../../config.ts';
 import { type ErrorCode, KleidiError } from '../../errors.ts';
 import { otherMachine } from '../../host/machine.ts';
 import { readAnnounced } from '../../keyring/changetimes.ts';
-import { isUnretired, type Ring } from '../../keyring/ring.ts';
+import { isUnretired } from '../../keyring/ring.ts';
 import { readRingIfWhole } from '../../keyring/ringfile.ts';
-import { requireSucceeds } from '../../keyring/succession.ts';
+import { type RingView, requireSucceeds } from '../../keyring/succession.ts';
 import type { StateResponse } from '../../kms/contract.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
+import type { OtherRing } from '../ring/expecteddigest.ts';
 
 /** What says that token or PIN is gone. A missing module or program says nothing of them. */
 const lost: ReadonlySet<ErrorCode> = new Set([
@@ -24,23 +25,29 @@ const lost: ReadonlySet<ErrorCode> = new Set([
  */
 export async function proveLostToken(
   config: Config,
-  member: Ring | undefined,
+  member: OtherRing | undefined,
   state: StateResponse | undefined,
 ): Promise<readonly string[]> {
   requireThisMachine(config);
   const why = await whyLost(config);
   if (member === undefined) throw withoutMember();
   const what = 'another member does not have what this host had; nothing was changed';
-  for (const mine of [await readRingIfWhole(config.ring), await readAnnounced(config.ring)]) {
-    requireSucceeds(what, member, mine);
+  const [local, announced] = [await readRingIfWhole(config.ring), await readAnnounced(config.ring)];
+  for (const mine of [local, announced, state]) {
+    if (mine !== undefined) requireSucceeds(what, seenFrom(member, mine), mine);
   }
-  requireSucceeds(what, member, state);
-  const fps = member.keks.filter(isUnretired).map(({ fp }) => fp);
+  const { ring } = member;
+  const fps = ring.keks.filter(isUnretired).map(({ fp }) => fp);
   if (fps.length === 0) throw refused('the ring of the member has no KEK', withMember);
   return [
     `The token of this host cannot be used: ${why}.`,
-    `Another member has ring '${member.ring}', generation ${member.generation}, with KEK ${fps.join(', ')}, and every KEK that this host knows of.`,
+    `Another member, or a backup with the recovery key, has ring '${ring.ring}', generation ${ring.generation}: KEK ${fps.join(', ')}, and every one that this host knows of.`,
   ];
+}
+
+/** The generation of a backup says nothing: restore takes none that was announced. */
+function seenFrom({ ring, isBackup }: OtherRing, { generation }: RingView): RingView {
+  return isBackup ? { ...ring, generation: Math.max(ring.generation, generation + 1) } : ring;
 }
 
 const withMember =

@@ -9,13 +9,13 @@ import { withFileLock } from '../../filelock.ts';
 import { writeFileAtomically } from '../../files.ts';
 import { parseReference } from '../../host/credentials.ts';
 import { requireNoLostHostKey } from '../../host/hostkey.ts';
-import type { Ring } from '../../keyring/ring.ts';
 import { readRingIfWhole } from '../../keyring/ringfile.ts';
 import type { StateResponse } from '../../kms/contract.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { isSoftHsm, softHsmFolder } from '../../softhsm.ts';
 import { note } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
+import type { OtherRing } from '../ring/expecteddigest.ts';
 import { proveCopiedDisk } from './copieddisk.ts';
 import { proveLostToken } from './losttoken.ts';
 import { moveAside, moveContentsAside } from './moveaside.ts';
@@ -29,7 +29,7 @@ import type { ReplaceCase, Replacement } from './replacement.ts';
 export interface ReplaceWish {
   readonly case: ReplaceCase;
   readonly forgotten: readonly Fingerprint[];
-  readonly member: Ring | undefined;
+  readonly member: OtherRing | undefined;
   readonly isCopy: boolean;
   /** Of the daemon, before anything is changed; undefined where none runs, or answers. */
   readonly state: StateResponse | undefined;
@@ -125,9 +125,10 @@ async function nameOf(
   record: ProvisionRecord | undefined,
 ): Promise<string> {
   if (member !== undefined) {
-    if (!wish.ringNamed || wish.ring === member.ring) return member.ring;
+    const { ring } = member.ring;
+    if (!wish.ringNamed || wish.ring === ring) return ring;
     throw refused(
-      `the member has ring '${member.ring}', not '${wish.ring}'; nothing was changed`,
+      `the member has ring '${ring}', not '${wish.ring}'; nothing was changed`,
       'leave --ring out',
     );
   }

@@ -1,8 +1,9 @@
 // --expect DIGEST: a ring that comes in a file is the one that the operator means. The
 // digest travels on paper or by a person, apart from the file.
 import { KleidiError, usage } from '../../errors.ts';
+import { isBackup, parseBackup, requirePinnedParts } from '../../keyring/backup.ts';
 import { ringDigest } from '../../keyring/digest.ts';
-import { parseRing, type Ring } from '../../keyring/ring.ts';
+import { isUnretired, parseRing, type Ring } from '../../keyring/ring.ts';
 import { readTextFile } from '../../readfile.ts';
 
 /** @throws KleidiError usage */
@@ -43,6 +44,35 @@ export async function readExported(path: string, expected: string): Promise<Ring
   const ring = parseRing(text, path);
   requireExpected(path, ring, expected);
   return ring;
+}
+
+export interface OtherRing {
+  readonly ring: Ring;
+  /** Then its generation may be an old one. */
+  readonly isBackup: boolean;
+}
+
+/**
+ * As `readExported`; where no member is left, what `kleidi backup` has made, whose KEKs come
+ * back with the recovery key: each of them must be in it.
+ */
+export async function readMemberOrBackup(path: string, expected: string): Promise<OtherRing> {
+  const hint = 'name a file that kleidi ring export or kleidi backup has made';
+  const text = await readTextFile(path, `ring ${path}`, hint);
+  if (!isBackup(text)) return { ring: await readExported(path, expected), isBackup: false };
+  const { ring, bundles } = parseBackup(text, path);
+  requireExpected(path, ring, expected);
+  requirePinnedParts(ring, bundles);
+  const names = new Set(bundles.map(({ name }) => name));
+  const lost = ring.keks.find((kek) => isUnretired(kek) && !names.has(`${kek.fp}.json`));
+  if (lost === undefined) return { ring, isBackup: true };
+  throw new KleidiError(
+    'refused',
+    `${path} has no bundle of KEK ${lost.fp}: it cannot bring it back`,
+    {
+      hint: 'name a backup of a host that has its bundle, or the ring of another member',
+    },
+  );
 }
 
 /** Of the options `--ring FILE --expect DIGEST`: both or none, as the command sees to. @throws KleidiError usage, as above */
