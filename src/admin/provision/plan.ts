@@ -102,16 +102,16 @@ function requireSame(wish: Wish, record: ProvisionRecord, isNameless: boolean): 
 }
 
 function requireWhole({ ring, pins, token }: Existing): void {
+  if (token === false) {
+    throw refuse(
+      'the token is missing, though this host was provisioned: its KEKs are not on this host any more',
+      `${lostTokenHint}; a new key could not open the old data`,
+    );
+  }
   if (!ring) {
     throw refuse(
       'the ring file is missing, though this host was provisioned',
       'take it from another member (there: kleidi ring export; here: kleidi ring adopt) or from a backup (kleidi restore)',
-    );
-  }
-  if (token === false) {
-    throw refuse(
-      'the token is missing, though there is a ring file: its KEKs are not on this host any more',
-      `${lostTokenHint}; a new key could not open the old data`,
     );
   }
   if (!pins) {
