@@ -92,7 +92,7 @@ export const errorKinds = {
   'tool-missing': kind('INTERNAL', 1, 'a needed program is missing'),
   'snapshot-invalid': kind('INTERNAL', 1, 'the file is no etcd snapshot, or is damaged'),
   'scan-cannot-tell': kind('INTERNAL', 1, 'the snapshot proves nothing, one way or the other'),
-  'change-not-applied': kind('INTERNAL', 1, 'the daemon has not taken up the change'),
+  'change-not-applied': kind('INTERNAL', 1, 'the change was not taken up'),
   internal: kind('INTERNAL', 1, 'kleidi has a bug here'),
 } as const satisfies Record<string, ErrorKind>;
 

@@ -9,6 +9,11 @@ export const hostOptions = {
   root: text('DIR', "look at another file system than this host's"),
 };
 
+export const kubeconfigOption = text(
+  'FILE',
+  `of an administrator, for the running kube-apiserver, where it is not the distribution's`,
+);
+
 /** @param meaning what the snapshot proves, and when it must have been taken */
 export function scanOptions(meaning: string) {
   return {

@@ -65,9 +65,14 @@ await onCluster(async (binaries) => {
     const good = host.read(file);
     host.write(file, `${good}\n# another\n`, 0o600);
     const { exitCode, live: changed } = live(1);
+    const sure = '--single-master --accept-no-recovery';
+    const refused = host.try(`kleidi apiserver enable --phase write ${sure}`);
     host.write(file, `${good}\n`, 0o600);
     assert.equal(exitCode, 1);
-    assert.notEqual(changed.runsOnFile, 'yes');
+    assert.equal(changed.runsOnFile, 'no');
+    assert.equal(refused.exitCode, 1);
+    assert.match(refused.stderr, /not at the phase of its files: it runs on another configuration/);
+    host.sh(`kleidi apiserver enable --phase write ${sure} --wait`, { timeoutMs: 330_000 });
 
     const dropIn = '/etc/systemd/system/kube-apiserver.service.d/zz.conf';
     const saying = (flags: string): string => {

@@ -18,6 +18,7 @@ import type { SealCount } from '../../snapshot/tally.ts';
 import { askState } from '../daemonclient.ts';
 import { digestOfAnother } from '../ring/membername.ts';
 import type { ApiserverHost } from './host.ts';
+import { requireNoContradiction } from './livewait.ts';
 
 export function parsePhase(text: string): Phase {
   if (text === 'read' || text === 'write' || text === 'only') return text;
@@ -149,6 +150,7 @@ export async function requireReady(
   requireStep(from, phase, given.singleMaster);
   if (phase !== 'read') {
     requireRestarted(host);
+    await requireNoContradiction(host);
     await requireSafeToWrite(host.config, given);
   } else if (from === undefined || !isFlagged(host)) await requireServing(host.config);
 }

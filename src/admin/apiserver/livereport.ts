@@ -14,10 +14,24 @@ export interface Live {
 
 export function judgeLive(state: LiveState, ring: Ring | undefined): Live {
   const ringKeyIdHash = hashOf(ring);
-  const { runsOnFile, health, announced } = state;
+  const { runsOnFile, health, announced, ready } = state;
   const hasKeyId = ringKeyIdHash !== undefined && announced?.keyIdHash === ringKeyIdHash;
-  const isUpToDate = runsOnFile === 'yes' && health?.isGood === true && hasKeyId;
+  const isUpToDate = runsOnFile === 'yes' && health?.isGood === true && ready.isGood && hasKeyId;
   return { state, ringKeyIdHash, isUpToDate };
+}
+
+/** What is not as it should be; empty where all is. */
+export function lackingIn({ state, ringKeyIdHash }: Live): string {
+  const { runsOnFile, health, announced, ready } = state;
+  const lacks = [
+    runsOnFile === 'yes' ? '' : `it runs ${runs[runsOnFile]}`,
+    health === undefined || health.isGood ? '' : `its check kms-providers fails: ${health.text}`,
+    ready.isGood ? '' : `it is not ready: ${ready.text}`,
+    announced?.keyIdHash === ringKeyIdHash
+      ? ''
+      : 'it has not asked for the key id of this ring yet',
+  ];
+  return lacks.filter((each) => each !== '').join('; ');
 }
 
 function hashOf(ring: Ring | undefined): string | undefined {
@@ -27,10 +41,13 @@ function hashOf(ring: Ring | undefined): string | undefined {
   return keyIdHash(formatKeyId({ ring: name, generation, fp: kek.fp }));
 }
 
-export function liveAsJson({ state, ringKeyIdHash, isUpToDate }: Live): object {
-  const { announced, written, runsOnFile, health } = state;
+export function liveAsJson(live: Live): object {
+  const { state, ringKeyIdHash, isUpToDate } = live;
+  const { announced, written, runsOnFile, health, ready } = state;
   return {
     upToDate: isUpToDate,
+    lacking: lackingIn(live),
+    ready: ready.isGood,
     runsOnFile,
     healthy: health?.isGood ?? null,
     health: health?.text ?? null,
@@ -47,8 +64,9 @@ const runs = {
 } as const;
 
 export function liveRows({ state, ringKeyIdHash }: Live): string[][] {
-  const { announced, written, runsOnFile, health } = state;
+  const { announced, written, runsOnFile, health, ready } = state;
   return [
+    ['ready', ready.isGood ? 'yes' : `no: ${ready.text}`],
     ['running', runs[runsOnFile]],
     ['kms-providers', health?.text ?? 'no such check: it uses no KMS'],
     ['key id announced', keyIdText(announced, ringKeyIdHash) ?? 'none since its start'],

@@ -20,25 +20,41 @@ export interface LiveState {
   /** Whether it runs on the EncryptionConfiguration that is on disk. */
   readonly runsOnFile: 'yes' | 'no' | 'cannot-tell';
   /** Of its check kms-providers; undefined where it has none: then it uses no KMS. */
-  readonly health: { readonly isGood: boolean; readonly text: string } | undefined;
+  readonly health: Checked | undefined;
+  /** All of its checks. */
+  readonly ready: Checked;
+}
+
+interface Checked {
+  readonly isGood: boolean;
+  readonly text: string;
 }
 
 /** @throws KleidiError apiserver-unreachable, refused: the answer is another host's */
 export async function readLive(client: ApiserverClient, apiserver: Apiserver): Promise<LiveState> {
   const metrics = liveMetrics(await client.get('/metrics'), providerName);
   requireOwn(metrics, client);
-  const { status, body } = await client.call({
-    method: 'GET',
-    path: '/readyz/kms-providers',
-  });
-  const health = status === 404 ? undefined : { isGood: status === 200, text: body.trim() };
+  const health = await check(client, '/readyz/kms-providers');
   return {
     announced: metrics.announced,
     written: metrics.written,
     // Without a check of a KMS it runs on no configuration that names one.
     runsOnFile: health === undefined ? 'no' : runsOnFile(metrics, apiserver),
     health,
+    ready: (await check(client, '/readyz')) ?? { isGood: false, text: 'it has no /readyz' },
   };
+}
+
+/** Undefined where it has no such check. */
+async function check(client: ApiserverClient, path: string): Promise<Checked | undefined> {
+  const { status, body } = await client.call({ method: 'GET', path });
+  return status === 404 ? undefined : { isGood: status === 200, text: failed(body) };
+}
+
+/** Of a list of checks those that fail, else the answer. */
+function failed(body: string): string {
+  const bad = body.split('\n').filter((line) => line.startsWith('[-]'));
+  return bad.length === 0 ? body.trim() : bad.join(', ');
 }
 
 /** A name that leads elsewhere, or a tunnel: what another host says proves nothing here. */

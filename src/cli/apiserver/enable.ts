@@ -10,6 +10,7 @@ import {
   scanSubject,
   withApiserverLock,
 } from '../../admin/apiserver/host.ts';
+import { awaitLive } from '../../admin/apiserver/livewait.ts';
 import { nextStep, report } from '../../admin/apiserver/report.ts';
 import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';
 import { askState } from '../../admin/daemonclient.ts';
@@ -20,7 +21,7 @@ import type { Config } from '../../config.ts';
 import { note } from '../../terminal.ts';
 import { atMostOne, flag, jsonOption, requiredText, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
-import { hostOptions, scanOptions } from '../sharedoptions.ts';
+import { hostOptions, kubeconfigOption, scanOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 const optionTable = {
@@ -36,6 +37,9 @@ const optionTable = {
     `for only: an etcd snapshot, to prove that no Secret is left in clear or under another key:
       of this cluster, and taken some 3 minutes after phase write or later`,
   ),
+  wait: flag(`until the running kube-apiserver of this host has taken it up, for up to 5 minutes;
+      where that needs a restart, do it meanwhile`),
+  kubeconfig: kubeconfigOption,
   ...hostOptions,
   json: jsonOption,
 };
@@ -62,11 +66,18 @@ export const apiserverEnable = command({
   example: 'kleidi apiserver enable --phase read',
   async run(options) {
     const phase = parsePhase(options.given('phase'));
-    return withApiserverLock(options.configPath, () => enable(options, phase));
+    const exitCode = await withApiserverLock(options.configPath, () => enable(options, phase));
+    if (options.flag('wait')) await awaitTakenUp(options);
+    return exitCode;
   },
 });
 
 type Options = Parsed<typeof optionTable>;
+
+async function awaitTakenUp(options: Options): Promise<void> {
+  const live = await awaitLive(await openApiserverHost(options), options.text('kubeconfig'));
+  note(`the API server of this host runs on it, and has key id ${live.ringKeyIdHash}`);
+}
 
 async function enable(options: Options, phase: Phase): Promise<number> {
   const host = await openApiserverHost(options);

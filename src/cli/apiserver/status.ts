@@ -1,16 +1,14 @@
 // kleidi apiserver status: where kleidi stands in kube-apiserver of this host.
 
 import { type ApiserverHost, openApiserverHost } from '../../admin/apiserver/host.ts';
-import { judgeLive, type Live, liveAsJson, liveRows } from '../../admin/apiserver/livereport.ts';
-import { ApiserverClient } from '../../apiserver/live/client.ts';
-import { readLive } from '../../apiserver/live/livestate.ts';
+import { type Live, liveAsJson, liveRows } from '../../admin/apiserver/livereport.ts';
+import { askLive } from '../../admin/apiserver/livewait.ts';
 import { type Pending, pendingRestart, pendingText } from '../../apiserver/pending.ts';
 import type { Phase } from '../../apiserver/phase.ts';
 import { type Standing, standingOf } from '../../apiserver/standing.ts';
-import { readRingIfAny } from '../../keyring/ringfile.ts';
 import { print, printJson, table, warn } from '../../terminal.ts';
-import { flag, jsonOption, text } from '../option.ts';
-import { hostOptions } from '../sharedoptions.ts';
+import { flag, jsonOption } from '../option.ts';
+import { hostOptions, kubeconfigOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
 export const apiserverStatus = command({
@@ -26,7 +24,7 @@ export const apiserverStatus = command({
     live: flag(`ask the running kube-apiserver of this host, at its own address: the key id of its
       last Status and of its last write, the file that it runs on, its check kms-providers. Exit
       code 1 where it does not run on the file, or has another key id than the ring`),
-    kubeconfig: text('FILE', "for --live, where it is not the distribution's"),
+    kubeconfig: kubeconfigOption,
     ...hostOptions,
     json: jsonOption,
   },
@@ -41,15 +39,6 @@ export const apiserverStatus = command({
     return standing.isIntact && live?.isUpToDate !== false ? 0 : 1;
   },
 });
-
-async function askLive(host: ApiserverHost, kubeconfig: string | undefined): Promise<Live> {
-  const client = ApiserverClient.open(host, kubeconfig);
-  try {
-    return judgeLive(await readLive(client, host), await readRingIfAny(host.config.ring));
-  } finally {
-    client.close();
-  }
-}
 
 function asJson(
   { distribution, paths }: ApiserverHost,

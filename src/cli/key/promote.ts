@@ -2,6 +2,7 @@
 // generation that was never announced before. Safe to repeat: a run that was
 // killed is finished by the next.
 
+import { awaitPromotion } from '../../admin/apiserver/livewait.ts';
 import { awaitDaemon, stateBeforeChange } from '../../admin/follow.ts';
 import { requireHeld, selectFingerprint } from '../../admin/keys/held.ts';
 import { requireResult } from '../../admin/ring/expecteddigest.ts';
@@ -16,7 +17,7 @@ import { promote } from '../../keyring/transitions.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { note, print, printJson } from '../../terminal.ts';
 import { promotionOf } from '../nextpromotion.ts';
-import { jsonOption, one, text } from '../option.ts';
+import { flag, jsonOption, one, text } from '../option.ts';
 import { resultOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
 
@@ -34,6 +35,8 @@ export const keyPromote = command({
   options: {
     generation: text('N', 'default: the current one plus 1'),
     expect: resultOption,
+    wait: flag(`until the running kube-apiserver of this host has asked for the new key id (it asks
+      once a minute), for up to 5 minutes`),
     json: jsonOption,
   },
   positionals: one('FP'),
@@ -46,6 +49,7 @@ export const keyPromote = command({
     const wish = { fp, generation, expect: options.text('expect') };
     const ring = await withRingLock(config.ring, () => change(config, wish, before));
     const announced = await awaitDaemon(config, ring, before);
+    if (options.flag('wait')) await waitForApiserver(options.configPath);
     const digest = await verifiedDigest(config, ring);
     report(ring, { fp, announced, digest }, options.json);
     if (!options.json && wish.expect === undefined && digest !== null) {
@@ -54,6 +58,15 @@ export const keyPromote = command({
     return 0;
   },
 });
+
+async function waitForApiserver(configPath: string): Promise<void> {
+  const live = await awaitPromotion(configPath);
+  note(
+    live === undefined
+      ? 'no API server of this host uses kleidi: nothing to wait for'
+      : 'the API server of this host has the new key id',
+  );
+}
 
 /** @throws KleidiError usage */
 export function parseGeneration(text: string | undefined): number | undefined {

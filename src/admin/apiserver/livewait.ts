@@ -1,0 +1,104 @@
+// Asks the running API server of this host before a phase is taken, and waits until it has
+// taken up what was changed.
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isFlagged } from '../../apiserver/installation.ts';
+import { ApiserverClient } from '../../apiserver/live/client.ts';
+import { readLive } from '../../apiserver/live/livestate.ts';
+import { KleidiError } from '../../errors.ts';
+import { readRingIfAny } from '../../keyring/ringfile.ts';
+import { note } from '../../terminal.ts';
+import { type ApiserverHost, openApiserverHost } from './host.ts';
+import { judgeLive, type Live, lackingIn } from './livereport.ts';
+
+const patienceMs = 5 * 60_000;
+const everyMs = 2_000;
+/** A line now and then: it is known that the command still waits, and for what. */
+const progressMs = 20_000;
+
+/** @throws KleidiError apiserver-unreachable, refused */
+export async function askLive(host: ApiserverHost, kubeconfig: string | undefined): Promise<Live> {
+  const client = ApiserverClient.open(host, kubeconfig);
+  try {
+    return judgeLive(await readLive(client, host), await readRingIfAny(host.config.ring));
+  } finally {
+    client.close();
+  }
+}
+
+/**
+ * Waits until it runs on the file and has asked for the key id of the ring.
+ * @throws KleidiError change-not-applied, with what is lacking; refused
+ */
+export async function awaitLive(
+  host: ApiserverHost,
+  kubeconfig: string | undefined,
+): Promise<Live> {
+  const startMs = performance.now();
+  let nextLineMs = 0;
+  for (;;) {
+    const found = await lookLive(host, kubeconfig);
+    if (found.live?.isUpToDate === true) return found.live;
+    const waitedMs = performance.now() - startMs;
+    if (waitedMs > patienceMs) throw notTakenUp(host, found.lacks);
+    if (waitedMs >= nextLineMs) {
+      note(
+        `waiting for the API server of this host (${Math.round(waitedMs / 1_000)} s): ${found.lacks}`,
+      );
+      nextLineMs += progressMs;
+    }
+    await sleep(everyMs);
+  }
+}
+
+/** It may be restarting: then it cannot be asked for a moment. */
+async function lookLive(
+  host: ApiserverHost,
+  kubeconfig: string | undefined,
+): Promise<{ readonly live?: Live; readonly lacks: string }> {
+  try {
+    const live = await askLive(host, kubeconfig);
+    return { live, lacks: lackingIn(live) };
+  } catch (error) {
+    if (!(error instanceof KleidiError) || error.code !== 'apiserver-unreachable') throw error;
+    return { lacks: error.message };
+  }
+}
+
+function notTakenUp({ distribution }: ApiserverHost, lacks: string): KleidiError {
+  return new KleidiError(
+    'change-not-applied',
+    `the API server of this host has not taken up the change within ${patienceMs / 60_000} minutes: ${lacks}`,
+    { hint: `${distribution.restart}; then kleidi apiserver status --live` },
+  );
+}
+
+/**
+ * After a promotion: the API server of this host asks for the new key id within a minute.
+ * @returns undefined where none uses kleidi
+ * @throws KleidiError as awaitLive
+ */
+export async function awaitPromotion(configPath: string): Promise<Live | undefined> {
+  const host = await openApiserverHost({ configPath, text: () => undefined });
+  return isFlagged(host) ? awaitLive(host, undefined) : undefined;
+}
+
+/**
+ * Before phase write or only: what others write by then it could not read. One that does not
+ * run, or cannot be asked, contradicts nothing: its next start reads the files.
+ * @throws KleidiError refused
+ */
+export async function requireNoContradiction(host: ApiserverHost): Promise<void> {
+  if (host.root !== '/') return;
+  const live = await askLive(host, undefined).catch((error: unknown) => {
+    note(`the running API server was not asked: ${KleidiError.from(error).message}`);
+    return undefined;
+  });
+  if (live?.state.runsOnFile !== 'no') return;
+  throw new KleidiError(
+    'refused',
+    `the running API server of this host is not at the phase of its files: ${lackingIn(live)}`,
+    {
+      hint: `${host.distribution.restart}; then kleidi apiserver status --live, and this command again`,
+    },
+  );
+}
