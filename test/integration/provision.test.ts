@@ -38,6 +38,16 @@ function mode(path: string): string {
   return (statSync(path).mode & 0o777).toString(8);
 }
 
+test('the EncryptionConfiguration that the package writes does not make a bare host one that has lost its keys', async () => {
+  const host = await TestHost.provisioned();
+  await host.run('apiserver', 'config', '--write');
+  rmSync(join(host.folder, 'state'), { recursive: true });
+  for (const pin of ['pin', 'so-pin']) rmSync(join(host.folder, pin));
+  const { exitCode, stderr } = await host.run('provision', '--token-only', '--ring', 'prod');
+  assert.equal(exitCode, 0, stderr);
+  assert.equal(host.ring.ring, 'prod');
+});
+
 test('a bare host gets PINs, token, ring and one write KEK, and a second run changes nothing', async () => {
   const host = new TestHost();
   const first = await host.run('provision', '--ring', 'prod', '--json');

@@ -25,6 +25,7 @@ import {
   recoveryBundles,
   requestOf,
   requireRefusal,
+  rewrapInto,
   tokenOnlyHost,
 } from '../support/ceremony.ts';
 import { KmsClient } from '../support/client.ts';
@@ -209,6 +210,29 @@ test('lost token: a token that opens is not lost; another ring, another digest a
   const forget = ['provision', '--replace', 'never-sealed', '--forget', fp];
   await requireSame(second, /the ring is at generation 2/, ...forget);
   assert.equal((await second.run(...lostToken(mine), '--copied')).exitCode, 2);
+});
+
+test('lost token, and no member is left: a backup with its bundles and digest, then restore as in the drill', async () => {
+  const { first, second, fp } = await members();
+  const backup = join(offline, `backup-${files++}.json`);
+  const digest = (await good(first, 'backup', '--out', backup)).split('\n')[1] ?? '';
+  rmSync(join(second.folder, 'state/bundles'), { recursive: true });
+  const bare = join(offline, `backup-${files++}.json`);
+  const bareDigest = (await good(second, 'backup', '--out', bare)).split('\n')[1] ?? '';
+  damage(first);
+  await requireSame(
+    first,
+    /has no bundle of KEK/,
+    ...lostToken({ file: bare, digest: bareDigest }),
+  );
+  await good(first, ...lostToken({ file: backup, digest }));
+  const restore = ['restore', backup, '--expect', digest, '--all-lost', '--generation'];
+  await requireSame(first, /2/, ...restore, '2');
+  await good(first, ...restore, '3');
+  await rewrapInto(first, recoveryBundles(first), recovery);
+  const daemon = await first.serve();
+  assert.equal((await new KmsClient(first.socket).status()).keyId, `k1.prod.3.${fp}`);
+  await daemon.stop();
 });
 
 test('lost token: a daemon that serves from memory serves on, until the KEKs are back', async () => {

@@ -152,5 +152,20 @@ await onHosts(async () => {
       again.close();
       assert.equal(host.try('kleidi doctor').exitCode, 0);
     });
+
+    test('a copied disk: refused as such, and with the word of the operator it gets a token of its own', async () => {
+      const before = pin();
+      host.sh('echo 0123456789abcdef0123456789abcdef > /etc/machine-id');
+      const told = host.try('kleidi provision');
+      assert.match(told.stderr, /hint: .*kleidi provision --replace copied-disk/);
+      host.sh('kleidi provision --replace copied-disk --copied');
+      assert.notEqual(pin(), before);
+      const moved = host.sh('cd /var/lib/kleidi/replaced; ls; ls "$(ls | tail -n 1)"');
+      assert.match(moved, /^credential\.secret\ncredential\.secret\.kleidi$/m);
+      // It has served from memory until now: its API server would go on.
+      host.sh('systemctl restart kleidi');
+      await host.until('kleidi status --json | grep -q "ring-empty"');
+      assert.equal(host.try('kleidi doctor --only credential --only token').exitCode, 0);
+    });
   }
 });

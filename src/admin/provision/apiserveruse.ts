@@ -42,6 +42,8 @@ function sealing(path: string, socket: string, root: string): readonly string[] 
     const { phase } = new EncryptionConfiguration(text, { socket, config: path });
     return phase === undefined || phase === 'read' ? [] : [`${path} is at phase ${phase}`];
   } catch (error) {
-    return [`${path} names kleidi, and its phase cannot be told: ${reasonOf(error)}`];
+    return [
+      `${path} names kleidi, and its phase cannot be told: ${reasonOf(error).replace(/\s*\n\s*/g, ' ')}`,
+    ];
   }
 }
