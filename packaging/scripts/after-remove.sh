@@ -15,7 +15,7 @@ state=$root/var/lib/kleidi
 settings=$root/etc/kleidi
 
 holds_keys() {
-  [ -e "$state/ring.json" ] || [ -n "$(ls -A "$state/tokens" 2>/dev/null)" ]
+  [ -e "$state/ring.json" ] || [ -d "$state/replaced" ] || [ -n "$(ls -A "$state/tokens" 2>/dev/null)" ]
 }
 
 # dpkg deletes its configuration files on a purge, and the token may need them.

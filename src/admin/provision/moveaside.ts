@@ -25,6 +25,13 @@ export async function moveAside(path: string, folder: string): Promise<void> {
   }
 }
 
+/** Under another name in its own folder. */
+export async function renameAside(path: string): Promise<void> {
+  if (!existsSync(path)) return;
+  await rename(path, freeName(`${path}.replaced`));
+  await syncFolder(dirname(path));
+}
+
 /** A token folder may be a mount of its own, and has the owner that it should have: it stays. */
 export async function moveContentsAside(path: string, folder: string): Promise<void> {
   if (!existsSync(path)) return;

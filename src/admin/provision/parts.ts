@@ -14,6 +14,8 @@ import type { ReplaceCase } from './replacement.ts';
 
 interface Parts {
   readonly files: readonly string[];
+  /** Of systemd: with them a PIN opens, so they stay apart from it. */
+  readonly hostKeys: readonly string[];
   /** Its contents; the folder itself stays. */
   readonly tokens: string;
 }
@@ -31,8 +33,8 @@ export async function provisionedParts(config: Config, which: ReplaceCase): Prom
       ...(which === 'lost-token' ? [] : [changeTimesPath(ring)]),
       ...secretPaths(pkcs11.pin),
       ...secretPaths(pkcs11.soPin),
-      ...(which === 'copied-disk' ? await foreignHostKeys(pkcs11) : []),
     ],
+    hostKeys: which === 'copied-disk' ? await foreignHostKeys(pkcs11) : [],
     tokens: tokenFolder(config),
   };
 }

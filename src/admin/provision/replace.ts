@@ -18,7 +18,7 @@ import { TokenCommand } from '../../tokenchild/client.ts';
 import type { OtherRing } from '../ring/expecteddigest.ts';
 import { proveCopiedDisk } from './copieddisk.ts';
 import { proveLostToken } from './losttoken.ts';
-import { moveAside, moveContentsAside } from './moveaside.ts';
+import { moveAside, moveContentsAside, renameAside } from './moveaside.ts';
 import { proveNeverSealed } from './neversealed.ts';
 import { provisionedParts } from './parts.ts';
 import type { Wish } from './plan.ts';
@@ -166,8 +166,9 @@ export async function moveReplaced(
     const text = `${JSON.stringify(before, null, 2)}\n`;
     await writeFileAtomically(join(folder, 'provision.json'), text, 0o600);
   }
-  const { files, tokens } = await provisionedParts(config, replaced.case);
+  const { files, hostKeys, tokens } = await provisionedParts(config, replaced.case);
   for (const path of files) await moveAside(path, folder);
+  for (const path of hostKeys) await renameAside(path);
   const move = (): Promise<void> => moveContentsAside(tokens, join(folder, 'tokens'));
   const isThere = softHsmFolder(config.pkcs11.softhsmConf) === tokens;
   // A command that was killed may have left its child at work there.
