@@ -152,7 +152,12 @@ function watchFiles(paths: readonly string[], changed: () => void): { close(): v
   return { close: () => clearInterval(timer) };
 }
 
+/** Never throws: a folder that is closed to the daemon must not end it while it serves. */
 function signature(path: string): string {
-  const found = statSync(path, { throwIfNoEntry: false });
-  return found === undefined ? 'none' : `${found.ino} ${found.mtimeMs} ${found.size}`;
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    return found === undefined ? 'none' : `${found.ino} ${found.mtimeMs} ${found.size}`;
+  } catch {
+    return 'unreadable';
+  }
 }
