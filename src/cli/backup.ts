@@ -8,7 +8,7 @@ import { writeNewFile } from '../files.ts';
 import { type BackupFile, formatBackup } from '../keyring/backup.ts';
 import { readRing } from '../keyring/ringfile.ts';
 import { readOwnFileIfAny } from '../readfile.ts';
-import { print, printJson, warn } from '../terminal.ts';
+import { note, print, printJson, warn } from '../terminal.ts';
 import { jsonOption, requiredText } from './option.ts';
 import { command } from './verb.ts';
 
@@ -45,7 +45,10 @@ export const backup = command({
     if (options.json) printJson({ file, ring: ring.ring, ...counts, digest });
     else {
       print(`${file}: ring '${ring.ring}', generation ${generation}, ${bundles.length} bundles`);
-      if (digest !== null) print(digest);
+      if (digest !== null) {
+        print(digest);
+        note(`to kleidi restore, and offline to kleidi recovery test: --expect ${digest}`);
+      }
     }
     warnOfMissing(
       keks.filter(({ state }) => state !== 'destroyed'),

@@ -24,6 +24,8 @@ export interface Backup {
   readonly configuration: readonly BackupFile[];
 }
 
+const kind = 'kleidi-backup';
+
 /** No separator: a restored bundle stays in its folder. */
 const bundleName = /^[A-Za-z0-9_-][A-Za-z0-9._-]{0,120}\.json$/;
 
@@ -38,17 +40,17 @@ export function formatBackup(backup: Backup): string {
 
 /** Or says that it is one. */
 export function isBackup(text: string): boolean {
-  return recordIn(text)?.['kind'] === 'kleidi-backup';
+  return recordIn(text)?.['kind'] === kind;
 }
 
 /** @throws KleidiError refused: damaged, of another format, or no backup */
 export function parseBackup(text: string, path: string): Backup {
   const found = recordIn(text);
   if (found === undefined) throw unfit(path, 'it is not JSON');
-  const { format, kind, created, ring, bundles, configuration, sha256, ...rest } = found;
-  if (kind !== 'kleidi-backup') throw unfit(path, 'it is no backup of kleidi');
+  const { format, created, ring, bundles, configuration, sha256, ...rest } = found;
+  if (rest['kind'] !== kind) throw unfit(path, 'it is no backup of kleidi');
   if (format !== 2) throw unfit(path, `its format is ${format}, not 2`);
-  if (Object.keys(rest).length > 0) throw unfit(path, 'it has fields that are unknown');
+  if (Object.keys(rest).length > 1) throw unfit(path, 'it has fields that are unknown');
   const areFiles = isFileList(bundles, isBundleName) && isFileList(configuration, isAbsolute);
   if (!areFiles || !isTime(created)) throw unfit(path, 'a field of it is not right');
   const whole = parseRing(formatRing(ring as Ring), path);

@@ -2,6 +2,7 @@
 // servers, by the commands that stand there. What each asks of the operator is printed, and
 // does not grow: commands, and strings that are brought from another machine.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { waitFor } from '../support/apiservers.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
@@ -19,6 +20,7 @@ const newPassphrase = [
 ] as const;
 const knownPassphrase = [[ofKey, `${passphrase}\r`]] as const;
 const master = ['RING=prod', 'FIRST_KEK=no'];
+const exportRing = 'kleidi ring export --out ring.json';
 const text = 'in-a-secret-0123456789';
 
 await onCluster(async (binaries) => {
@@ -66,6 +68,26 @@ await onCluster(async (binaries) => {
     const command = pasted(shown, /kleidi join .*/);
     walk.copy(from, to, pasted(command, /\S+\.bundle/));
     return walk.run(to, command);
+  }
+
+  /** The offline half: all KEKs of the ring of cp1 for a machine, which joins with them. */
+  async function rewrapInto(
+    walk: Walk,
+    to: Machine,
+    named: string,
+    exported: string,
+    recovery = 'recovery',
+  ): Promise<void> {
+    walk.copy(cp1, offline, 'ring.json', ...bundlesOf(cp1));
+    const ring = pasted(exported, /--ring .*/);
+    const bundle = `${to.name}-${to.shown.length}.bundle`;
+    const shown = await walk.answer(
+      offline,
+      `kleidi recovery rewrap bundles/*.json --key ${recovery}.key ${named} ${ring} --out ${bundle}`,
+      knownPassphrase,
+    );
+    walk.copy(offline, to, `${recovery}.pub`, bundle);
+    walk.run(to, `${pasted(shown, /kleidi join .*/)} --recovery ${recovery}.pub`);
   }
 
   /** Sealed under this generation, as soon as the API server has asked kleidi. */
@@ -118,8 +140,10 @@ await onCluster(async (binaries) => {
     requireAtMost(t, walk, 9, 2);
   });
 
-  test('rotation', async (t) => {
-    const walk = new Walk('rotation', all);
+  const rotation = new Walk('rotation', all);
+
+  test('rotation: a new KEK on every master', () => {
+    const walk = rotation;
     const named = requests(walk, cp1, ...others);
     const created = walk.run(
       cp1,
@@ -130,6 +154,19 @@ await onCluster(async (binaries) => {
       walk.run(masters[index] as Machine, pasted(shown, /kleidi key promote .*/));
     }
     requireSameRing(...masters);
+  });
+
+  test('new master', async (t) => {
+    const walk = new Walk('new master', all);
+    walk.install(cp4, ...master);
+    const named = requests(walk, offline, cp4);
+    await rewrapInto(walk, cp4, named, walk.run(cp1, exportRing));
+    requireSameRing(...masters, cp4);
+    requireAtMost(t, walk, 5, 2);
+  });
+
+  test('rotation: once the API servers have the new key, Secrets are rewritten', async (t) => {
+    const walk = rotation;
     // The one that kubectl on cp1 asks.
     await sealsWith(1, 2);
     for (const index of masters.keys()) {
@@ -143,21 +180,64 @@ await onCluster(async (binaries) => {
     requireAtMost(t, walk, 9, 3);
   });
 
-  test('new master', async (t) => {
+  test('lost token', async (t) => {
+    const walk = new Walk('lost token', all);
+    cp2.host.sh('rm -r /var/lib/kleidi/tokens/*');
+    const exported = walk.run(cp1, exportRing);
+    walk.copy(cp1, cp2, 'ring.json');
+    walk.run(cp2, pasted(exported, /kleidi provision --replace lost-token .*/));
+    const named = requests(walk, offline, cp2);
+    await rewrapInto(walk, cp2, named, exported);
+    walk.run(cp2, 'systemctl restart kleidi');
+    await cp2.host.until('kleidi status');
+    requireSameRing(...masters, cp4);
+    assert.equal(await api.secret(1, 'under-1-by-1-0'), text);
+    requireAtMost(t, walk, 6, 2);
+  });
+
+  test('copied disk', async (t) => {
+    const kept = 'etc/kleidi var/lib/kleidi var/lib/systemd/credential.secret*';
+    cp3.host.sh(`cd / && tar -czf /root/disk.tgz ${kept}`);
+    cp4.host.write('/root/disk.tgz', readFileSync(cp3.host.outside('/root/disk.tgz')));
+    cp4.host.sh(`systemctl stop kleidi.socket kleidi && cd / && rm -r ${kept}
+      tar -xzf /root/disk.tgz && systemctl start --no-block kleidi.socket kleidi`);
+    const walk = new Walk('copied disk', all);
+    walk.run(cp4, 'kleidi provision --replace copied-disk --copied');
+    const named = requests(walk, offline, cp4);
+    await rewrapInto(walk, cp4, named, walk.run(cp1, exportRing));
+    await cp4.host.until('kleidi status');
+    requireSameRing(...masters, cp4);
+    requireAtMost(t, walk, 5, 2);
+  });
+
+  test('replaced recovery key', async (t) => {
+    const walk = new Walk('replaced recovery key', all);
+    const made = await walk.answer(offline, 'kleidi recovery create --out new', newPassphrase);
+    const ring = pasted(walk.run(cp1, exportRing), /--ring .*/);
+    walk.copy(cp1, offline, 'ring.json', ...bundlesOf(cp1));
+    const pub = pasted(made, /--recovery \S+/);
+    const shown = await walk.answer(
+      offline,
+      `kleidi recovery replace bundles/*.json --key recovery.key ${pub} ${ring} --out new.bundle`,
+      knownPassphrase,
+    );
+    const test = 'kleidi recovery test new.bundle --key new.key';
+    await walk.answer(offline, test, knownPassphrase);
+    for (const machine of [...masters, cp4]) {
+      walk.copy(offline, machine, 'new.pub');
+      join(walk, offline, machine, shown);
+    }
+    walk.run(cp1, 'kleidi backup --out backup.json');
+    requireSameRing(...masters, cp4);
+    requireAtMost(t, walk, 9, 3);
+  });
+
+  test('new master, with the new recovery key alone', async (t) => {
+    cp4.host.sh('KLEIDI_FORCE_REMOVE=yes KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi');
     const walk = new Walk('new master', all);
     walk.install(cp4, ...master);
     const named = requests(walk, offline, cp4);
-    const exported = walk.run(cp1, 'kleidi ring export --out ring.json');
-    walk.copy(cp1, offline, 'ring.json', ...bundlesOf(cp1));
-    const ring = pasted(exported, /--ring .*/);
-    const shown = await walk.answer(
-      offline,
-      `kleidi recovery rewrap bundles/*.json --key recovery.key ${named} ${ring} --out cp4.bundle`,
-      knownPassphrase,
-    );
-    walk.copy(offline, cp4, 'recovery.pub');
-    walk.copy(offline, cp4, 'cp4.bundle');
-    walk.run(cp4, `${pasted(shown, /kleidi join .*/)} --recovery recovery.pub`);
+    await rewrapInto(walk, cp4, named, walk.run(cp1, exportRing), 'new');
     requireSameRing(...masters, cp4);
     requireAtMost(t, walk, 5, 2);
   });

@@ -3,7 +3,7 @@
 // slept through two rotations.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import {
@@ -20,7 +20,9 @@ import { KmsClient } from '../support/client.ts';
 import { Etcd } from '../support/etcd.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { TestHost } from '../support/host.ts';
+import { kleidi } from '../support/kleidi.ts';
 import { newSeed, sealObject } from '../support/kubestore.ts';
+import { passphrase } from '../support/recoveryset.ts';
 import { missingTool } from '../support/skip.ts';
 
 const offline = temporaryFolder();
@@ -34,6 +36,58 @@ async function adoptRing(to: TestHost, from: TestHost): Promise<void> {
   const digest = (await good(from, 'ring', 'digest')).trim();
   await good(to, 'ring', 'adopt', file, '--expect', digest);
 }
+
+test('from nothing, several hosts: one bundle made of the backup, above all generations', async () => {
+  const lost = await tokenOnlyHost();
+  const made = await createFor(lost, [], recovery);
+  await good(lost, 'key', 'promote', made.fp);
+  const backup = join(offline, `backup-${files++}.json`);
+  const digest = (await good(lost, 'backup', '--out', backup)).split('\n')[1] ?? '';
+  const hosts = await Promise.all([tokenOnlyHost(), tokenOnlyHost()]);
+  const requests = await Promise.all(hosts.map((host) => requestOf(host)));
+  const rewrap = (...more: string[]) =>
+    kleidi(
+      [
+        ...['recovery', 'rewrap', backup, '--key', recovery.key, '--passphrase-fd', '0'],
+        ...requests.flatMap(({ named }) => ['--for', named]),
+        ...more,
+      ],
+      { input: passphrase },
+    );
+  const from = ['--ring', backup, '--expect', digest, '--all-lost'];
+  const out = join(offline, `all-${files++}.bundle`);
+  for (const [reason, ...more] of [
+    [/generation 1 is not above 1/, ...from, '--generation', '1', '--out', out],
+    [/--generation/, ...from, '--out', out],
+    [/--all-lost without --ring/, '--all-lost', '--generation', '5', '--out', out],
+    [
+      /not the expected ring/,
+      ...from.with(3, `sha256:${'0'.repeat(64)}`),
+      '--generation',
+      '5',
+      '--out',
+      out,
+    ],
+  ] as const) {
+    const refused = await rewrap(...more);
+    assert.notEqual(refused.exitCode, 0);
+    assert.match(refused.stderr, reason);
+    assert.ok(!existsSync(out));
+  }
+  const { exitCode, stdout, stderr } = await rewrap(...from, '--generation', '5', '--out', out);
+  assert.equal(exitCode, 0, stderr);
+  const [, result = ''] = /kleidi join \S+ --expect (\S+)/.exec(stdout) ?? [];
+  for (const host of hosts) {
+    await good(host, 'join', out, '--expect', result, '--recovery', recovery.pub);
+    assert.deepEqual([host.ring.generation, host.ring.keks.length], [5, 1]);
+    assert.equal((await good(host, 'ring', 'digest')).trim(), result);
+  }
+  const tested = ['recovery', 'test', backup, '--key', recovery.key, '--passphrase-fd', '0'];
+  const whole = await kleidi([...tested, '--ring', backup, '--expect', digest], {
+    input: passphrase,
+  });
+  assert.equal(whole.exitCode, 0, whole.stderr);
+});
 
 test('from nothing: backup, recovery key and snapshot make a host that opens everything', {
   skip: missingTool('etcd', 'etcdctl'),

@@ -34,8 +34,8 @@ export interface Counts {
 export class Walk {
   readonly #name: string;
   readonly #machines: readonly Machine[];
-  /** What each machine had shown before: that is not on its screen any more. */
-  readonly #before: ReadonlyMap<Machine, number>;
+  /** What each machine had shown before the first step: that is not on its screen any more. */
+  readonly #before = new Map<Machine, number>();
   readonly #commands: string[] = [];
   readonly #strings = new Set<string>();
   readonly #files = new Set<string>();
@@ -43,16 +43,20 @@ export class Walk {
   constructor(name: string, machines: readonly Machine[]) {
     this.#name = name;
     this.#machines = machines;
-    this.#before = new Map(machines.map((machine) => [machine, machine.shown.length]));
   }
 
-  /** @returns all that it has shown. @throws Error where the command fails */
-  run(machine: Machine, command: string): string {
+  /** @returns all that it has shown. @throws Error where it ends with another exit code */
+  run(machine: Machine, command: string, expected = 0): string {
     this.#count(machine, command);
     const { exitCode, stdout, stderr } = machine.host.try(`${login}\n${command}`, {
       timeoutMs: 300_000,
     });
-    return this.#record(machine, command, exitCode, stdout + stderr);
+    return this.#record(machine, command, exitCode === expected ? 0 : exitCode, stdout + stderr);
+  }
+
+  /** A command of the operator that the test runs by other means. */
+  counted(machine: Machine, command: string): void {
+    this.#count(machine, command);
   }
 
   /** The same at a terminal, where a person answers. */
@@ -103,6 +107,9 @@ export class Walk {
   }
 
   #countStrings(machine: Machine, text: string): void {
+    if (this.#before.size === 0) {
+      for (const each of this.#machines) this.#before.set(each, each.shown.length);
+    }
     const own = machine.shown.slice(this.#before.get(machine));
     for (const [found] of text.matchAll(strings)) {
       const bare = found.replace('sha256:', '');

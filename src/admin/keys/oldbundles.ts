@@ -1,15 +1,27 @@
 // The recovery bundles of a ring, as commands on the offline machine are given them:
 // of one ring, each KEK once, and with a ring all that it needs.
 import { KleidiError, usage } from '../../errors.ts';
+import { isBackup, parseBackup } from '../../keyring/backup.ts';
 import type { Bundle, KeksOfRing } from '../../keyring/bundle.ts';
-import { readBundle } from '../../keyring/bundlefile.ts';
+import { parseBundle } from '../../keyring/bundlefile.ts';
 import { coverageFaults, rootFaults } from '../../keyring/coverage.ts';
 import { isUnretired, type Ring } from '../../keyring/ring.ts';
 import { isSameRing, shown } from '../../keyring/ringid.ts';
+import { readTextFile } from '../../readfile.ts';
 
 /** @throws KleidiError file-failed, refused */
 export async function readOldBundles(paths: readonly string[]): Promise<KeksOfRing> {
-  return merge(await Promise.all(paths.map(readBundle)));
+  return merge((await Promise.all(paths.map(bundlesIn))).flat());
+}
+
+/** A backup holds those that its host had. */
+export async function bundlesIn(path: string): Promise<readonly Bundle[]> {
+  const hint = 'name a file that was made by kleidi key create --out, or a backup';
+  const text = await readTextFile(path, `bundle ${path}`, hint);
+  if (!isBackup(text)) return [parseBundle(text, path)];
+  return parseBackup(text, path).bundles.map((file) =>
+    parseBundle(file.text, `${file.name} in ${path}`),
+  );
 }
 
 /**

@@ -80,5 +80,6 @@ export async function expectedRing(
   file: string | undefined,
   digest: string | undefined,
 ): Promise<Ring | undefined> {
-  return file === undefined ? undefined : readExported(file, parseExpected(digest));
+  if (file === undefined) return undefined;
+  return (await readMemberOrBackup(file, parseExpected(digest))).ring;
 }

@@ -2,7 +2,7 @@
 // machine, with the old one. What comes out goes to every member: kleidi join --recovery.
 
 import { needed, readOldBundles } from '../../admin/keys/oldbundles.ts';
-import { parseExpected, readExported } from '../../admin/ring/expecteddigest.ts';
+import { parseExpected, readMemberOrBackup } from '../../admin/ring/expecteddigest.ts';
 import { requireFree, writeNewFile } from '../../files.ts';
 import { formatBundle } from '../../keyring/bundle.ts';
 import { ringDigest } from '../../keyring/digest.ts';
@@ -25,7 +25,7 @@ const optionTable = {
   ),
   ring: requiredText(
     'FILE',
-    `from kleidi ring export: every KEK of it that is not retired must be in a bundle`,
+    `from kleidi ring export, or a backup: every KEK of it that is not retired must be in a bundle`,
   ),
   expect: requiredText('DIGEST', 'what kleidi ring digest prints on a member'),
   out: requiredText('FILE', 'the new bundle'),
@@ -51,7 +51,10 @@ export const recoveryReplace = command({
 
 async function replace(options: Parsed<typeof optionTable>): Promise<number> {
   const [file, out, pub] = [options.given('key'), options.given('out'), options.given('recovery')];
-  const ring = await readExported(options.given('ring'), parseExpected(options.given('expect')));
+  const { ring } = await readMemberOrBackup(
+    options.given('ring'),
+    parseExpected(options.given('expect')),
+  );
   requireFree(out);
   const recovery = await readRecoveryKey(pub);
   const all = await readOldBundles(options.positionals);

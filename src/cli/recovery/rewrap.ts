@@ -3,6 +3,7 @@
 
 import { needed, readOldBundles } from '../../admin/keys/oldbundles.ts';
 import { expectedRing } from '../../admin/ring/expecteddigest.ts';
+import { KleidiError, usage } from '../../errors.ts';
 import { requireFree, writeNewFile } from '../../files.ts';
 import { type BundleKek, formatBundle } from '../../keyring/bundle.ts';
 import { ringDigest } from '../../keyring/digest.ts';
@@ -10,7 +11,17 @@ import { rewrapKek } from '../../keyring/recovery.ts';
 import { type RequestFile, readRequest, requireRequests } from '../../keyring/request.ts';
 import type { Ring } from '../../keyring/ring.ts';
 import { print, printJson } from '../../terminal.ts';
-import { jsonOption, required, requiredText, several, text, texts, together } from '../option.ts';
+import { parseGeneration } from '../key/promote.ts';
+import {
+  flag,
+  jsonOption,
+  required,
+  requiredText,
+  several,
+  text,
+  texts,
+  together,
+} from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { confirmKeys, requestClaims } from '../prompt/confirm.ts';
 import { openRecovery } from '../prompt/passphrase.ts';
@@ -29,10 +40,18 @@ const optionTable = {
   ),
   ring: text(
     'FILE',
-    `from kleidi ring export: every KEK of it that is not retired must be in a bundle; others
-      are left out`,
+    `from kleidi ring export, or a backup: every KEK of it that is not retired must be in a
+      bundle; others are left out`,
   ),
   expect: text('DIGEST', 'what kleidi ring digest prints on a member'),
+  'all-lost': flag(
+    `no member has its ring any more: the hosts of the requests go on with that of --ring`,
+  ),
+  generation: text(
+    'N',
+    `with --all-lost: one more than the highest generation that was announced (kleidi snapshot
+      scan prints it)`,
+  ),
   out: requiredText('FILE', 'the new bundle'),
   'passphrase-fd': passphraseOption,
   json: jsonOption,
@@ -45,11 +64,11 @@ export const recoveryRewrap = command({
     `Opens every KEK of the bundles with the recovery key and wraps it for the host of the
     request. The new bundle goes there. With --ring it carries that ring, and the KEKs that it
     needs: kleidi join. Without: kleidi key import. Bundles are in the folder bundles/ beside
-    the ring of every host.`,
+    the ring of every host; a backup (kleidi backup) is taken for the bundles in it.`,
   ],
   options: optionTable,
   positionals: several('BUNDLE'),
-  groups: [together('ring', 'expect')],
+  groups: [together('ring', 'expect'), together('all-lost', 'generation')],
   example:
     'kleidi recovery rewrap bundles/*.json --key recovery.key --for cp4.request=SHA256 --ring ring.json --expect sha256:0a1b… --out cp4.bundle',
   run: rewrap,
@@ -59,7 +78,8 @@ async function rewrap(options: Parsed<typeof optionTable>): Promise<number> {
   const [file, out] = [options.given('key'), options.given('out')];
   requireFree(out);
   const hosts = await Promise.all(options.texts('for').map(readRequest));
-  const carried = await expectedRing(options.text('ring'), options.text('expect'));
+  const known = await expectedRing(options.text('ring'), options.text('expect'));
+  const carried = begunAnew(known, parseGeneration(options.text('generation')));
   const all = await readOldBundles(options.positionals);
   const old = needed(all, carried);
   requireRequests(old.ring, hosts);
@@ -69,6 +89,16 @@ async function rewrap(options: Parsed<typeof optionTable>): Promise<number> {
   await writeNewFile(out, formatBundle(old, rewrapped, carried ?? null), 0o600);
   report(rewrapped, hosts, { out, carried }, options.json);
   return 0;
+}
+
+/** No key id may be announced again: what the lost members wrote with last, the ring cannot say. */
+function begunAnew(ring: Ring | undefined, generation: number | undefined): Ring | undefined {
+  if (generation === undefined) return ring;
+  if (ring === undefined) throw usage('--all-lost without --ring FILE --expect DIGEST');
+  if (generation > ring.generation) return { ...ring, generation };
+  throw new KleidiError('refused', `generation ${generation} is not above ${ring.generation}`, {
+    hint: 'name one more than kleidi snapshot scan prints as highest',
+  });
 }
 
 function report(

@@ -1,9 +1,9 @@
 // kleidi recovery test: proves, on a machine without a token, that the recovery key opens
 // bundles, and to the KEKs that they name; with a ring also that none of its KEKs is missing.
 
+import { bundlesIn } from '../../admin/keys/oldbundles.ts';
 import { expectedRing } from '../../admin/ring/expecteddigest.ts';
 import type { Bundle, BundleKek } from '../../keyring/bundle.ts';
-import { readBundle } from '../../keyring/bundlefile.ts';
 import { type CoverageFault, coverageFaults, rootFaults } from '../../keyring/coverage.ts';
 import type { HybridPrivateKey } from '../../keyring/hybrid.ts';
 import { testKek } from '../../keyring/recovery.ts';
@@ -22,7 +22,7 @@ interface Result {
 
 const optionTable = {
   key: requiredText('FILE', 'the private file of the recovery key'),
-  ring: text('FILE', 'from kleidi ring export'),
+  ring: text('FILE', 'from kleidi ring export, or a backup'),
   expect: text('DIGEST', 'what kleidi ring digest prints on a member'),
   'passphrase-fd': passphraseOption,
   json: jsonOption,
@@ -48,7 +48,7 @@ export const recoveryTest = command({
 async function test(options: Parsed<typeof optionTable>): Promise<number> {
   const file = options.given('key');
   const ring = await expectedRing(options.text('ring'), options.text('expect'));
-  const bundles = await Promise.all(options.positionals.map(readBundle));
+  const bundles = (await Promise.all(options.positionals.map(bundlesIn))).flat();
   const key = await openRecovery(file, options.text('passphrase-fd'));
   const all = bundles.flatMap(({ keks }) => keks);
   const results = bundles.flatMap((bundle) => testBundle(bundle, key, all));
