@@ -10,7 +10,7 @@ import type { Serving } from '../kms/serving.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
-import type { CrashLoop } from './crashloop.ts';
+import { type CrashLoop, killItself } from './crashloop.ts';
 import { Jobs, RetryTimer } from './jobs.ts';
 import { replacedToken } from './machine.ts';
 import { Opener } from './opener.ts';
@@ -216,9 +216,4 @@ export class Reconciler {
       restart(error.message);
     }
   }
-}
-
-/** process.exit would wait for a stuck call; this does not. */
-function killItself(): void {
-  process.kill(process.pid, 'SIGKILL');
 }

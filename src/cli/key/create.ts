@@ -117,7 +117,7 @@ function report(
     print(isFirst ? `KEK ${fp} is the write KEK, generation 1` : `KEK ${fp} is staged`);
     if (hosts.length > 0)
       print(`on each of the other hosts: kleidi ${commandFor(fp, digest, out ?? '')}`);
-    noteNextPromotion(ring, fp);
+    if (digest !== null) noteNextPromotion(ring, fp);
   }
   if (recovery === undefined) {
     warn('this KEK has no recovery: if the token is lost, so is everything sealed under it');
