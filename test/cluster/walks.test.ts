@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs';
 import { type TestContext, test } from 'node:test';
 import { waitFor } from '../support/apiservers.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
+import { bringSnapshot, scanSnapshot } from '../support/clustersnapshot.ts';
 import { ControlPlane } from '../support/controlplane.ts';
 import { bareHost } from '../support/installed.ts';
 import { passphrase } from '../support/recoveryset.ts';
@@ -240,5 +241,47 @@ await onCluster(async (binaries) => {
     await rewrapInto(walk, cp4, named, walk.run(cp1, exportRing), 'new');
     requireSameRing(...masters, cp4);
     requireAtMost(t, walk, 5, 2);
+  });
+
+  test('drill from nothing', async (t) => {
+    cp4.host.sh('KLEIDI_FORCE_REMOVE=yes KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi');
+    const walk = new Walk('drill from nothing', all);
+    walk.copy(cp1, offline, 'backup.json');
+    for (const { host } of masters) {
+      host.sh('systemctl stop kleidi && rm -r /var/lib/kleidi /etc/kleidi/credentials /root/*');
+    }
+    const [, digest = ''] = /recovery test: --expect (\S+)/.exec(cp1.shown) ?? [];
+    for (const machine of masters) {
+      walk.copy(offline, machine, 'backup.json', 'new.pub');
+      walk.run(
+        machine,
+        `kleidi provision --replace lost-token --member-ring backup.json --expect ${digest}`,
+      );
+    }
+    walk.counted(cp1, 'etcdctl snapshot save etcd.db');
+    bringSnapshot(plane, 0);
+    const scanned = walk.run(cp1, 'kleidi snapshot scan etcd.db', 1);
+    const highest = Number(/highest generation .* (\d+)/.exec(scanned)?.[1]);
+    const named = requests(walk, offline, ...masters);
+    const from = `--ring backup.json --expect ${digest} --all-lost --generation ${highest + 1}`;
+    const shown = await walk.answer(
+      offline,
+      `kleidi recovery rewrap backup.json --key new.key ${named} ${from} --out all.bundle`,
+      knownPassphrase,
+    );
+    for (const machine of masters) {
+      walk.copy(offline, machine, 'all.bundle');
+      // systemd tries a start that has failed again after some seconds.
+      await machine.host.until("kleidi status | grep -q 'not serving'", 120_000);
+      walk.run(machine, `${pasted(shown, /kleidi join .*/)} --recovery new.pub`);
+    }
+    requireSameRing(...masters);
+    for (const index of masters.keys()) {
+      await plane.restartApiServer(index);
+      assert.equal(await api.secret(index, 'under-1-by-1-0'), text);
+      await sealsWith(index, highest + 1);
+      assert.equal(scanSnapshot(plane, index).secretsInClear, 0);
+    }
+    requireAtMost(t, walk, 12, 5);
   });
 });
