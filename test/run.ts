@@ -55,7 +55,7 @@ const stages: readonly Stage[] =
         { name: 'unit', budgetMinutes: 1, files: globSync('test/unit/*.test.ts') },
         { name: 'formats', budgetMinutes: 1, files: globSync('test/formats/*.test.ts') },
         { name: 'core', budgetMinutes: 4, files: globSync('test/integration/*.test.ts') },
-        { name: 'keys', budgetMinutes: 4, files: globSync('test/keys/*.test.ts') },
+        { name: 'keys', budgetMinutes: 5, files: globSync('test/keys/*.test.ts') },
         { name: 'packages', budgetMinutes: 4, files: globSync('test/packages/*.test.ts') },
         { name: 'host', budgetMinutes: 8, files: globSync('test/system/*.test.ts') },
         { name: 'cluster', budgetMinutes: 10, files: globSync('test/cluster/*.test.ts') },

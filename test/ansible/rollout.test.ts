@@ -7,7 +7,9 @@ import { test } from 'node:test';
 import { Controller, filesWith, type Played, rolloutSettings } from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
-import { adminKubeconfig, binaryFolder } from '../support/clusterunits.ts';
+import { makeClusterCertificates } from '../support/clustercertificates.ts';
+import { hostAddresses } from '../support/clusternetwork.ts';
+import { adminKubeconfig, binaryFolder, certificateFolder } from '../support/clusterunits.ts';
 import { bareHost } from '../support/installed.ts';
 import type { SystemHost } from '../support/systemhost.ts';
 
@@ -121,6 +123,8 @@ await onCluster(async (binaries) => {
   test('what --check says that each API server would get', async () => {
     cp1.write(manifest, vector('kubeadm/manifest.yaml'), 0o600);
     cp1.write('/etc/kubernetes/admin.conf', adminKubeconfig(0), 0o600);
+    for (const [name, contents] of makeClusterCertificates(controller.folder, hostAddresses))
+      cp1.write(`${certificateFolder}/${name}`, contents, 0o600);
     cp1.sh(`ln -s ${kubectl} /usr/bin/kubectl`);
     cp2.write('/etc/rancher/rke2/config.yaml', vector('rke2/config.yaml'), 0o600);
     cp2.write('/etc/rancher/rke2/rke2.yaml', adminKubeconfig(1), 0o600);
