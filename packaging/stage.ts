@@ -83,9 +83,11 @@ function stageDocs(tree: Tree, release: Release): void {
   tree.writeGzip(`${man}/man8/kleidi.8.gz`, made.kleidi8, { kind: 'doc' });
   tree.writeGzip(`${man}/man5/kleidi.yaml.5.gz`, made.kleidiYaml5, { kind: 'doc' });
   tree.write('/usr/share/bash-completion/completions/kleidi', made.completion);
-  for (const file of [...globSync(join(root, 'docs/*.md')), join(root, 'README.md')]) {
+  for (const file of globSync(join(root, 'docs/*.md'))) {
     tree.copy(file, `${doc}/${basename(file)}`, { kind: 'doc' });
   }
+  const readme = installedReadme(readFileSync(join(root, 'README.md'), 'utf8'));
+  tree.write(`${doc}/README.md`, readme, { kind: 'doc' });
   const example = join(root, 'docs/install.conf');
   tree.copy(example, `${doc}/examples/install.conf`, { kind: 'doc' });
   for (const file of globSync('**/*.proto', { cwd: join(root, 'proto') })) {
@@ -94,6 +96,15 @@ function stageDocs(tree: Tree, release: Release): void {
   const changes = readFileSync(join(root, 'CHANGELOG.md'), 'utf8');
   tree.writeGzip(`${doc}/changelog.gz`, debianChangelog(changes, release), { only: 'deb' });
   tree.write(`${doc}/CHANGELOG.md`, changes, { kind: 'doc', only: 'rpm' });
+}
+
+/** All pages are in one folder there; of the collection and the changes there is none. */
+function installedReadme(text: string): string {
+  return text
+    .replaceAll('[docs/', '[')
+    .replaceAll('](docs/', '](')
+    .replaceAll('](ansible/README.md)', '](ansible.md)')
+    .replace(/\[([^\]]+)\]\(CHANGELOG\.md\)/g, '$1');
 }
 
 function stageFormats(tree: Tree): void {

@@ -42,7 +42,7 @@ Exit codes: 0 ok, 1 failed, 2 wrong use, 78 configuration.`;
 async function run(args: readonly string[]): Promise<number> {
   const [first, ...rest] = args;
   if (first !== 'serve') endWithReader();
-  if (first === '--version') return dispatch(verbs, ['version', ...rest]);
+  if (first === '--version' || first === '-V') return dispatch(verbs, ['version', ...rest]);
   if (first === 'help' && rest.includes('--json')) {
     printJson(await describeVerbs(verbs));
     return 0;

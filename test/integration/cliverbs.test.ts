@@ -1,10 +1,11 @@
 // Every verb and action, as the program itself lists them: help, options,
 // exit codes, and what is on standard output.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
 import type { DescribedCommand } from '../../src/cli/describe.ts';
 import { TestHost } from '../support/host.ts';
-import { kleidi } from '../support/kleidi.ts';
+import { kleidi, program } from '../support/kleidi.ts';
 
 const commands = JSON.parse((await kleidi(['help', '--json'])).stdout) as DescribedCommand[];
 
@@ -23,6 +24,14 @@ test('every verb is in the help of kleidi itself', async () => {
     assert.match(stdout, new RegExp(`^ {2}${command.split(' ')[0]} `, 'm'), command);
   }
   assert.equal((await kleidi([])).exitCode, 2);
+});
+
+test('a reader that has enough ends a command without a word', () => {
+  for (const args of ['help --json', 'help']) {
+    const script = `'${process.execPath}' ${program} ${args} | head -c 1; exit \${PIPESTATUS[0]}`;
+    const { status, stderr } = spawnSync('bash', ['-c', script], { encoding: 'utf8' });
+    assert.deepEqual([status, stderr], [0, ''], args);
+  }
 });
 
 test('--help of each is on standard output, with its use and an example', async () => {
@@ -64,7 +73,8 @@ test('help VERB is the same as --help behind it, for groups too', async () => {
     }
   }
   assert.equal((await kleidi(['help', 'frobnicate'])).exitCode, 2);
-  assert.deepEqual(await kleidi(['--version']), await kleidi(['version']));
+  for (const short of ['--version', '-V'])
+    assert.deepEqual(await kleidi([short]), await kleidi(['version']));
 });
 
 test('--json is refused by a verb that prints none', async () => {

@@ -141,6 +141,18 @@ else {
     assert.deepEqual(globSync(join(folder, '**/*.{cred,object,pem,log}')), []);
   });
 
+  test('every link of the installed pages leads to an installed page', () => {
+    const paths = filesOf(inDeb);
+    const pages = paths.filter((path) => /\/doc\/kleidi\/[^/]+\.md$/.test(path));
+    assert.ok(pages.length > 5);
+    for (const path of pages) {
+      const text = readFileSync(join(folder, path), 'utf8');
+      for (const [, link = ''] of text.matchAll(/\]\(([a-zA-Z][\w./-]*)(?:#[\w-]*)?\)/g)) {
+        assert.ok(paths.includes(join('/usr/share/doc/kleidi', link)), `${path}: ${link}`);
+      }
+    }
+  });
+
   test('the program runs on its own Node, with its own add-ons', () => {
     const lib = join(folder, 'usr/lib/kleidi');
     const run = (...args: string[]): string =>

@@ -1,6 +1,7 @@
 // What an operator finds in the journal of a real host: the unit's lines, their
 // fields, the catalog; and what doctor says there.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { events } from '../../src/events.ts';
 import { clientOf, installedHost } from '../support/installed.ts';
@@ -112,6 +113,27 @@ await onHosts(async () => {
     host.sh('systemd-tmpfiles --create kleidi.conf');
     await host.until('kleidi status', 40_000);
     assert.equal(host.try('kleidi doctor').exitCode, 0);
+  });
+
+  test('a k3s that was not restarted since phase read does not go to phase write', async () => {
+    const vector = new URL('../vectors/apiserver/k3s/config.yaml', import.meta.url);
+    host.write('/etc/rancher/k3s/config.yaml', readFileSync(vector));
+    const unit = '/etc/systemd/system/k3s.service';
+    host.write(unit, '[Service]\nExecStart=/usr/bin/sleep infinity\n');
+    host.sh('systemctl daemon-reload && systemctl start k3s && sleep 0.1');
+    host.sh('kleidi apiserver enable --phase read');
+    const write = 'kleidi apiserver enable --phase write --single-master --accept-no-recovery';
+    const status = () =>
+      JSON.parse(host.try('kleidi apiserver status --json').stdout) as Record<string, unknown>;
+    assert.match(String(status()['restartPending']), /k3s\.service runs since before .*50-kleidi/);
+    const refused = host.try(write);
+    assert.equal(refused.exitCode, 1);
+    assert.match(refused.stderr, /is not at phase read[\s\S]*hint: systemctl restart k3s/);
+    host.sh('sleep 0.1; systemctl restart k3s');
+    assert.equal(status()['restartPending'], null);
+    host.sh(write);
+    host.sh('kleidi apiserver enable --phase read && kleidi apiserver disable --no-scan');
+    host.sh(`systemctl stop k3s; rm -r ${unit} /etc/rancher; systemctl daemon-reload`);
   });
 
   test('doctor sees a disk that is nearly full', () => {

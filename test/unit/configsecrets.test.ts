@@ -70,6 +70,11 @@ test('a PIN in the place of its reference is refused and shown nowhere in the er
     for (const field of ['pin', 'soPin']) {
       const error = thrownBy(`pkcs11:\n  ${field}: ${value}\n`);
       assert.equal(error.code, 'config-invalid', about);
+      if (error.message.includes('not shown'))
+        assert.match(
+          error.message,
+          /allowed is credential:NAME or file:.*never stands in this file/,
+        );
       const seen = [
         error.message,
         error.hint ?? '',
