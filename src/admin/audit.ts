@@ -41,7 +41,9 @@ export async function audited(
     return exitCode;
   } catch (thrown) {
     const { code, message, kind } = KleidiError.from(thrown);
-    await note('admin-refused', { exitCode: kind.exit, code, reason: message });
+    // Wrong use has not got as far as this host.
+    if (code !== 'usage')
+      await note('admin-refused', { exitCode: kind.exit, code, reason: message });
     throw thrown;
   }
 }
@@ -95,13 +97,20 @@ function statesOf(ring: Ring | undefined): ReadonlyMap<Fingerprint, KekState> {
   return new Map(ring?.keks.map(({ fp, state }) => [fp, state]));
 }
 
+/** Without what nothing is known of. */
+function known(fields: EventFields): EventFields {
+  const isKnown = (value: unknown): boolean =>
+    value !== undefined && !(Array.isArray(value) && value.length === 0);
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => isKnown(value)));
+}
+
 /** Command and arguments begin its text, and are fields of their own. */
 function send(event: EventName, call: AdminCall, fields: EventFields, socket: string): void {
   const [command, args] = [`kleidi ${call.command}`, call.args.join(' ')];
   const level = event === 'admin-done' ? levels.done : levels.refused;
   const msg = `${[command, args].join(' ').trim()}: ${events[event].text}`;
   Journal.open(socket)?.send([
-    ...journalFieldsOf({ level, time: Date.now(), msg, event, ...fields }, identifier),
+    ...journalFieldsOf({ level, time: Date.now(), msg, event, ...known(fields) }, identifier),
     [journalFields.command, command],
     [journalFields.arguments, args],
   ]);

@@ -48,6 +48,7 @@ async function requireListener(socket: string): Promise<void> {
 }
 
 function reasonOf(error: grpc.ServiceError | null): string {
+  if (error?.code === grpc.status.DEADLINE_EXCEEDED) return `not within ${timeoutMs / 1_000} s`;
   return error?.details.replace(/\. Resolution note:.*$/, '') ?? 'no answer';
 }
 
@@ -67,6 +68,6 @@ function notAllowed(socket: string, cause: unknown): KleidiError {
 
 function noAnswer(socket: string, why: string): KleidiError {
   return new KleidiError('no-answer', `the kleidi daemon on ${socket} does not answer: ${why}`, {
-    hint: 'be root or in group kleidi-clients; see systemctl status kleidi and journalctl -u kleidi; to work without a daemon: systemctl stop kleidi.socket kleidi.service',
+    hint: 'systemctl status kleidi and journalctl -u kleidi say what it does; to work without a daemon: systemctl stop kleidi.socket kleidi.service',
   });
 }

@@ -27,7 +27,8 @@ function runCommand(
 
 async function call(name: string, command: Command, args: readonly string[]): Promise<number> {
   const { configPath, run } = command.prepare(args);
-  if (!command.changes) return run();
+  // A command with --check only looks.
+  if (!command.changes || args.includes('--check')) return run();
   const { audited } = await import('../admin/audit.ts');
   return audited({ command: name, args, configPath }, run);
 }

@@ -66,6 +66,7 @@ test('what was refused: why, and that nothing has changed', async () => {
     ['4', 'refused', reason, '1'],
   );
   assert.deepEqual(values(entry, 'KLEIDI_RING_GENERATION', 'KLEIDI_KEK'), ['2', undefined]);
+  assert.doesNotMatch(entry['MESSAGE']?.[0] ?? '', /undefined|\[\]/);
 });
 
 test('the command goes on as it would: its result, its error, without a journal too', async () => {
