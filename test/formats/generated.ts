@@ -102,7 +102,10 @@ function ringOf({ name, ringId, recovery, rise, keks }: Plan): Ring {
 /** A KEK as far along as this says. */
 function moved(ring: Ring, fp: string, steps: number, rise: number): Ring {
   const isFirst = ring.generation === 0;
-  if (isFirst || steps === 1) return promote(ring, fp, ring.generation + rise);
+  // A ring may be at any generation; a single promotion goes no further than 1,000.
+  if (isFirst || steps === 1) {
+    return { ...promote(ring, fp, ring.generation + 1), generation: ring.generation + rise };
+  }
   if (steps < 3) return ring;
   const retired = retire(ring, fp);
   if (steps === 3) return unretire(retired, fp);
