@@ -1,4 +1,5 @@
 // kleidi serve: the daemon.
+import { writeFileSync } from 'node:fs';
 import { loadConfig } from '../config.ts';
 import { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import { configOption, text } from './option.ts';
@@ -17,8 +18,7 @@ export const serve = command({
   },
   example: 'kleidi serve --socket /tmp/kms.sock --config ./kleidi.yaml',
   async run({ text, configPath }) {
-    // Else systemctl and ps name a thread of Node's.
-    process.title = 'kleidi serve';
+    nameProcess();
     // Begins while the rest is loaded: both take about as long.
     const threads = new ModuleThreads();
     threads.prepare();
@@ -34,3 +34,15 @@ export const serve = command({
     process.exit(0);
   },
 });
+
+/**
+ * Else systemctl names a thread of Node's. Not process.title, which takes the arguments away
+ * from who looks at them.
+ */
+function nameProcess(): void {
+  try {
+    writeFileSync('/proc/self/comm', 'kleidi');
+  } catch {
+    // A /proc that is read-only: nothing but a name is lost.
+  }
+}

@@ -31,7 +31,7 @@ await onHosts(async () => {
   const cluster = (): string => host.read('/var/aside/kubeadm-config').trim();
 
   test('the file that the installation has made is taken up; static pod and cluster are changed', () => {
-    assert.match(host.sh('kleidi apiserver status'), /in use +no/);
+    assert.match(host.sh('kleidi apiserver status'), /named by flags +no/);
     host.sh('kleidi apiserver enable --phase read');
     assert.equal(host.read(manifest).trim(), read('manifest.yaml.read').trim());
     assert.equal(host.sh(`stat -c %a ${manifest}`), '600');
