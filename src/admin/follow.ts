@@ -4,8 +4,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { formatKeyId } from '../keyring/keyid.ts';
-import type { Ring } from '../keyring/ring.ts';
+import { keyIdOf, type Ring } from '../keyring/ring.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { Fingerprint } from '../providers/provider.ts';
 import { askState } from './daemonclient.ts';
@@ -73,18 +72,12 @@ function follows(state: StateResponse, ring: Ring, ready: readonly Fingerprint[]
       .sort()
       .join();
   // A daemon that cannot write for another reason has the ring in use all the same.
-  const isAnnounced = ready.length > 0 || state.keyId === keyIdOf(ring);
+  const isAnnounced = ready.length > 0 || state.keyId === (keyIdOf(ring) ?? '');
   return isAnnounced && shown(state.keks) === shown(ring.keks);
 }
 
-/** Empty where there is no write KEK, as in State. */
-function keyIdOf({ ring, generation, keks }: Ring): string {
-  const fp = keks.find((kek) => kek.state === 'write')?.fp;
-  return fp === undefined ? '' : formatKeyId({ ring, generation, fp });
-}
-
 function notFollowed(state: StateResponse | undefined, ring: Ring): string {
-  const due = keyIdOf(ring) || 'the ring';
+  const due = keyIdOf(ring) ?? 'the ring';
   const says = state === undefined ? ['it does not answer'] : [state.failure, ...state.notices];
   const told = says.filter((text) => text !== '').join('; ');
   const seconds = patienceMs / 1000;

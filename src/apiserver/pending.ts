@@ -1,11 +1,9 @@
 // Whether kube-apiserver of this host was started before its flags were written. Its files
 // say what will be; a unit that runs since before them has not read them.
-import { spawnSync } from 'node:child_process';
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Apiserver } from './installation.ts';
-
-const timeoutMs = 10_000;
+import { unitProperties } from './unitproperties.ts';
 
 export type Pending =
   /** It does not run: its next start reads what is there. */
@@ -44,14 +42,10 @@ function writtenMs(path: string): number {
 
 /** systemd's clock for this is monotonic: a clock that was set since changes nothing. */
 function startedUnixMs(service: string): number | undefined {
-  const properties = '--property=ActiveState,ExecMainStartTimestampMonotonic';
-  const { stdout, status } = spawnSync('systemctl', ['show', `${service}.service`, properties], {
-    encoding: 'utf8',
-    timeout: timeoutMs,
-  });
-  if (status !== 0) return undefined;
-  if (!/^ActiveState=active$/m.test(stdout)) return 0;
-  const micros = /^ExecMainStartTimestampMonotonic=(\d+)$/m.exec(stdout)?.[1];
+  const text = unitProperties(service, 'ActiveState', 'ExecMainStartTimestampMonotonic');
+  if (text === undefined) return undefined;
+  if (!/^ActiveState=active$/m.test(text)) return 0;
+  const micros = /^ExecMainStartTimestampMonotonic=(\d+)$/m.exec(text)?.[1];
   if (micros === undefined) return undefined;
   const nowMs = Number(process.hrtime.bigint() / 1_000_000n);
   return Date.now() - nowMs + Number(micros) / 1_000;

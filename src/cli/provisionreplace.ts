@@ -7,7 +7,7 @@ import { keksToForget } from '../admin/provision/neversealed.ts';
 import { readRecord } from '../admin/provision/record.ts';
 import type { ReplaceWish } from '../admin/provision/replace.ts';
 import { isReplaceCase, type ReplaceCase } from '../admin/provision/replacement.ts';
-import { type OtherRing, parseExpected, readMemberOrBackup } from '../admin/ring/expecteddigest.ts';
+import { expectedRing } from '../admin/ring/expecteddigest.ts';
 import type { Config } from '../config.ts';
 import { usage } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
@@ -38,17 +38,10 @@ export async function replaceWishOf(
     case: which,
     forgotten:
       which === 'never-sealed' && !isUnderWay ? await allForgotten(config, forgotten) : forgotten,
-    member: await memberRing(options.text('member-ring'), options.text('expect')),
+    member: await expectedRing(options.text('member-ring'), options.text('expect')),
     isCopy: which === 'copied-disk' && (options.flag('copied') || (await isTypedAsCopy())),
     state: await stateFor(which, isUnderWay, config),
   };
-}
-
-async function memberRing(
-  file: string | undefined,
-  digest: string | undefined,
-): Promise<OtherRing | undefined> {
-  return file === undefined ? undefined : readMemberOrBackup(file, parseExpected(digest));
 }
 
 /** An option of another case would be taken for a proof that nobody looks at. */

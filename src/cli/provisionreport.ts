@@ -3,9 +3,8 @@ import { existsSync } from 'node:fs';
 import type { Choices } from '../admin/provision/choices.ts';
 import type { Outcome } from '../admin/provision/steps.ts';
 import type { Config } from '../config.ts';
-import { formatKeyId } from '../keyring/keyid.ts';
 import type { RecoveryKey } from '../keyring/recoverypublickey.ts';
-import { type Ring, writeKekOf } from '../keyring/ring.ts';
+import { keyIdOf, type Ring, writeKekOf } from '../keyring/ring.ts';
 import { print, printJson, warn } from '../terminal.ts';
 
 interface ProvisionedHost {
@@ -18,7 +17,7 @@ export function reportHost(host: ProvisionedHost, json: boolean): void {
   const { ring, outcome, recovery } = host;
   const { generation } = ring;
   const kek = writeKekOf(ring);
-  const keyId = kek === undefined ? null : formatKeyId({ ring: ring.ring, generation, fp: kek.fp });
+  const keyId = keyIdOf(ring) ?? null;
   if (json) {
     printJson({
       fp: kek?.fp ?? null,

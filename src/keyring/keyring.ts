@@ -3,8 +3,8 @@
 // ring makes a new snapshot.
 import { KleidiError } from '../errors.ts';
 import type { Fingerprint, Provider, ProviderKind, UsableKeks } from '../providers/provider.ts';
-import { formatKeyId, parseKeyId } from './keyid.ts';
-import { isUnretired, type Ring, type RingKek, writeKekOf } from './ring.ts';
+import { parseKeyId } from './keyid.ts';
+import { isUnretired, keyIdOf, type Ring, type RingKek, writeKekOf } from './ring.ts';
 
 export interface Target {
   readonly provider: Provider;
@@ -30,9 +30,8 @@ export class Keyring {
     loaded: readonly LoadedProvider[],
     failed: ReadonlyMap<ProviderKind, KleidiError> = new Map(),
   ) {
-    const fp = writeKekOf(ring)?.fp;
     this.ring = ring;
-    this.keyId = fp && formatKeyId({ ring: ring.ring, generation: ring.generation, fp });
+    this.keyId = keyIdOf(ring);
     this.#providers = new Map(loaded.map((each) => [each.provider.kind, each]));
     this.#failed = failed;
     this.#keks = new Map(ring.keks.map((kek) => [kek.fp, kek]));

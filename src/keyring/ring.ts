@@ -5,7 +5,7 @@ import { KleidiError } from '../errors.ts';
 import { isHex, isRecord } from '../jsonvalue.ts';
 import { providerKinds } from '../providers/algorithm.ts';
 import type { KekIdentity, ProviderKind } from '../providers/provider.ts';
-import { isRingName } from './keyid.ts';
+import { formatKeyId, isRingName } from './keyid.ts';
 
 /**
  * staged: decrypts, has never been written with. write: exactly one, none at
@@ -55,6 +55,13 @@ export function emptyRing(name: string): Ring {
 
 export function writeKekOf(ring: Ring): RingKek | undefined {
   return ring.keks.find((kek) => kek.state === 'write');
+}
+
+/** What this ring is announced by; undefined where it has no write KEK. */
+export function keyIdOf(ring: Ring): string | undefined {
+  const kek = writeKekOf(ring);
+  if (kek === undefined) return undefined;
+  return formatKeyId({ ring: ring.ring, generation: ring.generation, fp: kek.fp });
 }
 
 /** Whether Decrypt may open what is sealed under it, and its key is needed. */

@@ -1,8 +1,8 @@
 // What the running API server says, beside this host's ring: for people and for programs.
 import type { LiveState } from '../../apiserver/live/livestate.ts';
 import type { KeyIdAt } from '../../apiserver/live/metrics.ts';
-import { formatKeyId, keyIdHash } from '../../keyring/keyid.ts';
-import { type Ring, writeKekOf } from '../../keyring/ring.ts';
+import { keyIdHash } from '../../keyring/keyid.ts';
+import { keyIdOf, type Ring } from '../../keyring/ring.ts';
 
 export interface Live {
   readonly state: LiveState;
@@ -35,10 +35,8 @@ export function lackingIn({ state, ringKeyIdHash }: Live): string {
 }
 
 function hashOf(ring: Ring | undefined): string | undefined {
-  const kek = ring && writeKekOf(ring);
-  if (ring === undefined || kek === undefined) return undefined;
-  const { ring: name, generation } = ring;
-  return keyIdHash(formatKeyId({ ring: name, generation, fp: kek.fp }));
+  const keyId = ring && keyIdOf(ring);
+  return keyId === undefined ? undefined : keyIdHash(keyId);
 }
 
 export function liveAsJson(live: Live): object {

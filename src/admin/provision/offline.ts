@@ -1,7 +1,7 @@
 // The machine of the recovery key (ROLE=offline): nothing is made there.
 import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
-import { findExisting } from './record.ts';
+import { type Existing, findExisting } from './record.ts';
 
 /**
  * Ring, token or PINs that are here belong to a host that serves: what stands in the
@@ -9,8 +9,9 @@ import { findExisting } from './record.ts';
  * @throws KleidiError refused
  */
 export function requireNothingProvisioned(config: Config): void {
-  const { ring, pins, token } = findExisting(config);
-  if (!isProvisioned(config)) return;
+  const existing = findExisting(config);
+  if (!isAny(existing)) return;
+  const { ring, pins, token } = existing;
   const found = [ring ? config.ring : '', token === true ? 'a token' : '', pins ? 'PINs' : ''];
   throw new KleidiError(
     'refused',
@@ -23,6 +24,9 @@ export function requireNothingProvisioned(config: Config): void {
 
 /** As a master, in whole or in part. */
 export function isProvisioned(config: Config): boolean {
-  const { ring, pins, token } = findExisting(config);
+  return isAny(findExisting(config));
+}
+
+function isAny({ ring, pins, token }: Existing): boolean {
   return ring || pins || token === true;
 }

@@ -40,7 +40,10 @@ export function requireResult(next: Ring, text: string | undefined): void {
 /** @throws KleidiError file-failed, ring-invalid, refused (another ring than expected) */
 export async function readExported(path: string, expected: string): Promise<Ring> {
   const hint = 'name a file that kleidi ring export has made';
-  const text = await readTextFile(path, `ring ${path}`, hint);
+  return exportedIn(await readTextFile(path, `ring ${path}`, hint), path, expected);
+}
+
+function exportedIn(text: string, path: string, expected: string): Ring {
   const ring = parseRing(text, path);
   requireExpected(path, ring, expected);
   return ring;
@@ -59,7 +62,7 @@ export interface OtherRing {
 export async function readMemberOrBackup(path: string, expected: string): Promise<OtherRing> {
   const hint = 'name a file that kleidi ring export or kleidi backup has made';
   const text = await readTextFile(path, `ring ${path}`, hint);
-  if (!isBackup(text)) return { ring: await readExported(path, expected), isBackup: false };
+  if (!isBackup(text)) return { ring: exportedIn(text, path, expected), isBackup: false };
   const { ring, bundles } = parseBackup(text, path);
   requireExpected(path, ring, expected);
   requirePinnedParts(ring, bundles);
@@ -75,11 +78,10 @@ export async function readMemberOrBackup(path: string, expected: string): Promis
   );
 }
 
-/** Of the options `--ring FILE --expect DIGEST`: both or none, as the command sees to. @throws KleidiError usage, as above */
+/** Of an option for FILE with `--expect DIGEST`: both or none, as the command sees to. @throws KleidiError usage, as above */
 export async function expectedRing(
   file: string | undefined,
   digest: string | undefined,
-): Promise<Ring | undefined> {
-  if (file === undefined) return undefined;
-  return (await readMemberOrBackup(file, parseExpected(digest))).ring;
+): Promise<OtherRing | undefined> {
+  return file === undefined ? undefined : readMemberOrBackup(file, parseExpected(digest));
 }

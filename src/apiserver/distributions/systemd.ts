@@ -1,14 +1,12 @@
 // A kube-apiserver that systemd runs: a drop-in repeats its command with our
 // flags, so that the unit itself stays as it is.
-import { spawnSync } from 'node:child_process';
 import { KleidiError } from '../../errors.ts';
 import { configFlag, flagsOf, joined, type Paths, reloadFlag, requireOwnFlag } from '../flags.ts';
 import { firstAt, textAt } from '../hostfiles.ts';
+import { unitProperties } from '../unitproperties.ts';
 import type { Distribution, Found, Texts } from './distribution.ts';
 import { adminConf } from './kubeadm.ts';
 import { unitDropIn, unitFiles, unitPaths, unitText } from './unitfiles.ts';
-
-const timeoutMs = 10_000;
 
 export const systemd: Distribution = {
   name: 'unit',
@@ -27,19 +25,10 @@ export const systemd: Distribution = {
   enabled: dropInText,
   disabled: () => undefined,
   /** Where systemd does not answer, it is taken to have the old flags. */
-  hasLoaded: (root, config, show = loadedCommand) =>
+  hasLoaded: (root, config, show = () => unitProperties('kube-apiserver', 'ExecStart')) =>
     root === '/' && (show()?.includes(config) ?? true),
   flagText: unitText,
 };
-
-function loadedCommand(): string | undefined {
-  const { stdout, status } = spawnSync(
-    'systemctl',
-    ['show', 'kube-apiserver.service', '--property=ExecStart'],
-    { encoding: 'utf8', timeout: timeoutMs },
-  );
-  return status === 0 ? stdout : undefined;
-}
 
 function dropInText({ evidence: path, beside: all }: Found, paths: Paths): string {
   const text = all.get(path) ?? '';

@@ -79,7 +79,7 @@ async function rewrap(options: Parsed<typeof optionTable>): Promise<number> {
   requireFree(out);
   const hosts = await Promise.all(options.texts('for').map(readRequest));
   const known = await expectedRing(options.text('ring'), options.text('expect'));
-  const carried = begunAnew(known, parseGeneration(options.text('generation')));
+  const carried = begunAnew(known?.ring, parseGeneration(options.text('generation')));
   const all = await readOldBundles(options.positionals);
   const old = needed(all, carried);
   requireRequests(old.ring, hosts);

@@ -47,7 +47,7 @@ export const recoveryTest = command({
 
 async function test(options: Parsed<typeof optionTable>): Promise<number> {
   const file = options.given('key');
-  const ring = await expectedRing(options.text('ring'), options.text('expect'));
+  const ring = (await expectedRing(options.text('ring'), options.text('expect')))?.ring;
   const bundles = (await Promise.all(options.positionals.map(bundlesIn))).flat();
   const key = await openRecovery(file, options.text('passphrase-fd'));
   const all = bundles.flatMap(({ keks }) => keks);

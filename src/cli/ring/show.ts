@@ -1,7 +1,7 @@
 // kleidi ring show: what the ring file says.
 import { loadConfig } from '../../config.ts';
-import { formatKeyId, keyIdHash } from '../../keyring/keyid.ts';
-import { writeKekOf } from '../../keyring/ring.ts';
+import { keyIdHash } from '../../keyring/keyid.ts';
+import { keyIdOf } from '../../keyring/ring.ts';
 import { readRing } from '../../keyring/ringfile.ts';
 import { print, printJson, table } from '../../terminal.ts';
 import { jsonOption } from '../option.ts';
@@ -20,8 +20,7 @@ export const ringShow = command({
 
 async function show({ configPath, json }: Parsed<typeof optionTable>): Promise<number> {
   const found = await readRing(loadConfig(configPath).ring);
-  const fp = writeKekOf(found)?.fp;
-  const keyId = fp && formatKeyId({ ring: found.ring, generation: found.generation, fp });
+  const keyId = keyIdOf(found);
   if (json) {
     printJson({ ...found, keyId: keyId ?? null, keyIdHash: keyId ? keyIdHash(keyId) : null });
     return 0;
