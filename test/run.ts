@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import { run } from 'node:test';
 import { spec } from 'node:test/reporters';
 import { buildAll } from './builds.ts';
+import { longestFirstOf } from './longest.ts';
 import { keepBusy } from './support/busy.ts';
 
 interface Stage {
@@ -27,6 +28,13 @@ interface Counts {
   skipped: number;
 }
 
+interface FileEnd {
+  readonly file: string;
+  readonly seconds: number;
+}
+
+/** Of each stage. */
+const shownFiles = 5;
 /**
  * A file that is run alone may first have to make a base tree, a client or Vault; and
  * before Kubernetes 1.34 a playbook waits for two polls of each API server.
@@ -82,7 +90,7 @@ async function runStage(stage: Stage, total: Counts): Promise<void> {
   const startMs = performance.now();
   say(`== ${name}: ${files.length} files`);
   const stream = run({
-    files: [...files].sort(),
+    files: longestFirstOf(files),
     concurrency: 2,
     timeout: named.length > 0 || stage.line !== undefined ? aloneTimeoutMs : fileTimeoutMs,
   });
@@ -94,7 +102,13 @@ async function runStage(stage: Stage, total: Counts): Promise<void> {
   stream.on('test:fail', () => {
     total.failed += 1;
   });
+  const ends: FileEnd[] = [];
+  stream.on('test:complete', ({ name: file, details }) => {
+    if (files.includes(file)) ends.push({ file, seconds: details.duration_ms / 1_000 });
+  });
   for await (const part of stream.compose(new spec())) process.stdout.write(part);
+  const longest = ends.sort((a, b) => b.seconds - a.seconds).slice(0, shownFiles);
+  for (const { file, seconds } of longest) say(`${seconds.toFixed(0).padStart(6)} s  ${file}`);
   const minutes = (performance.now() - startMs) / 60_000;
   say(`== ${name}: ${minutes.toFixed(1)} of ${budgetMinutes} minutes`);
 }
