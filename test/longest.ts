@@ -3,7 +3,7 @@
 // a file that is not named here is begun after them. `npm test` prints the longest of each
 // stage, for this list.
 const longestFirst: readonly string[] = [
-  'test/keys/replacetoken.test.ts',
+  'test/keys/replacekilled.test.ts',
   'test/keys/ceremonykilled.test.ts',
   'test/cluster/walks.test.ts',
   'test/cluster/rotation.test.ts',
