@@ -36,6 +36,11 @@ export function note(text: string): void {
   write(process.stderr, `kleidi: ${text}\n`);
 }
 
+/** What is going on, in one line that the next call replaces; nothing where nobody is looking. */
+export function status(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${printable(text)}`);
+}
+
 /** A question; the answer stands on the same line. */
 export function prompt(text: string): void {
   write(process.stderr, text);

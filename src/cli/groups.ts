@@ -49,6 +49,7 @@ export const apiserver = commandGroup({
     enable: async () => (await import('./apiserver/enable.ts')).apiserverEnable,
     disable: async () => (await import('./apiserver/disable.ts')).apiserverDisable,
     status: async () => (await import('./apiserver/status.ts')).apiserverStatus,
+    rewrite: async () => (await import('./apiserver/rewrite.ts')).apiserverRewrite,
     config: async () => (await import('./apiserver/config.ts')).apiserverConfig,
   },
   example: 'kleidi apiserver plan --phase read',

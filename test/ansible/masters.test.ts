@@ -101,7 +101,7 @@ await onCluster(async (binaries) => {
     const stopped = await play('site');
     kubectl('delete', updatesRefused);
     assert.notEqual(stopped.exitCode, 0);
-    assert.match(stopped.output, /Error from server \(InternalError\)/);
+    assert.match(stopped.output, /secrets default\/before \(InternalError, 500\)/);
     assert.deepEqual(hosts.map(phaseOf), ['write', 'write', 'write']);
     assert.ok(!plane.isSealed(0, 'before'));
     assert.ok(!stopped.output.includes(text));

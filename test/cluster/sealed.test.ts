@@ -10,7 +10,27 @@ interface LiveJson {
   readonly runsOnFile: string;
   readonly health: string | null;
   readonly announced: { readonly keyIdHash: string } | null;
+  readonly tried: { readonly kind: string; readonly keyIdHash?: string; readonly why?: string };
 }
+
+/** A webhook that cannot be reached: no Secret is made. */
+const secretsRefused = {
+  apiVersion: 'admissionregistration.k8s.io/v1',
+  kind: 'ValidatingWebhookConfiguration',
+  metadata: { name: 'frozen' },
+  webhooks: [
+    {
+      name: 'frozen.example.com',
+      clientConfig: { url: 'https://127.0.0.1:1/' },
+      rules: [
+        { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['secrets'] },
+      ],
+      failurePolicy: 'Fail',
+      sideEffects: 'None',
+      admissionReviewVersions: ['v1'],
+    },
+  ],
+};
 
 const inClear = 'written-before-kleidi-0123456789';
 const sealed = 'written-through-kleidi-0123456789';
@@ -43,6 +63,7 @@ await onCluster(async (binaries) => {
       .host(index)
       .try(`kleidi apiserver status --live --json ${args.join(' ')}`);
     assert.ok(stdout.startsWith('{'), stderr);
+    assert.doesNotMatch(stderr, /Warning/);
     return { exitCode, live: (JSON.parse(stdout) as { live: LiveJson }).live };
   }
 
@@ -57,6 +78,38 @@ await onCluster(async (binaries) => {
       assert.equal(announced?.keyIdHash, hash);
       assert.equal(health, 'ok');
     }
+  });
+
+  test('the key id in use is tried by a Secret of its own, of which nothing stays', async () => {
+    const hash = cluster.host(0).sh('kleidi status --json | grep -o "sha256:[0-9a-f]*" | head -1');
+    const folder = '/api/v1/namespaces/kube-system/secrets';
+    const name = cluster.host(2).sh('hostname | tr -d "\\n" | sha256sum | cut -c1-12');
+    const leftover = {
+      apiVersion: 'v1',
+      kind: 'Secret',
+      metadata: { name: `kleidi-marker-${name}` },
+    };
+    const made = await api.call(2, { method: 'POST', path: folder, body: leftover });
+    assert.equal(made.status, 201);
+    for (const index of hosts.keys()) {
+      const { exitCode, live: found } = live(index, '--try-write');
+      assert.deepEqual(found.tried, { kind: 'key-id', keyIdHash: hash });
+      assert.equal(exitCode, 0);
+    }
+    assert.ok(!(await api.get(0, folder)).includes('kleidi-marker'));
+  });
+
+  test('a webhook that refuses that Secret: cannot tell, and no failure', async () => {
+    const path = '/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations';
+    await api.call(0, { method: 'POST', path, body: secretsRefused });
+    await waitFor(
+      () => live(0, '--try-write').live.tried.kind === 'cannot-tell',
+      () => 'the webhook is not asked',
+    );
+    const { exitCode, live: found } = live(0, '--try-write');
+    await api.call(0, { method: 'DELETE', path: `${path}/frozen` });
+    assert.equal(exitCode, 0);
+    assert.match(found.tried.why ?? '', /InternalError, 500$/);
   });
 
   test('a file that it has not taken up, another host that answers, nobody who does', async () => {

@@ -12,6 +12,8 @@ ${prefix}_status_last_timestamp_seconds{${id},key_id_hash="sha256:02",provider_n
 ${prefix}_status_last_timestamp_seconds{${id},key_id_hash="sha256:03",provider_name="other"} 1.8e+09
 ${prefix}_last_timestamp_seconds{${id},key_id_hash="sha256:01",provider_name="kleidi",transformation_type="to_storage"} 1.7e+09
 ${prefix}_last_timestamp_seconds{${id},key_id_hash="sha256:02",provider_name="kleidi",transformation_type="from_storage"} 1.8e+09
+${prefix}_total{${id},key_id_hash="sha256:01",provider_name="kleidi",transformation_type="to_storage"} 7
+${prefix}_total{${id},key_id_hash="sha256:02",provider_name="kleidi",transformation_type="from_storage"} 9
 apiserver_encryption_config_controller_last_config_info{${id},hash="sha256:cc"} 1
 process_start_time_seconds 1.69e+09
 `;
@@ -21,6 +23,7 @@ test('the newest Status, the last write, the configuration; of our provider alon
     apiserverIdHash: 'sha256:aa',
     announced: { keyIdHash: 'sha256:02', unixMs: 1_700_000_100_000 },
     written: { keyIdHash: 'sha256:01', unixMs: 1_700_000_000_000 },
+    writes: new Map([['sha256:01', 7]]),
     configHash: 'sha256:cc',
     startedUnixMs: 1_690_000_000_000,
     lastReload: undefined,
@@ -32,6 +35,7 @@ test('what a version does not have is undefined, and never a no', () => {
     apiserverIdHash: undefined,
     announced: undefined,
     written: undefined,
+    writes: new Map(),
     configHash: undefined,
     startedUnixMs: undefined,
     lastReload: undefined,

@@ -87,22 +87,29 @@ async function requireRecovery(config: Config, { acceptNoRecovery }: Assurances)
 /**
  * Before phase only: whatever is in clear would be unreadable, and what is under another
  * key has not been rewritten.
+ * @param keyId where none but this one will do
  */
-export function requireAllSealed({ snapshot }: ProvenSnapshot, resources: readonly string[]): void {
+export function requireAllSealed(
+  { snapshot }: ProvenSnapshot,
+  resources: readonly string[],
+  keyId?: string,
+): void {
   const group = resources.find((name) => name.startsWith('*') && name !== '*.*');
   if (group !== undefined) {
     const why = `which objects are of ${group} cannot be recognised by their names in etcd`;
     throw cannotTell(snapshot.path, why, 'look with kleidi snapshot scan');
   }
   const isOurs = ({ seal }: SealCount): boolean =>
-    seal.kind === 'kms-v2' && seal.provider === providerName;
+    seal.kind === 'kms-v2' &&
+    seal.provider === providerName &&
+    (keyId === undefined || seal.keyId === keyId);
   const left = snapshot.counts.filter(
     (count) => isCovered(count.resource, resources) && !isOurs(count) && count.live > 0,
   );
   requireNone(
     left,
-    `${snapshot.path} holds objects that kleidi has not sealed`,
-    'rewrite them (kubectl get secrets -A -o json | kubectl replace -f -, and so for each resource), then take a new snapshot',
+    `${snapshot.path} holds objects that ${keyId === undefined ? 'kleidi has not sealed' : `are not under key id ${keyId}`}`,
+    'rewrite them with kleidi apiserver rewrite, once every API server is up to date (kleidi apiserver status --live), then take a new snapshot',
   );
 }
 

@@ -1,5 +1,6 @@
 // What the running API server says, beside this host's ring: for people and for programs.
 import type { LiveState } from '../../apiserver/live/livestate.ts';
+import type { InUse } from '../../apiserver/live/marker.ts';
 import type { KeyIdAt } from '../../apiserver/live/metrics.ts';
 import { keyIdHash } from '../../keyring/keyid.ts';
 import { keyIdOf, type Ring } from '../../keyring/ring.ts';
@@ -10,6 +11,18 @@ export interface Live {
   readonly ringKeyIdHash: string | undefined;
   /** It runs on the file, is healthy, and has asked for the key id of the ring. */
   readonly isUpToDate: boolean;
+  /** By a write that was tried; undefined where none was. */
+  readonly tried?: InUse;
+}
+
+/** @param tried what it wrote with, just now */
+export function withTried(live: Live, tried: InUse): Live {
+  const isOther = tried.kind !== 'cannot-tell' && !isOfRing(tried, live);
+  return { ...live, tried, isUpToDate: live.isUpToDate && !isOther };
+}
+
+function isOfRing(tried: InUse, { ringKeyIdHash }: Live): boolean {
+  return tried.kind === 'key-id' && tried.keyIdHash === ringKeyIdHash;
 }
 
 export function judgeLive(state: LiveState, ring: Ring | undefined): Live {
@@ -21,7 +34,8 @@ export function judgeLive(state: LiveState, ring: Ring | undefined): Live {
 }
 
 /** What is not as it should be; empty where all is. */
-export function lackingIn({ state, ringKeyIdHash }: Live): string {
+export function lackingIn(live: Live): string {
+  const { state, ringKeyIdHash, tried } = live;
   const { runsOnFile, health, announced, ready } = state;
   const lacks = [
     runsOnFile === 'yes' ? '' : `it runs ${runs[runsOnFile]}`,
@@ -30,8 +44,25 @@ export function lackingIn({ state, ringKeyIdHash }: Live): string {
     announced?.keyIdHash === ringKeyIdHash
       ? ''
       : 'it has not asked for the key id of this ring yet',
+    tried === undefined || tried.kind === 'cannot-tell' || isOfRing(tried, live)
+      ? ''
+      : `it writes ${triedText(tried)}`,
   ];
   return lacks.filter((each) => each !== '').join('; ');
+}
+
+/** What it writes with: for the sentence `it writes …`. */
+export function triedText(tried: InUse): string {
+  switch (tried.kind) {
+    case 'key-id':
+      return `with key id ${tried.keyIdHash}`;
+    case 'not-ours':
+      return 'without kleidi';
+    case 'cannot-tell':
+      return `with what cannot be told: ${tried.why}`;
+    default:
+      return tried satisfies never;
+  }
 }
 
 function hashOf(ring: Ring | undefined): string | undefined {
@@ -40,7 +71,7 @@ function hashOf(ring: Ring | undefined): string | undefined {
 }
 
 export function liveAsJson(live: Live): object {
-  const { state, ringKeyIdHash, isUpToDate } = live;
+  const { state, ringKeyIdHash, isUpToDate, tried } = live;
   const { announced, written, runsOnFile, health, ready } = state;
   return {
     upToDate: isUpToDate,
@@ -52,6 +83,7 @@ export function liveAsJson(live: Live): object {
     ringKeyIdHash: ringKeyIdHash ?? null,
     announced: announced ?? null,
     written: written ?? null,
+    tried: tried ?? null,
   };
 }
 
@@ -61,7 +93,7 @@ const runs = {
   'cannot-tell': 'cannot tell on which configuration: look again in two minutes',
 } as const;
 
-export function liveRows({ state, ringKeyIdHash }: Live): string[][] {
+export function liveRows({ state, ringKeyIdHash, tried }: Live): string[][] {
   const { announced, written, runsOnFile, health, ready } = state;
   return [
     ['ready', ready.isGood ? 'yes' : `no: ${ready.text}`],
@@ -69,6 +101,7 @@ export function liveRows({ state, ringKeyIdHash }: Live): string[][] {
     ['kms-providers', health?.text ?? 'no such check: it uses no KMS'],
     ['key id announced', keyIdText(announced, ringKeyIdHash) ?? 'none since its start'],
     ['key id in use', keyIdText(written, ringKeyIdHash) ?? 'nothing written since its start'],
+    ...(tried === undefined ? [] : [['a write just now', triedText(tried)]]),
   ];
 }
 

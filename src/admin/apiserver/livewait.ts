@@ -4,29 +4,52 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { isFlagged } from '../../apiserver/installation.ts';
 import { ApiserverClient } from '../../apiserver/live/client.ts';
 import { readLive } from '../../apiserver/live/livestate.ts';
+import { writeMarker } from '../../apiserver/live/marker.ts';
+import { configurationOf } from '../../apiserver/plan.ts';
 import { KleidiError } from '../../errors.ts';
 import { readRingIfAny } from '../../keyring/ringfile.ts';
 import { note } from '../../terminal.ts';
 import { type ApiserverHost, openApiserverHost } from './host.ts';
-import { judgeLive, type Live, lackingIn } from './livereport.ts';
+import { judgeLive, type Live, lackingIn, triedText, withTried } from './livereport.ts';
 
 const patienceMs = 5 * 60_000;
 const everyMs = 2_000;
 /** A line now and then: it is known that the command still waits, and for what. */
 const progressMs = 20_000;
 
+interface Asking {
+  readonly kubeconfig: string | undefined;
+  /**
+   * Whether a Secret is written to know the key id in use: once it is up to date, and where it
+   * is to write through kleidi.
+   */
+  readonly triesWrite: boolean;
+}
+
 /** @throws KleidiError apiserver-unreachable, refused */
-export async function askLive(host: ApiserverHost, kubeconfig: string | undefined): Promise<Live> {
+export async function askLive(
+  host: ApiserverHost,
+  { kubeconfig, triesWrite }: Asking,
+): Promise<Live> {
   const client = ApiserverClient.open(host, kubeconfig);
   try {
-    return judgeLive(await readLive(client, host), await readRingIfAny(host.config.ring));
+    const live = judgeLive(await readLive(client, host), await readRingIfAny(host.config.ring));
+    const isTried = triesWrite && live.isUpToDate && writesSealed(host);
+    return isTried ? withTried(live, await writeMarker(client)) : live;
   } finally {
     client.close();
   }
 }
 
+/** By its files. */
+function writesSealed(host: ApiserverHost): boolean {
+  const phase = configurationOf(host)?.phase;
+  return phase === 'write' || phase === 'only';
+}
+
 /**
- * Waits until it runs on the file and has asked for the key id of the ring.
+ * Waits until it runs on the file, has asked for the key id of the ring, and writes with it.
+ * Where that cannot be tried, since something refuses Secrets in kube-system, it says so.
  * @throws KleidiError change-not-applied, with what is lacking; refused
  */
 export async function awaitLive(
@@ -37,7 +60,11 @@ export async function awaitLive(
   let nextLineMs = 0;
   for (;;) {
     const found = await lookLive(host, kubeconfig);
-    if (found.live?.isUpToDate === true) return found.live;
+    if (found.live?.isUpToDate === true) {
+      const { tried } = found.live;
+      if (tried?.kind === 'cannot-tell') note(`it writes ${triedText(tried)}`);
+      return found.live;
+    }
     const waitedMs = performance.now() - startMs;
     if (waitedMs > patienceMs) throw notTakenUp(host, found.lacks);
     if (waitedMs >= nextLineMs) {
@@ -56,7 +83,7 @@ async function lookLive(
   kubeconfig: string | undefined,
 ): Promise<{ readonly live?: Live; readonly lacks: string }> {
   try {
-    const live = await askLive(host, kubeconfig);
+    const live = await askLive(host, { kubeconfig, triesWrite: true });
     return { live, lacks: lackingIn(live) };
   } catch (error) {
     if (!(error instanceof KleidiError) || error.code !== 'apiserver-unreachable') throw error;
@@ -89,10 +116,12 @@ export async function awaitPromotion(configPath: string): Promise<Live | undefin
  */
 export async function requireNoContradiction(host: ApiserverHost): Promise<void> {
   if (host.root !== '/') return;
-  const live = await askLive(host, undefined).catch((error: unknown) => {
-    note(`the running API server was not asked: ${KleidiError.from(error).message}`);
-    return undefined;
-  });
+  const live = await askLive(host, { kubeconfig: undefined, triesWrite: false }).catch(
+    (error: unknown) => {
+      note(`the running API server was not asked: ${KleidiError.from(error).message}`);
+      return undefined;
+    },
+  );
   if (live?.state.runsOnFile !== 'no') return;
   throw new KleidiError(
     'refused',

@@ -1,6 +1,8 @@
 // Asks the API server of this host over TLS, as the administrator of its kubeconfig.
 import type { IncomingMessage } from 'node:http';
 import { Agent, request } from 'node:https';
+import { isIP } from 'node:net';
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import { KleidiError, reasonOf } from '../../errors.ts';
 import type { Installation } from '../installation.ts';
 import { type Address, ownAddress } from './address.ts';
@@ -10,16 +12,19 @@ const timeoutMs = 20_000;
 /** All metrics of a large API server are some 10 MB. */
 const maxBytes = 256 * 1024 * 1024;
 
-interface Reply {
+export interface Reply {
   readonly status: number;
   readonly body: string;
+  /** Where it says when to ask again. */
+  readonly retryAfterMs: number | undefined;
 }
 
-interface Call {
+export interface Call {
   readonly method: 'GET' | 'PUT' | 'POST' | 'PATCH' | 'DELETE';
   readonly path: string;
-  readonly body?: object;
-  readonly contentType?: string;
+  /** A text is sent as it is: numbers that JavaScript cannot hold stay what they are. */
+  readonly body?: object | string;
+  readonly accept?: string;
 }
 
 export class ApiserverClient {
@@ -30,9 +35,15 @@ export class ApiserverClient {
   private constructor(address: Address, kubeconfig: Kubeconfig) {
     this.address = address;
     this.#kubeconfig = kubeconfig;
-    const { ca, login, serverName: servername } = kubeconfig;
+    const { ca, login, serverName } = kubeconfig;
     const proof = login.kind === 'certificate' ? { cert: login.cert, key: login.key } : {};
-    this.#agent = new Agent({ keepAlive: true, servername, ...(ca && { ca }), ...proof });
+    // TLS sends no address as a name (RFC 6066): the certificate is checked for it all the same.
+    const name = {
+      servername: isIP(serverName) === 0 ? serverName : '',
+      checkServerIdentity: (_: string, cert: PeerCertificate) =>
+        checkServerIdentity(serverName, cert),
+    };
+    this.#agent = new Agent({ keepAlive: true, ...name, ...(ca && { ca }), ...proof });
   }
 
   /** @param path of a kubeconfig, where it is not the distribution's. @throws KleidiError refused, file-failed */
@@ -48,19 +59,25 @@ export class ApiserverClient {
   async get(path: string): Promise<string> {
     const { status, body } = await this.call({ method: 'GET', path });
     if (status === 200) return body;
+    throw this.unexpected(`GET ${path}`, status);
+  }
+
+  /** For an answer that a caller cannot go on with. */
+  unexpected(what: string, status: number): KleidiError {
     const hint =
       status === 401 || status === 403
         ? 'the kubeconfig must be of an administrator: --kubeconfig FILE'
         : 'its log says why';
-    throw this.#failed(`it answers GET ${path} with ${status}`, hint);
+    return this.#failed(`it answers ${what} with ${status}`, hint);
   }
 
   /** Whatever the status is. @throws KleidiError apiserver-unreachable */
-  async call({ method, path, body, contentType }: Call): Promise<Reply> {
+  async call({ method, path, body, accept }: Call): Promise<Reply> {
     const { login } = this.#kubeconfig;
     const headers = {
       ...(login.kind === 'token' && { authorization: `Bearer ${login.token}` }),
-      ...(body && { 'content-type': contentType ?? 'application/json' }),
+      ...(body && { 'content-type': 'application/json' }),
+      ...(accept && { accept }),
     };
     const { host, port } = this.address;
     const to = { host, port, path, method, headers, agent: this.#agent };
@@ -85,11 +102,11 @@ export class ApiserverClient {
   }
 }
 
-async function exchange(to: object, body: object | undefined): Promise<Reply> {
+async function exchange(to: object, body: object | string | undefined): Promise<Reply> {
   const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
   const sent = request({ ...to, signal: AbortSignal.timeout(timeoutMs) }, resolve);
   sent.on('error', reject);
-  sent.end(body === undefined ? undefined : JSON.stringify(body));
+  sent.end(typeof body === 'object' ? JSON.stringify(body) : body);
   const response = await promise;
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -98,5 +115,10 @@ async function exchange(to: object, body: object | undefined): Promise<Reply> {
     if (bytes > maxBytes) throw new Error(`its answer is longer than ${maxBytes} bytes`);
     chunks.push(chunk);
   }
-  return { status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString() };
+  const afterS = Number(response.headers['retry-after']);
+  return {
+    status: response.statusCode ?? 0,
+    body: Buffer.concat(chunks).toString(),
+    retryAfterMs: afterS > 0 ? afterS * 1_000 : undefined,
+  };
 }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 
 const statusMetric = 'apiserver_envelope_encryption_key_id_hash_status_last_timestamp_seconds';
 const usedMetric = 'apiserver_envelope_encryption_key_id_hash_last_timestamp_seconds';
+const usesMetric = 'apiserver_envelope_encryption_key_id_hash_total';
 const configMetric = 'apiserver_encryption_config_controller_last_config_info';
 const reloadMetric =
   'apiserver_encryption_config_controller_automatic_reload_last_timestamp_seconds';
@@ -21,6 +22,8 @@ export interface LiveMetrics {
   readonly announced: KeyIdAt | undefined;
   /** That it has written with last, since its start. */
   readonly written: KeyIdAt | undefined;
+  /** How often it has written with each, since its start, by key id hash. */
+  readonly writes: ReadonlyMap<string, number>;
   /** sha256:… of the configuration that it runs on; from Kubernetes 1.34 on. */
   readonly configHash: string | undefined;
   readonly startedUnixMs: number | undefined;
@@ -34,19 +37,24 @@ interface Sample {
 
 /** @param provider the name of the kms provider, of those that the configuration has */
 export function liveMetrics(text: string, provider: string): LiveMetrics {
-  const all = samplesIn(text, [statusMetric, usedMetric, configMetric, reloadMetric, startMetric]);
+  const all = samplesIn(text, [
+    ...[statusMetric, usedMetric, usesMetric],
+    ...[configMetric, reloadMetric, startMetric],
+  ]);
   const of = (name: string, label?: string, value?: string): Sample[] =>
     (all.get(name) ?? []).filter(({ labels }) => !label || labels.get(label) === value);
   const ours = (name: string): Sample[] => of(name, 'provider_name', provider);
-  const writes = ours(usedMetric).filter(
-    ({ labels }) => labels.get('transformation_type') === 'to_storage',
-  );
+  const toStorage = (name: string): Sample[] =>
+    ours(name).filter(({ labels }) => labels.get('transformation_type') === 'to_storage');
   const reload = newest(of(reloadMetric));
   const ids = [...all.values()].flat().map(({ labels }) => labels.get('apiserver_id_hash'));
   return {
     apiserverIdHash: ids.find((id) => id !== undefined && id !== ''),
     announced: keyIdAt(newest(ours(statusMetric))),
-    written: keyIdAt(newest(writes)),
+    written: keyIdAt(newest(toStorage(usedMetric))),
+    writes: new Map(
+      toStorage(usesMetric).map(({ labels, value }) => [labels.get('key_id_hash') ?? '', value]),
+    ),
     configHash: newest(of(configMetric))?.labels.get('hash'),
     startedUnixMs: msOf(newest(of(startMetric))),
     lastReload: reload && {

@@ -24,6 +24,9 @@ export const apiserverStatus = command({
     live: flag(`ask the running kube-apiserver of this host, at its own address: the key id of its
       last Status and of its last write, the file that it runs on, its check kms-providers. Exit
       code 1 where it does not run on the file, or has another key id than the ring`),
+    'try-write':
+      flag(`as --live, and tries it: writes a Secret of its own in kube-system and deletes
+      it again, to know the key id in use now. At phase read it writes none`),
     kubeconfig: kubeconfigOption,
     ...hostOptions,
     json: jsonOption,
@@ -33,7 +36,9 @@ export const apiserverStatus = command({
     const host = await openApiserverHost(options);
     const standing = standingOf(host, host.record);
     const pending = standing.isEnabled ? pendingRestart(host) : undefined;
-    const live = options.flag('live') ? await askLive(host, options.text('kubeconfig')) : undefined;
+    const triesWrite = options.flag('try-write');
+    const asking = { kubeconfig: options.text('kubeconfig'), triesWrite };
+    const live = options.flag('live') || triesWrite ? await askLive(host, asking) : undefined;
     if (options.json) printJson(asJson(host, standing, pending, live));
     else show(host, standing, pending, live);
     return standing.isIntact && live?.isUpToDate !== false ? 0 : 1;
