@@ -12,6 +12,7 @@ const verbs: Verbs = {
   provision: async () => (await import('./cli/provision.ts')).provision,
   status: async () => (await import('./cli/status.ts')).status,
   doctor: async () => (await import('./cli/doctor.ts')).doctor,
+  'support-bundle': async () => (await import('./cli/supportbundle.ts')).supportBundle,
   config: async () => (await import('./cli/config.ts')).config,
   key: async () => (await import('./cli/groups.ts')).key,
   recovery: async () => (await import('./cli/groups.ts')).recovery,

@@ -51,3 +51,9 @@ export function softHsmTokenExists(softhsmConf: string): boolean {
   const folder = softHsmFolder(softhsmConf);
   return folder !== undefined && readdirSync(folder).length > 0;
 }
+
+/** What packages it comes in: Debian and Ubuntu; Fedora and RHEL. */
+export const softHsmPackages = {
+  deb: ['softhsm2', 'libsofthsm2'],
+  rpm: ['softhsm'],
+} as const;

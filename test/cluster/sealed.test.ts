@@ -1,10 +1,12 @@
 // Three API servers that seal with kleidi: what is in etcd, and who reads it.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { test } from 'node:test';
 import { waitFor } from '../support/apiservers.ts';
 import { Cluster } from '../support/cluster.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
 import { hostAddresses } from '../support/clusternetwork.ts';
+import { certificateFolder } from '../support/clusterunits.ts';
 
 interface LiveJson {
   readonly runsOnFile: string;
@@ -158,5 +160,53 @@ await onCluster(async (binaries) => {
     assert.ok((await api.rewriteSecrets(1)) >= 4);
     assert.ok(cluster.isSealed(2, 'before'));
     for (const reader of hosts.keys()) assert.equal(await api.secret(reader, 'before'), inClear);
+  });
+
+  test('a support bundle has what a helper needs, and no secret of the host', () => {
+    const host = cluster.host(0);
+    const pin = host.sh('systemd-creds decrypt --name=pin /etc/kleidi/credentials/pin.cred -');
+    const otherKey = randomBytes(32).toString('base64');
+    const proxyPassword = randomBytes(12).toString('hex');
+    const configuration = '/etc/kubernetes/kleidi/encryption-config.yaml';
+    const before = host.read(configuration);
+    const other = { aescbc: { keys: [{ name: 'old', secret: otherKey }] } };
+    const entry = { resources: ['configmaps'], providers: [{ identity: {} }, other] };
+    host.write(configuration, `${before}\n  - ${JSON.stringify(entry)}\n`, 0o600);
+    host.write(
+      '/etc/systemd/system/kleidi.service.d/50-proxy.conf',
+      `[Service]\nEnvironment=HTTPS_PROXY=http://ops:${proxyPassword}@proxy:3128\n`,
+    );
+    const said = [
+      pin,
+      Buffer.from(`pin ${pin}`).toString('base64'),
+      Buffer.from(pin).toString('hex'),
+    ];
+    for (const text of said) host.sh('systemd-cat -t kleidi-admin', { input: `said ${text}\n` });
+    host.sh('journalctl --sync && kleidi support-bundle --out /root/support.txt');
+    const text = host.read('/root/support.txt');
+    host.write(configuration, before, 0o600);
+    assert.equal(host.sh('stat -c %a /root/support.txt'), '600');
+    const wanted = [
+      /===== kleidi doctor\n[\s\S]*\d+ ok, /,
+      /"healthz":"ok"/,
+      /LoadCredentialEncrypted=pin:/,
+      /--encryption-provider-config=\/etc\/kubernetes\/kleidi/,
+      /aescbc name=old/,
+      /apiserver_envelope_encryption_key_id_hash_total\{/,
+      /serving .*ring=/,
+      /said \[redacted\]/,
+      /HTTPS_PROXY=http:\/\/\[redacted\]@proxy/,
+    ];
+    for (const each of wanted) assert.match(text, each);
+    const secrets = [
+      ...[...said, otherKey, proxyPassword, inClear, sealed],
+      ...host.read(`${certificateFolder}/admin.key`).split('\n').slice(1, -1),
+    ];
+    for (const secret of secrets) assert.ok(!text.includes(secret));
+    assert.doesNotMatch(text, /PRIVATE KEY/);
+    assert.match(
+      host.try('kleidi support-bundle --out /root/support.txt').stderr,
+      /exists already/,
+    );
   });
 });
