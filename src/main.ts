@@ -15,6 +15,7 @@ const verbs: Verbs = {
   'support-bundle': async () => (await import('./cli/supportbundle.ts')).supportBundle,
   config: async () => (await import('./cli/config.ts')).config,
   key: async () => (await import('./cli/groups.ts')).key,
+  pin: async () => (await import('./cli/groups.ts')).pin,
   recovery: async () => (await import('./cli/groups.ts')).recovery,
   ring: async () => (await import('./cli/groups.ts')).ring,
   backup: async () => (await import('./cli/backup.ts')).backup,

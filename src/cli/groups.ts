@@ -30,6 +30,12 @@ export const recovery = commandGroup({
   example: 'kleidi recovery create --out recovery',
 });
 
+export const pin = commandGroup({
+  summary: "another PIN for this host's token",
+  actions: { set: async () => (await import('./pin/set.ts')).pinSet },
+  example: 'kleidi pin set --change --random',
+});
+
 export const ring = commandGroup({
   summary: 'show, digest to compare hosts by, export, adopt',
   actions: {

@@ -4,7 +4,7 @@ import type { Internal } from './verb.ts';
 
 export const tokenWork: Internal = {
   kind: 'internal',
-  note: 'Used by provision, key and snapshot; see there.',
+  note: 'Used by provision, pin, key and snapshot; see there.',
   run: async () => (await import('../tokenchild/worker.ts')).workInToken(),
 };
 

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts';
 import {
   encryptedCredential,
   parseReference,
+  pendingSecret,
   plainCredential,
   readSecret,
 } from '../host/credentials.ts';
@@ -34,6 +35,8 @@ export const credential: Check = {
     return [
       machineFinding(subject.config()),
       pin,
+      interrupted('PIN', pkcs11.pin, 'kleidi pin set'),
+      interrupted('SO PIN', pkcs11.soPin, 'kleidi pin set --so'),
       readerFinding(pkcs11.pin, pkcs11.softhsmConf),
       pin.severity === 'ok' ? await refusal(pkcs11.pin, runtimeDir) : undefined,
       lessGrave(soPin),
@@ -61,6 +64,16 @@ async function secretFinding(name: string, reference: string, isRoot: boolean): 
   }
 }
 
+/** Which of the two the token has, only a try can tell. */
+function interrupted(name: string, reference: string, command: string): Findings {
+  const path = pendingSecret(reference);
+  if (path === undefined) return undefined;
+  return fail(
+    `a change of the ${name} has not come to its end: the new one waits in ${path}`,
+    `${command}, which finishes or drops it`,
+  );
+}
+
 function machineFinding({ ring }: Config): Findings {
   const fault = otherMachine(ring);
   if (fault === undefined) return undefined;
@@ -86,7 +99,7 @@ function readerFinding(reference: string, softhsmConf: string): Findings {
 async function refusal(reference: string, runtimeDir: string): Promise<Findings> {
   const refused = await new RefusedPin(runtimeDir).isRefused(await readSecret(reference, {}));
   if (!refused) return undefined;
-  const todo = 'put the right PIN there, then: systemctl restart kleidi';
+  const todo = 'put the right PIN there: kleidi pin set';
   return fail('the token has refused this PIN; it is not tried again', todo);
 }
 

@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { arch } from 'node:process';
+import { systemdVersion } from '../host/systemctl.ts';
 import {
   type Check,
   type Finding,
@@ -12,7 +13,6 @@ import {
   type Subject,
   warn,
 } from './check.ts';
-import { systemdVersion } from './systemctl.ts';
 
 /** LoadCredentialEncrypted= and systemd-creds came with it. */
 const creatingCredentials = 250;

@@ -1,7 +1,8 @@
 // The machine of the recovery key (ROLE=offline in install.conf): it has no token, ring or
 // service, and lacks none.
+
+import { showUnit } from '../host/systemctl.ts';
 import { type Check, type Findings, ok, type Subject, warn } from './check.ts';
-import { showUnit } from './systemctl.ts';
 import { unit } from './unit.ts';
 
 const unused = new Set(['credential', 'token', 'vault', 'ring', 'socket', 'apiserver', 'recovery']);

@@ -1,9 +1,9 @@
 // Doctor's group unit: kleidi.socket and kleidi.service are installed, enabled
 // and active, and what runs is what is on disk.
 
+import { showUnit, type UnitProperties } from '../host/systemctl.ts';
 import { type Check, type Findings, fail, ok, type Subject, warn } from './check.ts';
 import { statOf } from './filemode.ts';
-import { showUnit, type UnitProperties } from './systemctl.ts';
 
 const properties = [
   'LoadState',

@@ -34,6 +34,35 @@ export function parseReference(text: string): SecretReference {
     : { kind: 'credential', name: text.slice('credential:'.length) };
 }
 
+/** Where it may be kept, whether there is anything or not. */
+export function secretPaths(text: string): readonly string[] {
+  const reference = parseReference(text);
+  if (reference.kind === 'file') return [reference.path];
+  return [encryptedCredential(reference.name), plainCredential(reference.name)];
+}
+
+/** The name of a new one beside it, until it is known that the token has that one. */
+export function pendingPath(path: string): string {
+  return `${path}.pending`;
+}
+
+/** The new one that waits: a change of the PIN has not come to its end. */
+export function pendingSecret(text: string): string | undefined {
+  return secretPaths(text)
+    .map(pendingPath)
+    .find((path) => existsSync(path));
+}
+
+/** As root, beside the unit. @throws as `readSecret` */
+export async function readPendingSecret(text: string): Promise<string | undefined> {
+  const path = pendingSecret(text);
+  if (path === undefined) return undefined;
+  const reference = parseReference(text);
+  if (reference.kind === 'credential' && path === pendingPath(encryptedCredential(reference.name)))
+    return decryptCredential(reference.name, path);
+  return readSecretFile(path, 'private');
+}
+
 /** @throws KleidiError pin-missing, tool-missing; the message never holds the secret */
 export async function readSecret(text: string, env: NodeJS.ProcessEnv): Promise<string> {
   const reference = parseReference(text);
@@ -81,8 +110,7 @@ function isPrivate({ mode, uid, gid }: Stats): boolean {
 }
 
 /** Outside the unit: root may open what the unit is given. */
-async function decryptCredential(name: string): Promise<string> {
-  const path = encryptedCredential(name);
+async function decryptCredential(name: string, path = encryptedCredential(name)): Promise<string> {
   await requireOwnHostKey();
   try {
     const options = { encoding: 'utf8', maxBuffer: 4096 } as const;

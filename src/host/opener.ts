@@ -66,8 +66,10 @@ export class Opener {
     return this.#threads.quiet(this.#config.limits.callTimeoutMs);
   }
 
-  /** What a new process sees, with the PIN of the last opening. */
-  verify(keks: readonly KekIdentity[]): Promise<Verdict> {
+  /** What a new process sees, and with the PIN that it would be given. */
+  async verify(keks: readonly KekIdentity[]): Promise<Verdict> {
+    const pin = await readSecret(this.#config.pkcs11.pin, this.#env).catch(() => undefined);
+    this.#pin = pin ?? this.#pin;
     return verifyToken(this.#config, this.#pin, keks);
   }
 

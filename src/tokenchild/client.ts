@@ -1,13 +1,15 @@
 // Token work as the other verbs ask for it: each job in a child of its own, the
 // PIN over a pipe.
 import type { Config } from '../config.ts';
+import { KleidiError } from '../errors.ts';
 import { syncTree } from '../files.ts';
-import { readSecret } from '../host/credentials.ts';
+import { pendingSecret, readSecret } from '../host/credentials.ts';
 import { type BundleKek, type KeksOfRing, macText, vouchedOf } from '../keyring/bundle.ts';
 import type { RingName } from '../keyring/ringid.ts';
 import { vouchText } from '../keyring/voucher.ts';
 import { pkcs11Settings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
+import type { PinUser } from '../providers/pkcs11/refusedpin.ts';
 import { tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
 import type {
   ArrivingKek,
@@ -47,6 +49,26 @@ export class TokenCommand {
   async list(): Promise<readonly KekDescription[]> {
     const { keks } = await this.#run({ kind: 'list' }, (child) => child.receive());
     return keks as readonly KekDescription[];
+  }
+
+  /**
+   * One try, which need not be with the PIN that is kept: a token may lock. It waits for
+   * what a command that was killed has left at work.
+   * @returns the KEKs that it opens the token for; none for the SO PIN
+   * @throws KleidiError pin-refused, and what says nothing about the PIN
+   */
+  async tryPin(who: PinUser, pin: string): Promise<readonly KekDescription[]> {
+    const { keks } = await this.#with(pin, { kind: 'try-pin', who }, (child) => child.receive());
+    return keks as readonly KekDescription[];
+  }
+
+  /** @throws KleidiError refused where the token does not take the new one; else it may have it */
+  async changePin(who: PinUser, old: string, pin: string): Promise<void> {
+    await this.#with(old, { kind: 'change-pin', who, pin }, async (child) => {
+      await child.receive();
+      child.send(goOn);
+      return this.#kept(child);
+    });
   }
 
   /** `store` runs before anything persists in the token. */
@@ -124,8 +146,20 @@ export class TokenCommand {
     talk: (child: TokenChild) => Promise<T>,
     limitMs = timeoutMs,
   ): Promise<T> {
+    const reference = this.#config.pkcs11.pin;
+    const pin = await readSecret(reference, process.env);
+    return this.#with(pin, job, talk, limitMs).catch((error: unknown) => {
+      throw withPending(error, reference);
+    });
+  }
+
+  async #with<T>(
+    pin: string,
+    job: TokenJob,
+    talk: (child: TokenChild) => Promise<T>,
+    limitMs = timeoutMs,
+  ): Promise<T> {
     const settings = pkcs11Settings(this.#config);
-    const pin = await readSecret(this.#config.pkcs11.pin, process.env);
     const child = TokenChild.start('token-work', {
       owner: tokenOwner(settings.softhsmConf),
       timeoutMs: limitMs,
@@ -139,6 +173,17 @@ export class TokenCommand {
       await child.end();
     }
   }
+}
+
+/** The token may have the PIN that waits. */
+function withPending(error: unknown, reference: string): unknown {
+  const pending = pendingSecret(reference);
+  if (pending === undefined || !(error instanceof KleidiError) || error.code !== 'pin-refused')
+    return error;
+  return new KleidiError(error.code, `${error.message}; a change of the PIN was interrupted`, {
+    hint: `kleidi pin set finishes or drops it: ${pending} has the new PIN`,
+    cause: error,
+  });
 }
 
 function arriving(ring: RingName, kek: BundleKek): ArrivingKek {

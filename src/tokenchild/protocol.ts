@@ -2,6 +2,7 @@
 // request first, then by the kind of its job. Both sides take their types from here.
 import { createInterface } from 'node:readline';
 import type { RingName } from '../keyring/ringid.ts';
+import type { PinUser } from '../providers/pkcs11/refusedpin.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import type { ArrivingKek, Fingerprint, KekIdentity } from '../providers/provider.ts';
 
@@ -16,6 +17,10 @@ export type TokenJob =
       readonly keks: readonly ArrivingKek[];
     }
   | { readonly kind: 'destroy'; readonly fp: Fingerprint }
+  /** One try with the PIN of the request, whosever that is here. */
+  | { readonly kind: 'try-pin'; readonly who: PinUser }
+  /** The PIN of the request is the old one, `pin` the new one. Begins once the parent agrees. */
+  | { readonly kind: 'change-pin'; readonly who: PinUser; readonly pin: string }
   /** The seeds follow, one a line. */
   | { readonly kind: 'open'; readonly keks: readonly KekIdentity[] };
 

@@ -1,15 +1,18 @@
 // The child of a command: runs as the owner of the token folder, and does one job there.
 
+import { mkdir } from 'node:fs/promises';
 import { KleidiError } from '../errors.ts';
 import { withFileLock } from '../filelock.ts';
 import { failureLine } from '../providers/pkcs11/child.ts';
 import { Pkcs11Module } from '../providers/pkcs11/module.ts';
-import { RefusedPin } from '../providers/pkcs11/refusedpin.ts';
+import { type PinUser, RefusedPin } from '../providers/pkcs11/refusedpin.ts';
 import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
-import { Token } from '../providers/pkcs11/token.ts';
+import { Token, type TokenAccess } from '../providers/pkcs11/token.ts';
 import { shareWithGroup } from '../providers/pkcs11/tokenfolder.ts';
 import { describeKeks, destroyKek } from '../providers/pkcs11/write/creation.ts';
 import { initializeToken } from '../providers/pkcs11/write/initialization.ts';
+import { changePin, openAs } from '../providers/pkcs11/write/pinchange.ts';
+import { onCopy } from '../providers/pkcs11/write/tokencopy.ts';
 import { importKeks, requestTransport } from '../providers/pkcs11/write/transfer.ts';
 import { isSoftHsm, softHsmFolder } from '../softhsm.ts';
 import { print } from '../terminal.ts';
@@ -41,17 +44,32 @@ export async function workInToken(): Promise<number> {
 
 /**
  * A command that was killed leaves its child at work for a moment: the next child
- * waits for it. Reading needs no lock, and an HSM has its own.
+ * waits for it. Reading needs no lock, and an HSM has its own; but which PIN it has is not
+ * known while a child may still change it.
  */
 function withTokenLock<T>({ settings, job }: TokenRequest, work: () => Promise<T>): Promise<T> {
   const folder = softHsmFolder(settings.softhsmConf);
-  const isReading = job.kind === 'list' || job.kind === 'open';
-  return isReading || folder === undefined ? work() : withFileLock(folder, work);
+  if (job.kind === 'list' || job.kind === 'open') return work();
+  if (folder !== undefined) return withFileLock(folder, work);
+  const isPin = job.kind === 'try-pin' || job.kind === 'change-pin';
+  return isPin ? withPinLock(settings.runtimeDir, work) : work();
+}
+
+async function withPinLock<T>(runtimeDir: string, work: () => Promise<T>): Promise<T> {
+  await mkdir(runtimeDir, { recursive: true, mode: 0o700 });
+  return withFileLock(runtimeDir, work);
 }
 
 async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Promise<object> {
   if (job.kind === 'open') {
     await openSeeds(settings, pin, job.keks, lines, answer);
+    return done;
+  }
+  if (job.kind === 'try-pin') return tryPin(settings, pin, job.who);
+  if (job.kind === 'change-pin') {
+    // A command that has died meanwhile is not there any more to keep it.
+    await agree(lines, done);
+    await changePinOf(settings, pin, job).finally(() => shareTokens(settings));
     return done;
   }
   const share = (): Promise<void> => shareTokens(settings);
@@ -61,8 +79,7 @@ async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Prom
       initializeToken(module, settings.token, job.soPin, pin);
       return done;
     }
-    const refusedPin = new RefusedPin(settings.runtimeDir);
-    const access = { label: settings.token, pin, refusedPin, writable: true };
+    const access = accessOf(settings, pin, 'user');
     return await performOn(await Token.open(module, access), job, async (message) => {
       await share();
       await agree(lines, message);
@@ -73,6 +90,47 @@ async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Prom
   }
 }
 
+/** Whether the token has this PIN; for the user of it with its KEKs. */
+function tryPin(settings: Pkcs11Settings, pin: string, who: PinUser): Promise<object> {
+  return onPin(settings, 'forgotten', async (module) => {
+    const access = accessOf(settings, pin, who);
+    if (who === 'user') return { keks: describeKeks(await Token.open(module, access)) };
+    await openAs(module, access, 'so');
+    return { keks: [] };
+  });
+}
+
+async function changePinOf(
+  settings: Pkcs11Settings,
+  old: string,
+  { who, pin }: Extract<TokenJob, { kind: 'change-pin' }>,
+): Promise<void> {
+  const access = accessOf(settings, old, who);
+  await onPin(settings, 'kept', (module) => changePin(module, access, who, pin));
+  await access.refusedPin.forget(pin);
+}
+
+function onPin<T>(
+  settings: Pkcs11Settings,
+  outcome: 'kept' | 'forgotten',
+  work: (module: Pkcs11Module) => Promise<T>,
+): Promise<T> {
+  const within = async (softhsmConf: string): Promise<T> => {
+    const module = Pkcs11Module.open(settings.module, softhsmConf);
+    try {
+      return await work(module);
+    } finally {
+      module.close();
+    }
+  };
+  const folder = isSoftHsm(settings.module) ? softHsmFolder(settings.softhsmConf) : undefined;
+  return folder === undefined ? within(settings.softhsmConf) : onCopy(folder, outcome, within);
+}
+
+function accessOf({ token, runtimeDir }: Pkcs11Settings, pin: string, who: PinUser): TokenAccess {
+  return { label: token, pin, refusedPin: new RefusedPin(runtimeDir, who), writable: true };
+}
+
 /** The daemon can read all that the parent is told of. */
 async function shareTokens({ module, softhsmConf }: Pkcs11Settings): Promise<void> {
   const folder = isSoftHsm(module) ? softHsmFolder(softhsmConf) : undefined;
@@ -81,7 +139,7 @@ async function shareTokens({ module, softhsmConf }: Pkcs11Settings): Promise<voi
 
 async function performOn(
   token: Token,
-  job: Exclude<TokenJob, { kind: 'initialize' | 'open' }>,
+  job: Exclude<TokenJob, { kind: 'initialize' | 'open' | 'try-pin' | 'change-pin' }>,
   agree: Agree,
 ): Promise<object> {
   switch (job.kind) {
@@ -108,7 +166,7 @@ async function agree(lines: Lines, message: object): Promise<void> {
   answer(message);
   const line = await lines.next();
   if (line.done !== true && isGoOn(line.value)) return;
-  throw new KleidiError('refused', 'the command ended before the KEK was kept');
+  throw new KleidiError('refused', 'the command ended before its change was kept');
 }
 
 function answer(value: object): void {

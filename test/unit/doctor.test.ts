@@ -10,8 +10,8 @@ import { apiserver } from '../../src/doctor/apiserver.ts';
 import { flat, type Subject } from '../../src/doctor/check.ts';
 import { host, systemdFinding } from '../../src/doctor/host.ts';
 import { selinux } from '../../src/doctor/selinux.ts';
-import { parseProperties } from '../../src/doctor/systemctl.ts';
 import { unitFindings } from '../../src/doctor/unit.ts';
+import { parseProperties } from '../../src/host/systemctl.ts';
 import { temporaryFolder } from '../support/folder.ts';
 
 function put(path: string, text: string): void {

@@ -1,12 +1,17 @@
 // The drop-in of kleidi.service for a systemd older than 250, which ignores
 // LoadCredentialEncrypted=: it names the plain credential instead.
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { writeFileAtomically } from '../../files.ts';
 import { note } from '../../terminal.ts';
 
 const path = '/etc/systemd/system/kleidi.service.d/10-plain-credential.conf';
+
+export function hasPlainCredentialDropIn(): boolean {
+  return existsSync(path);
+}
 
 /** Safe to repeat. The unit has it from its next start on. */
 export async function writePlainCredentialDropIn(credential: string): Promise<void> {

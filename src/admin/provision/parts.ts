@@ -3,7 +3,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Config } from '../../config.ts';
-import { encryptedCredential, parseReference, plainCredential } from '../../host/credentials.ts';
+import { parseReference, pendingPath, secretPaths } from '../../host/credentials.ts';
 import { hostKeyPaths, hostKeyState } from '../../host/hostkey.ts';
 import { changeTimesPath } from '../../keyring/changetimes.ts';
 import { pinPartPath } from '../../keyring/pinpart.ts';
@@ -27,22 +27,20 @@ export async function provisionedParts(config: Config, which: ReplaceCase): Prom
     files: [
       ring,
       bundleFolder(config),
-      pinPartPath(ring),
+      ...withPending([pinPartPath(ring)]),
       createRecordPath(config),
       // What this host has announced stays known where it comes back to the same ring.
       ...(which === 'lost-token' ? [] : [changeTimesPath(ring)]),
-      ...secretPaths(pkcs11.pin),
-      ...secretPaths(pkcs11.soPin),
+      ...withPending([...secretPaths(pkcs11.pin), ...secretPaths(pkcs11.soPin)]),
     ],
     hostKeys: which === 'copied-disk' ? await foreignHostKeys(pkcs11) : [],
     tokens: tokenFolder(config),
   };
 }
 
-function secretPaths(reference: string): readonly string[] {
-  const parsed = parseReference(reference);
-  if (parsed.kind === 'file') return [parsed.path];
-  return [encryptedCredential(parsed.name), plainCredential(parsed.name)];
+/** What a change of the PIN has left that was killed. */
+function withPending(paths: readonly string[]): readonly string[] {
+  return paths.flatMap((path) => [path, pendingPath(path)]);
 }
 
 /** systemd would delete it at its first look, and nothing of this host opens with it. */

@@ -1,12 +1,14 @@
 // What `kleidi provision` does to a host, step by step: each is on disk before the next
 // begins, and each can be done again.
 import type { Config } from '../../config.ts';
+import { pendingSecret } from '../../host/credentials.ts';
 import {
   pinnedRecovery,
   type RecoveryKey,
   requirePinned,
 } from '../../keyring/recoverypublickey.ts';
 import { readRingIfAny } from '../../keyring/ringfile.ts';
+import { warn } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import { apiserverUse } from './apiserveruse.ts';
 import { mendOwners } from './owners.ts';
@@ -55,6 +57,7 @@ export async function provisionHost(
   const plan = planProvision(wish, record, found);
   if (ring !== undefined && recovery !== undefined) requirePinned(ring, recovery.fingerprint);
   await mendOwners(config);
+  warnOfPending(config);
   if (plan.kind === 'nothing') return tendProvisioned(config, recovery);
   await makeAll(config, plan.kind === 'go-on' ? plan.record : begun(wish), recovery);
   return 'made';
@@ -69,6 +72,17 @@ async function recordToGoOnWith(
   const record = await readRecord(config);
   const next = replace === undefined ? record : await replaceHost(config, wish, replace, record);
   return next && moveReplaced(config, next);
+}
+
+function warnOfPending({ pkcs11 }: Config): void {
+  for (const [reference, command] of [
+    [pkcs11.pin, 'kleidi pin set'],
+    [pkcs11.soPin, 'kleidi pin set --so'],
+  ] as const) {
+    const path = pendingSecret(reference);
+    if (path !== undefined)
+      warn(`a change of the PIN was interrupted (${path}): ${command} finishes or drops it`);
+  }
 }
 
 function begun({ ring, token, machine, tokenOnly }: Wish): ProvisionRecord {

@@ -6,7 +6,7 @@ import { KleidiError } from '../../errors.ts';
 import { ckr, ckrOf, ckrText } from './ckr.ts';
 import type { Handle, Pkcs11Module } from './module.ts';
 import { isTokenLost } from './recoverypolicy.ts';
-import type { RefusedPin } from './refusedpin.ts';
+import type { PinUser, RefusedPin } from './refusedpin.ts';
 import { findSlot, firstSession, newSession, requireMechanisms } from './slot.ts';
 
 export interface TokenAccess {
@@ -96,19 +96,36 @@ export class Token {
   }
 
   /** At most one try: a token may count wrong PINs and lock. */
-  async login(): Promise<void> {
-    const { pin, refusedPin } = this.#access;
-    try {
-      this.module.api.C_Login(this.#anchor, pkcs11js.CKU_USER, pin);
-    } catch (error) {
-      const number = ckrOf(error);
-      if (number === ckr.USER_ALREADY_LOGGED_IN) return;
-      if (!pinRefusals.has(number)) throw loginFailed(this.label, error);
-      if (this.module.isSoftHsm) throw softHsmRefusal(this.label, error);
-      await refusedPin.remember(pin);
-      throw pinRefused(this.label, error);
-    }
+  login(): Promise<void> {
+    return loginOnce(this.module, this.#anchor, this.#access);
   }
+}
+
+/**
+ * As the user of the token, or as its security officer.
+ * @throws KleidiError pin-refused, token-damaged, module-failed
+ */
+export async function loginOnce(
+  { api, isSoftHsm }: Pkcs11Module,
+  session: Handle,
+  { label, pin, refusedPin }: Omit<TokenAccess, 'writable'>,
+  who: PinUser = 'user',
+): Promise<void> {
+  try {
+    api.C_Login(session, who === 'so' ? pkcs11js.CKU_SO : pkcs11js.CKU_USER, pin);
+  } catch (error) {
+    const number = ckrOf(error);
+    if (number === ckr.USER_ALREADY_LOGGED_IN) return;
+    if (!isPinRefusal(error)) throw loginFailed(label, error);
+    if (isSoftHsm) throw softHsmRefusal(label, error);
+    await refusedPin.remember(pin);
+    throw pinRefused(label, error);
+  }
+}
+
+/** The token does not take this PIN, whatever for. */
+export function isPinRefusal(error: unknown): boolean {
+  return pinRefusals.has(ckrOf(error));
 }
 
 const pinRefusals: ReadonlySet<number | undefined> = new Set([
@@ -129,7 +146,7 @@ function loginFailed(label: string, cause: unknown): KleidiError {
 
 function pinRefused(label: string, cause: unknown): KleidiError {
   return new KleidiError('pin-refused', `token '${label}' refuses the PIN: ${ckrText(cause)}`, {
-    hint: 'kleidi will not try this PIN again, so that the token does not lock: fix the credential and restart kleidi',
+    hint: 'kleidi will not try this PIN again, so that the token does not lock: put the right PIN there with kleidi pin set, which also finishes a change of the PIN that was killed',
     cause,
   });
 }
@@ -137,7 +154,7 @@ function pinRefused(label: string, cause: unknown): KleidiError {
 /** SoftHSM never locks, and says PIN_INCORRECT when token.object is damaged. */
 function softHsmRefusal(label: string, cause: unknown): KleidiError {
   return new KleidiError('pin-refused', `token '${label}' refuses the PIN: ${ckrText(cause)}`, {
-    hint: 'either the PIN credential is not of this token, or token.object is damaged; after fixing it: systemctl restart kleidi',
+    hint: 'either the PIN credential is not of this token (kleidi pin set puts the right one there, and finishes a change of the PIN that was killed), or token.object is damaged; after fixing that: systemctl restart kleidi',
     cause,
   });
 }
