@@ -46,6 +46,19 @@ export async function writeNewFile(path: string, ...what: Contents): Promise<voi
   }
 }
 
+/**
+ * Removes what `writeFileAtomically` has left of this path where it was killed: it may hold a
+ * secret. Nobody may be writing it meanwhile.
+ */
+export async function removeUnfinished(path: string): Promise<void> {
+  const names = await readdir(dirname(path)).catch(() => []);
+  const start = `.${basename(path)}.`;
+  const left = names.filter(
+    (name) => name.startsWith(start) && /^[0-9a-f]{8}\.tmp$/.test(name.slice(start.length)),
+  );
+  for (const name of left) await rm(join(dirname(path), name), { force: true });
+}
+
 /** Before work that would be for nothing. @throws KleidiError already-exists */
 export function requireFree(path: string, hint?: string): void {
   if (existsSync(path)) throw taken(path, undefined, hint);

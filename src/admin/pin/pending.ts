@@ -6,7 +6,7 @@ import { rename, rm, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
-import { isErrno, syncFolder, writeFileAtomically } from '../../files.ts';
+import { isErrno, removeUnfinished, syncFolder, writeFileAtomically } from '../../files.ts';
 import {
   pendingPath,
   pendingSecret,
@@ -65,10 +65,14 @@ async function takePlace(path: string): Promise<void> {
   await syncFolder(dirname(path));
 }
 
+function pathsOf(config: Config, who: PinUser): readonly string[] {
+  const parts = who === 'user' ? [pinPartPath(config.ring)] : [];
+  return [...secretPaths(referenceOf(config, who)), ...parts];
+}
+
 /** The token has the one that is kept. */
 async function dropPending(config: Config, who: PinUser): Promise<void> {
-  const parts = who === 'user' ? [pinPartPath(config.ring)] : [];
-  for (const path of [...secretPaths(referenceOf(config, who)), ...parts]) {
+  for (const path of pathsOf(config, who)) {
     await rm(pendingPath(path), { force: true });
     const isFolder = await stat(dirname(path)).catch(() => undefined);
     if (isFolder !== undefined) await syncFolder(dirname(path));
@@ -83,6 +87,7 @@ export type Earlier = 'none' | 'finished' | 'dropped';
  * @throws KleidiError pin-refused where neither opens the token; nothing is changed then
  */
 export async function settleEarlier(config: Config, who: PinUser): Promise<Earlier> {
+  for (const path of pathsOf(config, who)) await removeUnfinished(pendingPath(path));
   const reference = referenceOf(config, who);
   const waits = pendingSecret(reference);
   const kept = waits === undefined ? undefined : await keptPin(reference);
