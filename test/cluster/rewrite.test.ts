@@ -29,7 +29,7 @@ interface Report {
   readonly metrics: string;
 }
 
-const count = process.env['KLEIDI_TEST_LONG'] === '1' ? 10_000 : 2_000;
+const count = process.env['KLEIDI_TEST_LONG'] === '1' ? 10_000 : 1_000;
 const last = secretName(count - 1);
 /** These have writers all the time. */
 const busy = Array.from({ length: count / 100 }, (_, i) => secretName(i * 100));

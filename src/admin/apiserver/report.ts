@@ -50,7 +50,7 @@ export function nextStep(phase: Phase, plan: Plan): string {
   if (phase === 'only' || isBackwards(plan)) return how;
   return phase === 'read'
     ? `${how}. Next, once every API server is at read: --phase write on each`
-    : `${how}. Next, once every API server is at write: rewrite all Secrets, then --phase only`;
+    : `${how}. Next, once every API server is at write: kleidi apiserver rewrite on one of them, then --phase only`;
 }
 
 function isBackwards({ from, to }: Plan): boolean {

@@ -38,7 +38,8 @@ const optionTable = {
       of this cluster, and taken some 3 minutes after phase write or later`,
   ),
   wait: flag(`until the running kube-apiserver of this host has taken it up, for up to 5 minutes;
-      where that needs a restart, do it meanwhile`),
+      where that needs a restart, do it meanwhile. From phase write on it writes a Secret of kleidi's
+      own to see that, and deletes it`),
   kubeconfig: kubeconfigOption,
   ...hostOptions,
   json: jsonOption,
@@ -52,7 +53,7 @@ export const apiserverEnable = command({
     goes to the next:`,
     {
       read: 'reads what kleidi has sealed, writes as before',
-      write: 'writes through kleidi, reads both; then rewrite all Secrets',
+      write: 'writes through kleidi, reads both; then kleidi apiserver rewrite on one',
       only: 'writes through kleidi, and takes nothing in clear any more',
     },
     `Shows what it changes. Safe to repeat. What the files were is kept beside the ring.`,

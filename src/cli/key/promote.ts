@@ -36,7 +36,7 @@ export const keyPromote = command({
     generation: text('N', 'default: the current one plus 1'),
     expect: resultOption,
     wait: flag(`until the running kube-apiserver of this host has asked for the new key id (it asks
-      once a minute), for up to 5 minutes`),
+      once a minute) and writes with it, for up to 5 minutes`),
     json: jsonOption,
   },
   positionals: one('FP'),
