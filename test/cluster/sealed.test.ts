@@ -182,7 +182,9 @@ await onCluster(async (binaries) => {
       Buffer.from(pin).toString('hex'),
     ];
     for (const text of said) host.sh('systemd-cat -t kleidi-admin', { input: `said ${text}\n` });
-    host.sh('journalctl --sync && kleidi support-bundle --out /root/support.txt');
+    host.sh(
+      'systemctl daemon-reload && journalctl --sync && kleidi support-bundle --out /root/support.txt',
+    );
     const text = host.read('/root/support.txt');
     host.write(configuration, before, 0o600);
     assert.equal(host.sh('stat -c %a /root/support.txt'), '600');
