@@ -4,7 +4,6 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import type { ApiLoadReport } from '../support/apiload.ts';
-import { waitFor } from '../support/apiservers.ts';
 import { letTimePass } from '../support/changetimes.ts';
 import { Cluster } from '../support/cluster.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
@@ -17,6 +16,7 @@ import {
   scanSnapshot,
   snapshotInHost,
 } from '../support/clustersnapshot.ts';
+import { runOnAll } from '../support/hostcommands.ts';
 import { keyIdHashOf } from '../support/kmsmetrics.ts';
 
 await onCluster(async (binaries) => {
@@ -59,22 +59,17 @@ await onCluster(async (binaries) => {
     for (const host of ceremony.others) promoteLike(host, fp, promoted);
     const digests = hosts.map((host) => host.sh('kleidi ring digest --live'));
     assert.equal(new Set(digests).size, 1);
-    // The same once more, to wait: in a unit, since the load needs this thread.
-    const [host] = ceremony.others.toReversed();
+    // The same once more, to wait: then this very API server writes with the new key id.
     const again = `kleidi key promote ${fp} --generation ${promoted.generation} --wait`;
-    const unit = `promote-${promoted.generation}`;
-    host?.sh(`systemd-run --unit=${unit} --property=RemainAfterExit=yes ${again}`);
+    const said = await runOnAll(hosts, `promote-${promoted.generation}`, () => again);
+    for (const text of said) assert.match(text, /API server of this host has the new key id/);
     for (const index of indexes) {
-      await waitFor(
-        async () => (await keyIdHashOf(api, index)) === promoted.keyIdHash,
-        async () => `key id hash ${await keyIdHashOf(api, index)} on host ${index}`,
-      );
+      assert.equal(await keyIdHashOf(api, index), promoted.keyIdHash);
       assert.equal(await api.get(index, '/readyz/kms-providers'), 'ok');
-      await api.createSecret(index, `under-${promoted.generation}-by-${index}`, 'probe');
+      const name = `under-${promoted.generation}-by-${index}`;
+      await api.createSecret(index, name, 'probe');
+      assert.ok(cluster.storedSecret(index, name).includes(promoted.keyId));
     }
-    await host?.until(
-      `journalctl -u ${unit} | grep -q 'API server of this host has the new key id'`,
-    );
   }
 
   function scan(index: number): Scan {
@@ -86,17 +81,10 @@ await onCluster(async (binaries) => {
   test('phase write without a restart: each API server reads the file again by itself', async (t) => {
     const before = processes();
     const report = await underLoad(async () => {
-      for (const index of indexes) cluster.enable(index, 'write');
+      await runOnAll(hosts, 'write', (index) => cluster.enabling(index, 'write', '--wait'));
       for (const index of indexes) {
-        let made = 0;
-        await waitFor(
-          async () => {
-            const name = `probe-${index}-${made++}`;
-            await api.createSecret(index, name, 'probe');
-            return cluster.isSealed(index, name);
-          },
-          () => `host ${index} still writes in clear`,
-        );
+        await api.createSecret(index, `probe-${index}`, 'probe');
+        assert.ok(cluster.isSealed(index, `probe-${index}`), `host ${index} writes in clear`);
       }
     });
     t.diagnostic(requireNoneFailed(report));
@@ -112,7 +100,7 @@ await onCluster(async (binaries) => {
       await api.rewriteSecrets(1);
     });
     t.diagnostic(requireNoneFailed(report));
-    for (const index of indexes) assert.equal(await api.secret(index, 'probe-0-0'), 'probe');
+    for (const index of indexes) assert.equal(await api.secret(index, 'probe-0'), 'probe');
   });
 
   test('a real snapshot: every object opens, and nothing live is under the old key id', async () => {
@@ -133,14 +121,34 @@ await onCluster(async (binaries) => {
     assert.deepEqual(liveKeyIds(scan(0)).sort(), keyIds.slice(1).sort());
   });
 
-  test('phase only by the proof of a real snapshot: ready without identity', async () => {
+  test('an API server that does not run: a promotion is not said to have arrived there', () => {
+    const host = cluster.host(1);
+    host.sh('systemctl stop kube-apiserver');
+    const { fp } = ringOf(1);
+    const { exitCode, stderr } = host.try(`kleidi key promote ${fp} --wait --timeout 3`);
+    host.sh('systemctl start kube-apiserver', { timeoutMs: 300_000 });
+    assert.equal(exitCode, 1);
+    assert.match(
+      stderr,
+      /has not taken up the change within 3 s: kube-apiserver.service does not run/,
+    );
+  });
+
+  test('phase only by the proof of a real snapshot: no request fails, and each starts with it', async (t) => {
+    await api.ready(...indexes);
     for (const index of indexes) {
       letTimePass(join(cluster.host(index).root, 'var/lib/kleidi/ring.json'));
       bringSnapshot(cluster, index);
-      cluster.enable(index, 'only', '--scan', snapshotInHost);
+    }
+    const report = await underLoad(async () => {
+      const scanned = ['--scan', snapshotInHost, '--wait'];
+      await runOnAll(hosts, 'only', (index) => cluster.enabling(index, 'only', ...scanned));
+    });
+    t.diagnostic(requireNoneFailed(report));
+    for (const index of indexes) {
       await cluster.restartApiServer(index);
       assert.equal(await api.get(index, '/readyz/kms-providers'), 'ok');
-      assert.equal(await api.secret(index, 'probe-0-0'), 'probe');
+      assert.equal(await api.secret(index, 'probe-0'), 'probe');
     }
   });
 });

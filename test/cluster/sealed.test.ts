@@ -51,6 +51,18 @@ await onCluster(async (binaries) => {
       );
   });
 
+  test('--wait says what is waited for where kube-apiserver runs on its old flags', () => {
+    const { exitCode, stderr } = cluster
+      .host(2)
+      .try('kleidi apiserver enable --phase read --wait --timeout 2');
+    assert.equal(exitCode, 1);
+    assert.match(
+      stderr,
+      /not taken up the change within 2 s: .*runs since before .*50-kleidi.conf/,
+    );
+    assert.match(stderr, /hint: systemctl daemon-reload && systemctl restart kube-apiserver/);
+  });
+
   test('phase read, then phase write, one host after the other: each is ready again', async () => {
     for (const phase of ['read', 'write'] as const) {
       await cluster.takeTo(phase);

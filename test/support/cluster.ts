@@ -53,13 +53,16 @@ export class Cluster extends ControlPlane {
     }
   }
 
-  /** As an operator: the digest of another member is asked for there, and named here. */
   enable(index: number, phase: 'read' | 'write' | 'only', ...more: readonly string[]): void {
+    this.host(index).sh(this.enabling(index, phase, ...more));
+  }
+
+  /** The command of an operator: the digest of another member is asked for there, and named here. */
+  enabling(index: number, phase: 'read' | 'write' | 'only', ...more: readonly string[]): string {
     const other = this.host((index + 1) % this.hosts.length);
-    const digest = other.sh('kleidi ring digest --live --named');
-    const gate = phase === 'read' ? [] : ['--ring-digest', digest];
-    const words = ['--phase', phase, ...gate, ...more].join(' ');
-    this.host(index).sh(`kleidi apiserver enable ${words}`);
+    const gate =
+      phase === 'read' ? [] : ['--ring-digest', other.sh('kleidi ring digest --live --named')];
+    return ['kleidi apiserver enable', '--phase', phase, ...gate, ...more].join(' ');
   }
 
   /** One host after the other, each with a restart of its API server. */

@@ -5,6 +5,7 @@ import { isFlagged } from '../../apiserver/installation.ts';
 import { ApiserverClient } from '../../apiserver/live/client.ts';
 import { readLive } from '../../apiserver/live/livestate.ts';
 import { writeMarker } from '../../apiserver/live/marker.ts';
+import { pendingRestart, pendingText } from '../../apiserver/pending.ts';
 import { configurationOf } from '../../apiserver/plan.ts';
 import { KleidiError } from '../../errors.ts';
 import { readRingIfAny } from '../../keyring/ringfile.ts';
@@ -12,10 +13,14 @@ import { note } from '../../terminal.ts';
 import { type ApiserverHost, openApiserverHost } from './host.ts';
 import { judgeLive, type Live, lackingIn, triedText, withTried } from './livereport.ts';
 
-const patienceMs = 5 * 60_000;
 const everyMs = 2_000;
 /** A line now and then: it is known that the command still waits, and for what. */
 const progressMs = 20_000;
+
+export interface Waiting {
+  readonly kubeconfig: string | undefined;
+  readonly patienceMs: number;
+}
 
 interface Asking {
   readonly kubeconfig: string | undefined;
@@ -54,7 +59,7 @@ function writesSealed(host: ApiserverHost): boolean {
  */
 export async function awaitLive(
   host: ApiserverHost,
-  kubeconfig: string | undefined,
+  { kubeconfig, patienceMs }: Waiting,
 ): Promise<Live> {
   const startMs = performance.now();
   let nextLineMs = 0;
@@ -66,7 +71,7 @@ export async function awaitLive(
       return found.live;
     }
     const waitedMs = performance.now() - startMs;
-    if (waitedMs > patienceMs) throw notTakenUp(host, found.lacks);
+    if (waitedMs > patienceMs) throw notTakenUp(host, patienceMs, found.lacks);
     if (waitedMs >= nextLineMs) {
       note(
         `waiting for the API server of this host (${Math.round(waitedMs / 1_000)} s): ${found.lacks}`,
@@ -91,11 +96,13 @@ async function lookLive(
   }
 }
 
-function notTakenUp({ distribution }: ApiserverHost, lacks: string): KleidiError {
+function notTakenUp(host: ApiserverHost, patienceMs: number, lacks: string): KleidiError {
+  const pending = pendingRestart(host);
+  const why = pending === undefined ? lacks : `${pendingText(pending)}; ${lacks}`;
   return new KleidiError(
     'change-not-applied',
-    `the API server of this host has not taken up the change within ${patienceMs / 60_000} minutes: ${lacks}`,
-    { hint: `${distribution.restart}; then kleidi apiserver status --live` },
+    `the API server of this host has not taken up the change within ${patienceMs / 1_000} s: ${why}`,
+    { hint: `${host.distribution.restart}; then kleidi apiserver status --live` },
   );
 }
 
@@ -104,9 +111,12 @@ function notTakenUp({ distribution }: ApiserverHost, lacks: string): KleidiError
  * @returns undefined where none uses kleidi
  * @throws KleidiError as awaitLive
  */
-export async function awaitPromotion(configPath: string): Promise<Live | undefined> {
+export async function awaitPromotion(
+  configPath: string,
+  waiting: Waiting,
+): Promise<Live | undefined> {
   const host = await openApiserverHost({ configPath, text: () => undefined });
-  return isFlagged(host) ? awaitLive(host, undefined) : undefined;
+  return isFlagged(host) ? awaitLive(host, waiting) : undefined;
 }
 
 /**

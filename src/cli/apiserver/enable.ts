@@ -10,7 +10,7 @@ import {
   scanSubject,
   withApiserverLock,
 } from '../../admin/apiserver/host.ts';
-import { awaitLive } from '../../admin/apiserver/livewait.ts';
+import { awaitLive, type Waiting } from '../../admin/apiserver/livewait.ts';
 import { nextStep, report } from '../../admin/apiserver/report.ts';
 import { parseClusterUid, readProof } from '../../admin/apiserver/scanproof.ts';
 import { askState } from '../../admin/daemonclient.ts';
@@ -21,8 +21,9 @@ import type { Config } from '../../config.ts';
 import { note } from '../../terminal.ts';
 import { atMostOne, flag, jsonOption, requiredText, text } from '../option.ts';
 import type { Parsed } from '../parse.ts';
-import { hostOptions, kubeconfigOption, scanOptions } from '../sharedoptions.ts';
+import { hostOptions, scanOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
+import { waitingOf, waitOptions } from '../waitoptions.ts';
 
 const optionTable = {
   phase: requiredText('PHASE', 'as above', phases),
@@ -37,10 +38,9 @@ const optionTable = {
     `for only: an etcd snapshot, to prove that no Secret is left in clear or under another key:
       of this cluster, and taken some 3 minutes after phase write or later`,
   ),
-  wait: flag(`until the running kube-apiserver of this host has taken it up, for up to 5 minutes;
-      where that needs a restart, do it meanwhile. From phase write on it writes a Secret of kleidi's
-      own to see that, and deletes it`),
-  kubeconfig: kubeconfigOption,
+  ...waitOptions(`until the running kube-apiserver of this host has taken it up; where that needs
+      a restart, do it meanwhile. From phase write on it writes a Secret of kleidi's own to see
+      that, and deletes it`),
   ...hostOptions,
   json: jsonOption,
 };
@@ -67,16 +67,17 @@ export const apiserverEnable = command({
   example: 'kleidi apiserver enable --phase read',
   async run(options) {
     const phase = parsePhase(options.given('phase'));
+    const waiting = waitingOf(options);
     const exitCode = await withApiserverLock(options.configPath, () => enable(options, phase));
-    if (options.flag('wait')) await awaitTakenUp(options);
+    if (waiting !== undefined) await awaitTakenUp(options, waiting);
     return exitCode;
   },
 });
 
 type Options = Parsed<typeof optionTable>;
 
-async function awaitTakenUp(options: Options): Promise<void> {
-  const live = await awaitLive(await openApiserverHost(options), options.text('kubeconfig'));
+async function awaitTakenUp(options: Options, waiting: Waiting): Promise<void> {
+  const live = await awaitLive(await openApiserverHost(options), waiting);
   note(`the API server of this host runs on it, and has key id ${live.ringKeyIdHash}`);
 }
 

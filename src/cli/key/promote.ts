@@ -2,7 +2,7 @@
 // generation that was never announced before. Safe to repeat: a run that was
 // killed is finished by the next.
 
-import { awaitPromotion } from '../../admin/apiserver/livewait.ts';
+import { awaitPromotion, type Waiting } from '../../admin/apiserver/livewait.ts';
 import { awaitDaemon, stateBeforeChange } from '../../admin/follow.ts';
 import { requireHeld, selectFingerprint } from '../../admin/keys/held.ts';
 import { requireResult } from '../../admin/ring/expecteddigest.ts';
@@ -17,9 +17,10 @@ import { promote } from '../../keyring/transitions.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { note, print, printJson } from '../../terminal.ts';
 import { promotionOf } from '../nextpromotion.ts';
-import { flag, jsonOption, one, text } from '../option.ts';
+import { jsonOption, one, text } from '../option.ts';
 import { resultOption } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
+import { waitingOf, waitOptions } from '../waitoptions.ts';
 
 export const keyPromote = command({
   changes: true,
@@ -35,21 +36,22 @@ export const keyPromote = command({
   options: {
     generation: text('N', 'default: the current one plus 1'),
     expect: resultOption,
-    wait: flag(`until the running kube-apiserver of this host has asked for the new key id (it asks
-      once a minute) and writes with it, for up to 5 minutes`),
+    ...waitOptions(`until the running kube-apiserver of this host has asked for the new key id (it
+      asks once a minute), and writes with it`),
     json: jsonOption,
   },
   positionals: one('FP'),
   example: 'kleidi key promote 00112233445566778899aabbccddeeff --generation 4',
   async run(options) {
     const generation = parseGeneration(options.text('generation'));
+    const waiting = waitingOf(options);
     const config = loadConfig(options.configPath);
     const fp = selectFingerprint(await readRing(config.ring), options.positionals[0]);
     const before = await stateBeforeChange(config);
     const wish = { fp, generation, expect: options.text('expect') };
     const ring = await withRingLock(config.ring, () => change(config, wish, before));
     const announced = await awaitDaemon(config, ring, before);
-    if (options.flag('wait')) await waitForApiserver(options.configPath);
+    if (waiting !== undefined) await waitForApiserver(options.configPath, waiting);
     const digest = await verifiedDigest(config, ring);
     report(ring, { fp, announced, digest }, options.json);
     if (!options.json && wish.expect === undefined && digest !== null) {
@@ -59,8 +61,8 @@ export const keyPromote = command({
   },
 });
 
-async function waitForApiserver(configPath: string): Promise<void> {
-  const live = await awaitPromotion(configPath);
+async function waitForApiserver(configPath: string, waiting: Waiting): Promise<void> {
+  const live = await awaitPromotion(configPath, waiting);
   note(
     live === undefined
       ? 'no API server of this host uses kleidi: nothing to wait for'
