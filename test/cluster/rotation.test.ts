@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { apiserverIdHashOf, liveMetrics } from '../../src/apiserver/live/metrics.ts';
 import type { ApiLoadReport } from '../support/apiload.ts';
 import { letTimePass } from '../support/changetimes.ts';
 import { Cluster } from '../support/cluster.ts';
@@ -89,6 +90,20 @@ await onCluster(async (binaries) => {
     });
     t.diagnostic(requireNoneFailed(report));
     assert.deepEqual(processes(), before);
+  });
+
+  test('each metric that kleidi reads is there in this line of Kubernetes', async () => {
+    const found = liveMetrics(await api.get(0, '/metrics'), 'kleidi');
+    const hash = await keyIdHashOf(api, 0);
+    assert.equal(found.announced?.keyIdHash, hash);
+    assert.equal(found.written?.keyIdHash, hash);
+    assert.ok((found.writes.get(hash) ?? 0) > 0);
+    assert.equal(found.apiserverIdHash, apiserverIdHashOf(cluster.host(0).sh('hostname')));
+    assert.ok(found.startedUnixMs !== undefined && found.startedUnixMs < Date.now());
+    assert.equal(found.lastReload?.isGood, true);
+    // From 1.34 on.
+    const hasHash = process.env['KLEIDI_CLUSTER_LINE'] !== '1.29';
+    assert.equal(found.configHash !== undefined, hasHash);
   });
 
   test('a rotation: no request fails, and each API server has the new key id in its metrics', async (t) => {
