@@ -1,31 +1,29 @@
 // kleidi restore: ring, recovery bundles and configuration from a backup. Never
 // lowers a generation, and replaces no file but the ring.
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { awaitDaemon, stateIfAny } from '../admin/follow.ts';
-import { bundleFolder } from '../admin/keys/bundlefolder.ts';
 import { parseExpected, requireExpected } from '../admin/ring/expecteddigest.ts';
 import { type Config, loadConfig } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import { writeNewFile } from '../files.ts';
-import {
-  type Backup,
-  type BackupFile,
-  parseBackup,
-  type RestoreWish,
-  requirePinnedParts,
-  ringAfterRestore,
-} from '../keyring/backup.ts';
-import { parseBundle } from '../keyring/bundlefile.ts';
-import { readAnnounced } from '../keyring/changetimes.ts';
+import { type Backup, parseBackup, type RestoreWish } from '../keyring/backup.ts';
 import type { Ring } from '../keyring/ring.ts';
-import { readRingIfWhole, withRingLock, writeRing } from '../keyring/ringfile.ts';
+import { withRingLock, writeRing } from '../keyring/ringfile.ts';
 import { readTextFile } from '../readfile.ts';
 import { note, print, printJson, warn } from '../terminal.ts';
 import { parseGeneration } from './key/promote.ts';
 import { flag, jsonOption, one, requiredText, text, together } from './option.ts';
+import { checkRestore } from './restorecheck.ts';
+import {
+  type PlannedFile,
+  plannedBundles,
+  plannedConfiguration,
+  planRing,
+  stateOf,
+} from './restoreplan.ts';
 import { command } from './verb.ts';
 
 export const restore = command({
@@ -50,6 +48,10 @@ export const restore = command({
       `one more than the highest generation that was announced (kleidi snapshot scan prints it)`,
     ),
     'config-only': flag('only the configuration, before kleidi provision --token-only'),
+    check: flag(
+      `only say whether FILE is whole and has a part of each KEK for the recovery key (exit code 1:
+      not), and what would be put here`,
+    ),
     json: jsonOption,
   },
   positionals: one('FILE'),
@@ -66,8 +68,17 @@ export const restore = command({
     const backup = await readBackup(path);
     requireExpected(path, backup.ring, expected);
     const config = await configOf(options.configPath, backup);
-    const ring = options.flag('config-only') ? undefined : await restoreRing(config, backup, wish);
-    await putConfiguration(backup, [resolve(options.configPath), config.pkcs11.softhsmConf]);
+    const configuration = plannedConfiguration(options.configPath, config, backup);
+    const isRingLeft = options.flag('config-only');
+    if (options.flag('check')) {
+      const plan = isRingLeft
+        ? undefined
+        : await planRing(config, backup, wish, await stateIfAny(config));
+      const bundles = plan === undefined ? [] : plannedBundles(config, backup, plan.next);
+      return checkRestore(backup, plan, [...bundles, ...configuration], options.json);
+    }
+    const ring = isRingLeft ? undefined : await restoreRing(config, backup, wish);
+    for (const file of configuration) await putMissing(file);
     report(ring, options.json);
     return 0;
   },
@@ -96,11 +107,8 @@ async function restoreRing(config: Config, backup: Backup, wish: RestoreWish): P
   await mkdir(dirname(config.ring), { recursive: true, mode: 0o750 });
   const state = await stateIfAny(config);
   const ring = await withRingLock(config.ring, async () => {
-    const local = await readRingIfWhole(config.ring);
-    const announced = await readAnnounced(config.ring);
-    const next = ringAfterRestore(backup.ring, { local, state, announced, wish });
-    requirePinnedParts(next, backup.bundles);
-    await putAll(bundleFolder(config), wantedBundles(backup, next));
+    const { local, next } = await planRing(config, backup, wish, state);
+    for (const file of plannedBundles(config, backup, next)) await putMissing(file);
     if (next !== local) await writeRing(config.ring, next);
     return next;
   });
@@ -111,37 +119,15 @@ async function restoreRing(config: Config, backup: Backup, wish: RestoreWish): P
   return ring;
 }
 
-/** What the ring has destroyed does not come back. */
-function wantedBundles({ bundles }: Backup, ring: Ring): readonly BackupFile[] {
-  const ended = new Set(ring.keks.filter(({ state }) => state === 'destroyed').map(({ fp }) => fp));
-  return bundles.filter(({ name, text }) =>
-    parseBundle(text, `${name} in the backup`).keks.some(({ fp }) => !ended.has(fp)),
-  );
-}
-
-async function putAll(folder: string, files: readonly BackupFile[]): Promise<void> {
-  await mkdir(folder, { recursive: true, mode: 0o700 });
-  for (const { name, text } of files) await putMissing(join(folder, name), text, 0o600);
-}
-
-/** These two paths and no others, whatever the backup says. */
-async function putConfiguration(
-  { configuration }: Backup,
-  allowed: readonly string[],
-): Promise<void> {
-  for (const { name, text } of configuration.filter((file) => allowed.includes(file.name))) {
-    await mkdir(dirname(name), { recursive: true, mode: 0o755 });
-    await putMissing(name, text, 0o644);
-  }
-}
-
-async function putMissing(path: string, text: string, mode: number): Promise<void> {
-  if (!existsSync(path)) {
+async function putMissing(file: PlannedFile): Promise<void> {
+  const { path, text, mode, folderMode } = file;
+  await mkdir(dirname(path), { recursive: true, mode: folderMode });
+  const state = await stateOf(file);
+  if (state === 'missing') {
     await writeNewFile(path, text, mode);
     note(`restored ${path}`);
-  } else if ((await readFile(path, 'utf8')) !== text) {
-    warn(`${path} differs from the backup and is kept as it is`);
   }
+  if (state === 'other') warn(`${path} differs from the backup and is kept as it is`);
 }
 
 function report(ring: Ring | undefined, json: boolean): void {

@@ -9,6 +9,7 @@ import { formatBundle } from '../../src/keyring/bundle.ts';
 import { parseBundle } from '../../src/keyring/bundlefile.ts';
 import { ringDigest } from '../../src/keyring/digest.ts';
 import { formatRing } from '../../src/keyring/ring.ts';
+import { everythingOf } from '../support/ceremony.ts';
 import { TestHost } from '../support/host.ts';
 import { knownKek, newHybridKey, writePublic } from '../support/recoveryset.ts';
 
@@ -151,6 +152,57 @@ test('a ring that is here stays, whatever a backup says; missing bundles come ba
   const other = new TestHost();
   await good(other, 'provision', '--ring', 'dev');
   await refused(other, /is of the ring 'test', this host has ring 'dev'/, ...restore);
+});
+
+test('--check says what a backup brings back and what would be put here, and writes nothing', async () => {
+  const host = await recoverable();
+  const file = join(host.folder, 'backup.json');
+  const check = ['restore', file, '--check', '--json', '--expect', await digestOf(host, file)];
+  const bundles = join(host.folder, 'state/bundles');
+  const paths = readdirSync(bundles).map((name) => join(bundles, name));
+  const checked = async (...more: string[]): Promise<Record<string, unknown>> => {
+    const before = await everythingOf(host);
+    const { exitCode, stdout, stderr } = await host.run(...check, ...more);
+    assert.deepEqual(await everythingOf(host), before);
+    assert.equal(exitCode, 0, stderr);
+    const { created: _, ...found } = JSON.parse(stdout) as Record<string, unknown>;
+    return found;
+  };
+  const whole = { ring: 'test', generation: 1, faults: [] };
+  const same = { ...whole, putsRing: false, missing: [], differing: [] };
+  assert.deepEqual(await checked(), same);
+
+  rmSync(paths[0] ?? '');
+  writeFileSync(paths[1] ?? '', '{}');
+  const [missing, differing] = [paths.slice(0, 1), paths.slice(1)];
+  assert.deepEqual(await checked(), { ...same, missing, differing });
+  rmSync(bundles, { recursive: true });
+  await refused(
+    host,
+    /is not the expected ring/,
+    ...check.slice(0, -1),
+    `sha256:${'0'.repeat(64)}`,
+  );
+
+  rmSync(host.ringPath);
+  const lost = await checked('--all-lost', '--generation', '9');
+  assert.deepEqual(lost, { ...same, putsRing: true, missing: paths });
+  assert.deepEqual(await checked('--config-only'), { ...same, putsRing: null });
+  await refused(host, /no ring to tell what is true now/, ...check);
+});
+
+test('--check of a backup that does not bring every KEK back', async () => {
+  const host = await recoverable();
+  const file = join(host.folder, 'backup.json');
+  const digest = await digestOf(host, file);
+  const part = change(file, join(host.folder, 'part.json'), (saved) => ({
+    ...saved,
+    bundles: saved.bundles.slice(1),
+  }));
+  const lost = parseBackup(readFileSync(file, 'utf8'), file).bundles[0]?.name.replace('.json', '');
+  const { exitCode, stdout } = await host.run('restore', part.path, '--check', '--expect', digest);
+  assert.equal(exitCode, 1);
+  assert.match(stdout, new RegExp(`KEK ${lost}: NOT covered: .*no bundle of it is here`));
 });
 
 test('a destroyed KEK takes its bundle along, and a backup from before brings neither back', async () => {

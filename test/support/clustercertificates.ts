@@ -26,5 +26,10 @@ openssl ecparam -name prime256v1 -genkey -noout -out sa.key
 openssl ec -in sa.key -pubout -out sa.pub`;
   const made = spawnSync('sh', ['-c', script], { cwd: folder });
   if (made.status !== 0) throw new Error(`openssl: ${made.stderr}`);
+  return readClusterCertificates(folder);
+}
+
+/** As `makeClusterCertificates` has left them there. */
+export function readClusterCertificates(folder: string): ReadonlyMap<string, Buffer> {
   return new Map(files.map((name) => [name, readFileSync(join(folder, name))]));
 }

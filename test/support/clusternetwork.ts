@@ -11,6 +11,7 @@ const bridgeAddress = '10.77.0.254';
 
 export class ClusterNetwork {
   readonly #name: string;
+  #attached = 0;
 
   private constructor(name: string) {
     this.#name = name;
@@ -21,8 +22,15 @@ export class ClusterNetwork {
     const network = new ClusterNetwork(`kleidi-${process.pid}`);
     after(() => network.#remove());
     network.#makeBridge();
-    for (const [index, address] of hostAddresses.entries()) network.#attach(index, address);
+    for (const address of hostAddresses) network.attach(address);
     return network;
+  }
+
+  /** One more host, after those of hostAddresses. @returns as `namespaceOf` */
+  attach(address: string): string {
+    const index = this.#attached++;
+    this.#attach(index, address);
+    return this.namespaceOf(index);
   }
 
   /** For BootOptions.networkNamespace. It outlives a reboot of the host. */
@@ -66,7 +74,7 @@ export class ClusterNetwork {
   }
 
   #remove(): void {
-    const names = hostAddresses.map((_, index) => `${this.#name}-${index}`);
+    const names = Array.from({ length: this.#attached }, (_, index) => `${this.#name}-${index}`);
     for (const name of [...names, this.#name]) spawnSync('ip', ['netns', 'delete', name]);
   }
 }

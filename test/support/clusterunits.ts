@@ -73,11 +73,12 @@ export function adminKubeconfig(index: number): string {
   });
 }
 
-export function apiServerUnit(index: number): string {
+/** @param etcd where the host has no member of its own */
+export function apiServerUnit(address: string, etcd = '127.0.0.1'): string {
   return unit('kube-apiserver', 'etcd.service', [
     `${binaryFolder}/kube-apiserver`,
-    `--advertise-address=${hostAddresses[index] ?? ''}`,
-    '--etcd-servers=https://127.0.0.1:2379',
+    `--advertise-address=${address}`,
+    `--etcd-servers=https://${etcd}:2379`,
     `--etcd-cafile=${tls('ca.pem')}`,
     `--etcd-certfile=${tls('node.pem')}`,
     `--etcd-keyfile=${tls('node.key')}`,

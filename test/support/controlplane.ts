@@ -4,7 +4,7 @@
 import { globSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ApiServers, waitFor } from './apiservers.ts';
-import { makeClusterCertificates } from './clustercertificates.ts';
+import { makeClusterCertificates, readClusterCertificates } from './clustercertificates.ts';
 import { ClusterNetwork, hostAddresses } from './clusternetwork.ts';
 import {
   adminKubeconfig,
@@ -64,6 +64,23 @@ export class ControlPlane {
     await this.api.ready(index);
   }
 
+  /** A host with an API server on the etcd of the first, not started, and no member of etcd. */
+  async addHost(binaries: string): Promise<SystemHost> {
+    const address = '10.77.0.4';
+    const host = await bareHost({
+      networkNamespace: this.network.attach(address),
+      bind: [`${binaries}:${binaryFolder}`],
+    });
+    for (const [name, contents] of readClusterCertificates(this.folder))
+      host.write(`${certificateFolder}/${name}`, contents, 0o600);
+    host.write('/etc/kubernetes/admin.conf', adminKubeconfig(0), 0o600);
+    const unit = apiServerUnit(address, hostAddresses[0]);
+    host.write('/etc/systemd/system/kube-apiserver.service', unit);
+    host.sh(`ln -s ${binaryFolder}/kubectl /usr/local/bin/kubectl && systemctl daemon-reload &&
+      systemctl enable kube-apiserver`);
+    return host;
+  }
+
   /** The value in etcd, as this member has it. */
   storedSecret(index: number, name: string): Buffer {
     const key = `/registry/secrets/default/${name}`;
@@ -119,7 +136,10 @@ export async function bootParts(binaries: string): Promise<Parts> {
 function install(host: SystemHost, index: number): void {
   host.write('/etc/kubernetes/admin.conf', adminKubeconfig(index), 0o600);
   host.write('/etc/systemd/system/etcd.service', etcdUnit(index));
-  host.write('/etc/systemd/system/kube-apiserver.service', apiServerUnit(index));
+  host.write(
+    '/etc/systemd/system/kube-apiserver.service',
+    apiServerUnit(hostAddresses[index] ?? ''),
+  );
   host.sh(`ln -s ${binaryFolder}/kubectl /usr/local/bin/kubectl && systemctl daemon-reload &&
     systemctl enable etcd kube-apiserver && systemctl start --no-block etcd kube-apiserver`);
 }
