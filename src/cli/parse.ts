@@ -85,8 +85,10 @@ function withConfig(syntax: Syntax): Syntax {
 function requirePositionals(found: readonly string[], { positionals }: Syntax): void {
   const { name = '', least = 0, most = 0 } = positionals ?? {};
   if (found.length < least) throw usage(`missing argument: ${name}`);
-  const extra = found[most];
-  if (extra !== undefined) throw usage(`unexpected argument '${extra}'`);
+  if (found.length <= most) return;
+  // Not shown: it may be a PIN that somebody has typed where none is taken.
+  const taken = name === '' ? 'no argument' : `${most} ${name}`;
+  throw usage(`too many arguments: it takes ${taken}, given are ${found.length}`);
 }
 
 function requireOptions(values: Values, syntax: Syntax): void {

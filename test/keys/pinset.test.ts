@@ -95,6 +95,16 @@ test('--change: the token and the file have the new PIN, with owner and mode as 
   );
 });
 
+test('a PIN that is typed as an argument is refused, and not shown', async () => {
+  const host = await TestHost.provisioned();
+  const before = bytesOf(host);
+  const { exitCode, stdout, stderr } = await pinSet(host, '', 'typed-here-1', '--change');
+  assert.equal(exitCode, 2);
+  assert.match(stderr, /too many arguments: it takes no argument/);
+  assert.ok(!`${stdout}${stderr}`.includes('typed-here-1'));
+  assert.deepEqual(bytesOf(host), before);
+});
+
 test('without --change: what the token has is kept, and a wrong PIN changes no byte', async () => {
   const host = await TestHost.provisioned();
   await requireRefused(host, /refuses the new PIN; nothing was changed/, 'a-wrong-pin');
