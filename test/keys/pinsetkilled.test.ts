@@ -56,7 +56,7 @@ async function partOpensToken(host: TestHost): Promise<boolean> {
 /** The steps of the command alone, and those of both; all of both in the long run. */
 const walks: readonly (readonly [string, WalkOptions])[] = [
   ['the command is killed', {}],
-  ['command and token child are killed', { child: 'token-work', every: isLong ? 1 : 7 }],
+  ['command and token child are killed', { child: 'token-work', every: isLong ? 1 : 12 }],
 ];
 
 for (const [who, options] of walks) {
