@@ -2,7 +2,7 @@
 // arguments that are what the defaults are.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
@@ -61,6 +61,27 @@ test(`ansible-test sanity has nothing against it: ${sanity.join(', ')}`, () => {
   assert.equal(status, 0, stdout + stderr);
   for (const name of sanity) assert.ok((stdout + stderr).includes(`sanity test "${name}"`), name);
 });
+
+test('what a command would have said is not read where it has failed: its error would be lost', () => {
+  const folder = join(collection, 'roles/kleidi/tasks');
+  const conditions = readdirSync(folder).flatMap((name) =>
+    tasksIn(parse(readFileSync(join(folder, name), 'utf8'))).map((task) => ({
+      name,
+      condition: String(task['changed_when'] ?? ''),
+    })),
+  );
+  const reading = conditions.filter(({ condition }) => condition.includes('from_json'));
+  assert.ok(reading.length > 3);
+  for (const { name, condition } of reading) assert.match(condition, /^\w+\.rc == 0 and /, name);
+});
+
+function tasksIn(list: unknown): Record<string, unknown>[] {
+  if (!Array.isArray(list)) return [];
+  return list.flatMap((task: Record<string, unknown>) => [
+    task,
+    ...['block', 'rescue', 'always'].flatMap((part) => tasksIn(task[part])),
+  ]);
+}
 
 interface Option {
   readonly default?: unknown;

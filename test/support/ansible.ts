@@ -50,6 +50,8 @@ export class Controller {
   readonly folder = temporaryFolder();
   /** By host: variables of its own, from the next play on. */
   readonly ofHost = new Map<string, Variables>();
+  /** Hosts that the inventory does not have yet. */
+  readonly notYet = new Set<string>();
   readonly #commands = ansibleCommands();
   readonly #hosts: ReadonlyMap<string, SystemHost>;
 
@@ -115,7 +117,7 @@ export class Controller {
   }
 
   #writeSettings(variables: Variables): void {
-    const names = [...this.#hosts.keys()];
+    const names = [...this.#hosts.keys()].filter((name) => !this.notYet.has(name));
     const hosts = Object.fromEntries(names.map((name) => [name, this.ofHost.get(name) ?? {}]));
     const access = {
       ansible_user: user,
