@@ -44,6 +44,8 @@ export const events = {
     '8d74e655cb684a70a301e6433d87815f',
     'the PKCS#11 module is beyond repair: kleidi kills itself and is started afresh',
   ),
+  // Metrics.
+  'metrics-unavailable': warn('bd6291b0fe714390a671f3cd027da5cb', 'there are no metrics'),
   // Calls.
   'call-failed': warn('50890ca3096a48eea760525286a70fd7', 'a call was refused'),
   'call-answered': debug('f88d02ce7fdf4fd8a2c35c48b92ae309', 'answered'),

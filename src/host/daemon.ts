@@ -15,6 +15,7 @@ import { CrashLoop } from './crashloop.ts';
 import { requireCredential } from './credentials.ts';
 import { Listener, type ListenOn } from './listener.ts';
 import { otherMachine, provisionRecordPath } from './machine.ts';
+import { makeMetricsFolder, openMetrics } from './metricssocket.ts';
 import { Reconciler } from './reconciler.ts';
 import { Report } from './report.ts';
 import { inheritedFd, Notify } from './systemd.ts';
@@ -66,7 +67,8 @@ export async function runDaemon(
       log,
       notify,
       where,
-      socket: config.socket,
+      config,
+      serving,
       server,
     });
     await reconciler.endIfStuck();
@@ -87,22 +89,28 @@ interface Running {
   readonly log: Log;
   readonly notify: Notify;
   readonly where: ListenOn;
-  /** Of the configuration: what systemd has handed over should be that. */
-  readonly socket: string;
+  readonly config: Config;
+  readonly serving: Serving;
   readonly server: KmsServer;
 }
 
 async function serveUntil(stopped: Promise<string>, parts: Running): Promise<string> {
-  const { log, notify, where, socket, server } = parts;
+  const { log, notify, where, config, serving, server } = parts;
   const listener = await Listener.open(where, (connection) => server.serve(connection));
+  makeMetricsFolder(config.runtimeDir);
   notify.ready();
-  log.event('listening', { version, socket: where.kind === 'fd' ? socket : where.path });
+  // What systemd has handed over should be the socket of the configuration.
+  const socket = where.kind === 'fd' ? config.socket : where.path;
+  log.event('listening', { version, socket });
+  const sources = { serving, traffic: () => server.traffic() };
+  const metrics = openMetrics(config.runtimeDir, sources, log);
 
   const reason = await stopped;
   log.event('stopping', { reason });
   notify.stopping();
   await listener.close();
   await server.stop(graceMs);
+  await (await metrics).close();
   return reason;
 }
 

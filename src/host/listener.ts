@@ -67,7 +67,7 @@ const socketMode = 0o660;
 const maxPathBytes = 107;
 
 /** @throws KleidiError socket-unusable; nothing is changed then */
-export async function listenOnPath(server: Server, path: string): Promise<void> {
+export async function listenOnPath(server: Server, path: string, mode = socketMode): Promise<void> {
   await requireFree(path);
   const temporary = join(dirname(path), `.${basename(path)}.${process.pid}`);
   if (Buffer.byteLength(temporary) > maxPathBytes) {
@@ -78,7 +78,7 @@ export async function listenOnPath(server: Server, path: string): Promise<void> 
     );
   }
   await unlink(temporary).catch(() => undefined);
-  await listenWithMode(server, temporary, path);
+  await listenWithMode(server, temporary, path, mode);
   await rename(temporary, path);
 }
 
@@ -94,14 +94,19 @@ export async function inodeOf(path: string): Promise<number | undefined> {
 }
 
 /** bind(2) happens inside listen(), so the umask is in force for that moment only. */
-function listenWithMode(server: Server, temporary: string, path: string): Promise<void> {
+function listenWithMode(
+  server: Server,
+  temporary: string,
+  path: string,
+  mode: number,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const failed = (cause: Error): void =>
       reject(
         unusable(path, cause.message, 'check that its folder exists and can be written', cause),
       );
     server.once('error', failed);
-    const umask = process.umask(0o777 & ~socketMode);
+    const umask = process.umask(0o777 & ~mode);
     server.listen(temporary, () => {
       server.off('error', failed);
       resolve();

@@ -50,6 +50,10 @@ export class Connections {
     });
   }
 
+  get count(): number {
+    return this.#open.size;
+  }
+
   /** Who asks for State alone, as kleidi's own commands do, is none of them. */
   callers(): Callers {
     const times = [...this.#open, ...this.#leaving].map((each) => each.kmsCallUnixMs);

@@ -12,6 +12,10 @@ export class Gate {
     this.#limit = limit;
   }
 
+  get inside(): number {
+    return this.#inside;
+  }
+
   async run<T>(work: () => Promise<T>): Promise<T> {
     if (this.#inside >= this.#limit) {
       throw new KleidiError('queue-full', `${this.#limit} requests are waiting already`);

@@ -8,6 +8,7 @@ import { KleidiError } from '../errors.ts';
 import { isKeyId, keyIdHash } from '../keyring/keyid.ts';
 import type { Log } from '../log.ts';
 import { type Bounds, callsPerConnection, maxMessageBytes } from './bounds.ts';
+import { CallCounts } from './callcounts.ts';
 import { Calls } from './calls.ts';
 import { Connections } from './connections.ts';
 import * as contract from './contract.ts';
@@ -24,7 +25,17 @@ type Unary<Request, Response> = (
   call: grpc.ServerUnaryCall<Request, Response>,
 ) => Response | Promise<Response>;
 
+/** For the metrics. */
+export interface Traffic {
+  readonly counts: CallCounts;
+  readonly connections: number;
+  /** Encrypt and Decrypt calls that wait for the token or are in it. */
+  readonly inWork: number;
+}
+
 export class KmsServer {
+  readonly #service: KmsService;
+  readonly #counts = new CallCounts();
   readonly #server: grpc.Server;
   readonly #injector: ReturnType<grpc.Server['createConnectionInjector']>;
   readonly #connections: Connections;
@@ -33,14 +44,17 @@ export class KmsServer {
   readonly #sparing: SparingLog;
 
   constructor(service: KmsService, state: () => KnownState, log: Log, bounds: Bounds) {
+    this.#service = service;
     this.#log = log;
     this.#sparing = new SparingLog(log);
-    this.#connections = new Connections(bounds.connections, () =>
-      this.#sparing.event('connections-full', '', {}),
-    );
-    const calls = new Calls(bounds, (reason) =>
-      this.#sparing.event('calls-bounded', reason, { reason }),
-    );
+    this.#connections = new Connections(bounds.connections, () => {
+      this.#counts.displaced += 1;
+      this.#sparing.event('connections-full', '', {});
+    });
+    const calls = new Calls(bounds, (reason) => {
+      this.#counts.cut(reason);
+      this.#sparing.event('calls-bounded', reason, { reason });
+    });
     this.#sessions = new Sessions(calls);
     this.#server = new grpc.Server({
       'grpc.max_receive_message_length': maxMessageBytes,
@@ -60,6 +74,11 @@ export class KmsServer {
   serve(connection: Socket): void {
     this.#connections.admit(connection);
     this.#injector.injectConnection(connection);
+  }
+
+  traffic(): Traffic {
+    const { inWork } = this.#service;
+    return { counts: this.#counts, connections: this.#connections.count, inWork };
   }
 
   /** Lets clients go without losing a call, then cuts what is left after `graceMs`. */
@@ -101,10 +120,13 @@ export class KmsServer {
       try {
         const response = await method(call);
         callback(null, response);
-        this.#logSuccess(name, call.request, performance.now() - startMs);
+        const ms = performance.now() - startMs;
+        this.#counts.answered(name, 'OK', ms);
+        this.#logSuccess(name, call.request, ms);
       } catch (thrown) {
         const error = KleidiError.from(thrown);
         callback({ code: grpc.status[error.kind.grpc], details: error.publicText });
+        this.#counts.answered(name, error.kind.grpc, performance.now() - startMs);
         this.#logFailure(name, call.request, error);
       }
     };

@@ -26,6 +26,11 @@ export class KmsService {
     this.#gate = new Gate(queueLimit);
   }
 
+  /** Calls that wait for the token or are in it. */
+  get inWork(): number {
+    return this.#gate.inside;
+  }
+
   /** @throws KleidiError where the write KEK must not be used */
   status(): { readonly healthz: string; readonly keyId: string } {
     const health = this.#serving.health();

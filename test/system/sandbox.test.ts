@@ -130,8 +130,9 @@ await onHosts(async () => {
       await host.until('kleidi status');
     });
 
-    test(on('of all sockets only those of journal and notify are there'), () => {
+    test(on('of all sockets only those of journal and notify are there, and its own'), () => {
       assert.deepEqual(probed.sockets, [
+        '/run/kleidi-daemon/metrics/metrics.sock',
         '/run/systemd/journal/socket',
         '/run/systemd/journal/stdout',
         '/run/systemd/notify',
@@ -142,7 +143,7 @@ await onHosts(async () => {
     });
 
     test(on('nothing can be written but its own folder, and that holds 1 MiB'), () => {
-      assert.deepEqual(probed.writable, ['/run/kleidi-daemon']);
+      assert.deepEqual(probed.writable, ['/run/kleidi-daemon', '/run/kleidi-daemon/metrics']);
       assert.ok(probed.folderBytes > 0 && probed.folderBytes <= 1 << 20, `${probed.folderBytes}`);
       assert.ok(probed.folderFiles > 0 && probed.folderFiles < 64, `${probed.folderFiles}`);
     });
