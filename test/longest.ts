@@ -7,6 +7,7 @@ const longestFirst: readonly string[] = [
   'test/keys/ceremonykilled.test.ts',
   'test/cluster/walks.test.ts',
   'test/cluster/rotation.test.ts',
+  'test/ansible/addmaster.test.ts',
   'test/ansible/masters.test.ts',
   'test/ansible/rollout.test.ts',
   'test/ansible/faults.test.ts',

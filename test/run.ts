@@ -67,7 +67,7 @@ const stages: readonly Stage[] =
         { name: 'packages', budgetMinutes: 4, files: globSync('test/packages/*.test.ts') },
         { name: 'host', budgetMinutes: 8, files: globSync('test/system/*.test.ts') },
         { name: 'cluster', budgetMinutes: 10, files: globSync('test/cluster/*.test.ts') },
-        { name: 'ansible', budgetMinutes: 10, files: globSync('test/ansible/*.test.ts') },
+        { name: 'ansible', budgetMinutes: 15, files: globSync('test/ansible/*.test.ts') },
         ...(process.env['KLEIDI_TEST_LONG'] === '1' ? oldestLine : []),
         { name: 'kube', budgetMinutes: 12, files: globSync('test/kube/*.test.ts') },
         { name: 'vault', budgetMinutes: 5, files: globSync('test/vault/*.test.ts') },
