@@ -2,7 +2,7 @@
 // backups, a fourth master, and a master that has lost its token. What is done offline is done
 // here in a folder that the controller does not have, by the command that the play prints.
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { Controller, filesWith, type Played, rolloutSettings } from '../support/ansible.ts';
@@ -41,6 +41,8 @@ await onCluster(async (binaries) => {
   /** The printed command, where the folder was brought; its bundle is brought back. */
   async function rewrapOffline({ output }: Played): Promise<void> {
     const [command = assert.fail(output)] = /kleidi recovery rewrap [^"]*/.exec(output) ?? [];
+    rmSync(join(offline, 'masters.bundle'), { force: true });
+    rmSync(second.kleidi_bundle, { force: true });
     cpSync(ceremony, offline, { recursive: true });
     const words = command.split(' ').slice(1);
     const args = words.map((word) =>
