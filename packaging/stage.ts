@@ -56,10 +56,9 @@ async function stageProgram(tree: Tree, release: Release): Promise<void> {
 
 function stageHost(tree: Tree): void {
   const systemd = (name: string): string => join(root, 'systemd', name);
-  tree.copy(systemd('kleidi.socket'), `${units}/kleidi.socket`);
-  tree.copy(systemd('kleidi.service'), `${units}/kleidi.service`);
-  tree.copy(systemd('kleidi-prepare.service'), `${units}/kleidi-prepare.service`);
-  tree.copy(systemd('kleidi-first-boot.service'), `${units}/kleidi-first-boot.service`);
+  for (const file of globSync(systemd('*.{service,socket}')).sort()) {
+    tree.copy(file, `${units}/${basename(file)}`);
+  }
   tree.copy(systemd('kleidi.sysusers'), '/usr/lib/sysusers.d/kleidi.conf');
   tree.copy(systemd('kleidi.tmpfiles'), '/usr/lib/tmpfiles.d/kleidi.conf');
   // Before 90-default and 99-default-disable, which would disable both units.

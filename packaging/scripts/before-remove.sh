@@ -27,7 +27,8 @@ fi
 # Killed from here on, it is undone by dpkg (abort-remove) or by an rpm installed again.
 try note_unfinished
 if have systemctl; then
-  if booted; then try systemctl stop kleidi.socket kleidi.service; fi
   # shellcheck disable=SC2086
-  try systemctl --no-reload disable $our_units
+  if booted; then try systemctl stop $metrics_units kleidi.socket kleidi.service; fi
+  # shellcheck disable=SC2086
+  try systemctl --no-reload disable $our_units kleidi-metrics.socket
 fi

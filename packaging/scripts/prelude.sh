@@ -18,6 +18,9 @@ first_boot=$root/var/lib/kleidi.first-boot
 # What the preset enables.
 # shellcheck disable=SC2034
 our_units='kleidi.socket kleidi.service kleidi-first-boot.service'
+# What the operator alone enables.
+# shellcheck disable=SC2034
+metrics_units='kleidi-metrics.socket kleidi-metrics.service'
 
 # An upgrade by rpm has laid its files down, and the service is not restarted yet.
 # shellcheck disable=SC2034

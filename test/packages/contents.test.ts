@@ -45,6 +45,8 @@ const expected = [
   '/usr/lib/systemd/catalog/kleidi.catalog',
   '/usr/lib/systemd/system-preset/80-kleidi.preset',
   '/usr/lib/systemd/system/kleidi-first-boot.service',
+  '/usr/lib/systemd/system/kleidi-metrics.service',
+  '/usr/lib/systemd/system/kleidi-metrics.socket',
   '/usr/lib/systemd/system/kleidi-prepare.service',
   '/usr/lib/systemd/system/kleidi.service',
   '/usr/lib/systemd/system/kleidi.socket',

@@ -119,7 +119,11 @@ for (const [name, files] of Object.entries(allowed)) {
   test(`not refused: ${name}`, () => {
     const { exitCode, stderr, calls } = removal(files);
     assert.equal(exitCode, 0, stderr);
-    assert.ok(calls.includes('systemctl stop kleidi.socket kleidi.service'));
+    assert.ok(
+      calls.includes(
+        'systemctl stop kleidi-metrics.socket kleidi-metrics.service kleidi.socket kleidi.service',
+      ),
+    );
   });
 }
 

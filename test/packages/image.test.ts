@@ -56,7 +56,7 @@ for (const [name, change] of Object.entries(images)) {
     const { calls } = host.run('after-install', ['configure', '1.0']);
     assert.ok(!calls.some((call) => call.startsWith('systemctl')), calls.join());
     assert.deepEqual(host.run('before-remove', ['remove']).calls, [
-      'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service',
+      'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service kleidi-metrics.socket',
       'offline=1',
     ]);
     assert.deepEqual(host.run('after-remove', ['remove']).calls, ['journalctl --update-catalog']);

@@ -35,8 +35,8 @@ for (const [manager, args] of removals) {
     assert.deepEqual(before.calls, [
       'systemctl is-active --quiet kleidi.service',
       'kleidi status --json',
-      'systemctl stop kleidi.socket kleidi.service',
-      'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service',
+      'systemctl stop kleidi-metrics.socket kleidi-metrics.service kleidi.socket kleidi.service',
+      'systemctl --no-reload disable kleidi.socket kleidi.service kleidi-first-boot.service kleidi-metrics.socket',
     ]);
     const after = host.run('after-remove', args);
     assert.equal(after.exitCode, 0, after.stderr);
