@@ -55,3 +55,9 @@ export function isFlagged({ root, distribution, paths }: Apiserver): boolean {
   const text = textAt(root, distribution.flagFile);
   return text !== undefined && distribution.isFlagged(text, paths);
 }
+
+/** The flags that kleidi has added among them. Reads. @throws KleidiError refused, file-failed */
+export function allFlagText({ root, distribution, evidence }: Installation): string {
+  const added = textAt(root, distribution.flagFile) ?? '';
+  return `${distribution.flagText(root, evidence)}\n${added}`;
+}

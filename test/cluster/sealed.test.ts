@@ -136,9 +136,11 @@ await onCluster(async (binaries) => {
     const refused = host.try(`kleidi apiserver enable --phase write ${sure}`);
     host.write(file, `${good}\n`, 0o600);
     assert.equal(exitCode, 1);
-    assert.equal(changed.runsOnFile, 'no');
-    assert.equal(refused.exitCode, 1);
-    assert.match(refused.stderr, /not at the phase of its files: it runs on another configuration/);
+    // Before 1.34 it has no hash of what it runs on.
+    const hasHash = process.env['KLEIDI_CLUSTER_LINE'] !== '1.29';
+    assert.equal(changed.runsOnFile, hasHash ? 'no' : 'cannot-tell');
+    assert.equal(refused.exitCode, hasHash ? 1 : 0);
+    if (hasHash) assert.match(refused.stderr, /not at the phase of its files: it runs on another/);
     host.sh(`kleidi apiserver enable --phase write ${sure} --wait`, { timeoutMs: 330_000 });
 
     const dropIn = '/etc/systemd/system/kube-apiserver.service.d/zz.conf';

@@ -157,7 +157,7 @@ export async function requireReady(
   requireStep(from, phase, given.singleMaster);
   if (phase !== 'read') {
     requireRestarted(host);
-    await requireNoContradiction(host);
+    await requireNoContradiction(host, plan);
     await requireSafeToWrite(host.config, given);
   } else if (from === undefined || !isFlagged(host)) await requireServing(host.config);
 }

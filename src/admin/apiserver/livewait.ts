@@ -6,7 +6,7 @@ import { ApiserverClient } from '../../apiserver/live/client.ts';
 import { readLive } from '../../apiserver/live/livestate.ts';
 import { writeMarker } from '../../apiserver/live/marker.ts';
 import { pendingRestart, pendingText } from '../../apiserver/pending.ts';
-import { configurationOf } from '../../apiserver/plan.ts';
+import { configurationOf, type Plan } from '../../apiserver/plan.ts';
 import { KleidiError } from '../../errors.ts';
 import { readRingIfAny } from '../../keyring/ringfile.ts';
 import { note } from '../../terminal.ts';
@@ -124,7 +124,10 @@ export async function awaitPromotion(
  * run, or cannot be asked, contradicts nothing: its next start reads the files.
  * @throws KleidiError refused
  */
-export async function requireNoContradiction(host: ApiserverHost): Promise<void> {
+export async function requireNoContradiction(
+  host: ApiserverHost,
+  { changes }: Plan,
+): Promise<void> {
   if (host.root !== '/') return;
   const live = await askLive(host, { kubeconfig: undefined, triesWrite: false }).catch(
     (error: unknown) => {
@@ -132,7 +135,9 @@ export async function requireNoContradiction(host: ApiserverHost): Promise<void>
       return undefined;
     },
   );
-  if (live?.state.runsOnFile !== 'no') return;
+  if (live === undefined || live.state.runsOnFile === 'yes') return;
+  // The same phase again changes nothing that could be read or not.
+  if (live.state.runsOnFile === 'cannot-tell' && changes.length === 0) return;
   throw new KleidiError(
     'refused',
     `the running API server of this host is not at the phase of its files: ${lackingIn(live)}`,

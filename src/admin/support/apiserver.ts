@@ -3,8 +3,11 @@
 // EncryptionConfiguration, which may hold keys, the kinds and names of the providers.
 import { flagValues } from '../../apiserver/flagvalues.ts';
 import { textAt } from '../../apiserver/hostfiles.ts';
-import type { Installation } from '../../apiserver/installation.ts';
-import { requireInstallation } from '../../apiserver/installation.ts';
+import {
+  allFlagText,
+  type Installation,
+  requireInstallation,
+} from '../../apiserver/installation.ts';
 import { ApiserverClient } from '../../apiserver/live/client.ts';
 import { providersIn } from '../../apiserver/outline.ts';
 import { type Config, defaultConfigPath } from '../../config.ts';
@@ -50,10 +53,8 @@ function installation(): Installation {
   return requireInstallation('/', undefined);
 }
 
-function flagLines({ root, distribution, evidence }: Installation): string {
-  // kleidi's own may be in a file that is left out of the first.
-  const own = textAt(root, distribution.flagFile) ?? '';
-  const text = `${distribution.flagText(root, evidence)}\n${own}`;
+function flagLines(found: Installation): string {
+  const text = allFlagText(found);
   const lines = shownFlags.flatMap((flag) =>
     flagValues(text, flag).map((value) => `--${flag}=${value}`),
   );

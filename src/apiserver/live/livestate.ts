@@ -5,14 +5,14 @@ import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { KleidiError } from '../../errors.ts';
+import { reloadFlag } from '../flags.ts';
+import { flagValues } from '../flagvalues.ts';
 import { textAt } from '../hostfiles.ts';
-import type { Apiserver } from '../installation.ts';
+import { type Apiserver, allFlagText } from '../installation.ts';
 import { providerName } from '../kmsprovider.ts';
 import type { ApiserverClient } from './client.ts';
 import { apiserverIdHashOf, type KeyIdAt, type LiveMetrics, liveMetrics } from './metrics.ts';
-
-/** Before 1.34: the file is looked at each minute, so that after two a good reload has read it. */
-const reloadedAfterMs = 130_000;
+import { runsSinceThen } from './sincewhen.ts';
 
 export interface LiveState {
   readonly announced: KeyIdAt | undefined;
@@ -69,25 +69,18 @@ function requireOwn({ apiserverIdHash }: LiveMetrics, { address }: ApiserverClie
   );
 }
 
-function runsOnFile(metrics: LiveMetrics, { root, paths }: Apiserver): LiveState['runsOnFile'] {
+function runsOnFile(metrics: LiveMetrics, apiserver: Apiserver): LiveState['runsOnFile'] {
+  const { root, paths } = apiserver;
   const text = textAt(root, paths.config);
   if (text === undefined) return 'cannot-tell';
   if (metrics.configHash !== undefined) {
     const hash = `sha256:${createHash('sha256').update(text).digest('hex')}`;
     return hash === metrics.configHash ? 'yes' : 'no';
   }
-  return bySinceWhen(metrics, statSync(join(root, paths.config)).mtimeMs, Date.now());
+  const writtenMs = statSync(join(root, paths.config)).mtimeMs;
+  return runsSinceThen(metrics, { writtenMs, reloads: reloads(apiserver), nowMs: Date.now() });
 }
 
-/** Without a hash: a start after the file was written, or a reload that must have read it. */
-function bySinceWhen(
-  { startedUnixMs, lastReload }: LiveMetrics,
-  writtenMs: number,
-  nowMs: number,
-): LiveState['runsOnFile'] {
-  if (startedUnixMs === undefined) return 'cannot-tell';
-  if (startedUnixMs > writtenMs) return 'yes';
-  if (lastReload === undefined || lastReload.unixMs < writtenMs) return 'no';
-  if (!lastReload.isGood) return 'no';
-  return nowMs > writtenMs + reloadedAfterMs ? 'yes' : 'cannot-tell';
+function reloads(apiserver: Apiserver): boolean {
+  return flagValues(allFlagText(apiserver), reloadFlag.slice(2)).at(-1) === 'true';
 }
