@@ -56,7 +56,10 @@ await onCluster(async (binaries) => {
     first.write(config, `${good}\n# another\n`, 0o600);
     const said = refusal();
     first.write(config, `${good}\n`, 0o600);
-    assert.match(said, /not up to date: it runs on another configuration/);
+    assert.match(
+      said,
+      /not up to date: (it runs on another configuration|which configuration it runs on cannot)/,
+    );
     assert.match(refusal('--resource configmaps'), /'configmaps' is not sealed by kleidi: secrets/);
     await secrets.create(count / 2, count);
   });
@@ -111,8 +114,8 @@ await onCluster(async (binaries) => {
         timeoutMs: 330_000,
       });
     await secrets.write(busy);
-    await killAt(1, count / 5 + 1, promoted.keyId);
-    await killAt(2, count / 2 + 1, promoted.keyId);
+    await killAt(1, count / 10 + 1, promoted.keyId);
+    await killAt(2, count / 5 + 1, promoted.keyId);
     assert.ok(!isUnder(promoted.keyId, last));
     start(3);
     const peak = await finish(3);
@@ -122,7 +125,7 @@ await onCluster(async (binaries) => {
     assert.doesNotMatch(first.journal(unitOf(3)), /Warning/);
     assert.equal(report.refused, 0);
     assert.equal(report.metrics, 'proved');
-    assert.ok(report.rewritten >= count / 4 && report.unchanged >= count / 4);
+    assert.ok(report.rewritten > 0 && report.unchanged >= count / 10);
     assert.deepEqual(await valuesNow(), written);
     const scan = scanSnapshot(cluster, 1);
     assert.equal(scan.secretsInClear, 0);

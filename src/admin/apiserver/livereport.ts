@@ -38,7 +38,7 @@ export function lackingIn(live: Live): string {
   const { state, ringKeyIdHash, tried } = live;
   const { runsOnFile, health, announced, ready } = state;
   const lacks = [
-    runsOnFile === 'yes' ? '' : `it runs ${runs[runsOnFile]}`,
+    runsOnFile === 'yes' ? '' : lacksRun[runsOnFile],
     health === undefined || health.isGood ? '' : `its check kms-providers fails: ${health.text}`,
     ready.isGood ? '' : `it is not ready: ${ready.text}`,
     announced?.keyIdHash === ringKeyIdHash
@@ -86,6 +86,11 @@ export function liveAsJson(live: Live): object {
     tried: tried ?? null,
   };
 }
+
+const lacksRun = {
+  no: 'it runs on another configuration: restart or reload pending',
+  'cannot-tell': 'which configuration it runs on cannot be told: look again in two minutes',
+} as const;
 
 const runs = {
   yes: 'on this configuration',
