@@ -67,7 +67,7 @@ test('credential: missing, open to others, refused before', async () => {
     (await diagnose(host, 'credential')).findings,
     'fail',
     /refused this PIN/,
-    /restart kleidi/,
+    /kleidi pin set/,
   );
   rmSync(host.pinPath);
   found((await diagnose(host, 'credential')).findings, 'fail', /cannot be read/, /./);

@@ -24,7 +24,8 @@ async function withDaemon(
   work: (client: KmsClient, daemon: Daemon) => Promise<void>,
 ): Promise<void> {
   rmSync(host.socket, { force: true });
-  for (const mark of readdirSync(join(host.folder, 'run'))) rmSync(join(host.folder, 'run', mark));
+  for (const mark of readdirSync(join(host.folder, 'run')))
+    rmSync(join(host.folder, 'run', mark), { recursive: true });
   const daemon = await host.superviseServe({ restartMs: 20 });
   const client = new KmsClient(host.socket);
   try {
@@ -132,7 +133,8 @@ test('a module that kills the process at login is left out after three deaths', 
 test('a slow module is called in threads, and a call that hangs meets its deadline', async () => {
   faults.plan('C_Encrypt delay 2', 'C_Decrypt delay 2');
   rmSync(host.socket, { force: true });
-  for (const mark of readdirSync(join(host.folder, 'run'))) rmSync(join(host.folder, 'run', mark));
+  for (const mark of readdirSync(join(host.folder, 'run')))
+    rmSync(join(host.folder, 'run', mark), { recursive: true });
   const daemon = await host.superviseServe({ restartMs: 20 });
   const client = new KmsClient(host.socket);
   const many = await Promise.all(Array.from({ length: 50 }, () => client.encrypt(seed)));
