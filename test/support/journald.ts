@@ -15,6 +15,8 @@ const { createSocket } = createRequire(import.meta.url)('unix-dgram') as {
 
 export type Entry = Readonly<Record<string, readonly string[]>>;
 
+const eventTimeoutMs = 60_000;
+
 export class JournalReceiver {
   readonly path: string;
   readonly entries: Entry[] = [];
@@ -26,13 +28,13 @@ export class JournalReceiver {
     this.#socket.bind(this.path);
   }
 
-  /** The first entry of this event, waited for. */
-  async event(name: string, timeoutMs = 60_000): Promise<Entry> {
-    for (const end = Date.now() + timeoutMs; Date.now() < end; await sleep(10)) {
-      const found = this.entries.find((entry) => entry['KLEIDI_EVENT']?.[0] === name);
+  /** The first entry of any of these events, waited for. */
+  async event(...names: readonly string[]): Promise<Entry> {
+    for (const end = Date.now() + eventTimeoutMs; Date.now() < end; await sleep(10)) {
+      const found = this.entries.find((entry) => names.includes(entry['KLEIDI_EVENT']?.[0] ?? ''));
       if (found !== undefined) return found;
     }
-    throw new Error(`no ${name}: ${JSON.stringify(this.entries, null, 1)}`);
+    throw new Error(`no ${names.join(', ')}: ${JSON.stringify(this.entries, null, 1)}`);
   }
 
   /** An open one keeps the test's process from ending. */
