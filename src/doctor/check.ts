@@ -3,7 +3,8 @@
 
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
-import { isUnretired, type Ring } from '../keyring/ring.ts';
+import { usesToken } from '../host/tokenuse.ts';
+import type { Ring } from '../keyring/ring.ts';
 import type { StateResponse } from '../kms/contract.ts';
 import type { KekDescription } from '../providers/provider.ts';
 import type { KeySettings } from '../providers/vault/keysettings.ts';
@@ -77,9 +78,7 @@ export function notAsUser(what: string): Finding {
 /** Whether this host keeps KEKs in a token, as the daemon decides it: by the ring. */
 export async function tokenInUse(subject: Subject): Promise<boolean> {
   const ring = await subject.ring().catch(() => undefined);
-  const keks = (ring?.keks ?? []).filter(isUnretired);
-  if (keks.length > 0) return keks.some(({ provider }) => provider === 'pkcs11');
-  return subject.config().vault.address.length === 0;
+  return usesToken(subject.config(), ring);
 }
 
 export const noToken: Finding = ok('not in use: no KEK of this ring is kept in a token');

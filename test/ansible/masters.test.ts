@@ -10,6 +10,7 @@ import { ClusterLoad } from '../support/clusterload.ts';
 import { liveKeyIds, scanSnapshot } from '../support/clustersnapshot.ts';
 import { ControlPlane } from '../support/controlplane.ts';
 import { keyIdHashOf } from '../support/kmsmetrics.ts';
+import { refusingSecrets } from '../support/refusingwebhook.ts';
 import type { SystemHost } from '../support/systemhost.ts';
 
 const names = ['cp1', 'cp2', 'cp3'] as const;
@@ -17,23 +18,7 @@ const text = 'in-a-secret-0123456789';
 const kubeconfig = '--kubeconfig=/etc/kubernetes/admin.conf';
 
 /** A webhook that cannot be reached: no Secret is changed. Errors name its URL. */
-const updatesRefused = {
-  apiVersion: 'admissionregistration.k8s.io/v1',
-  kind: 'ValidatingWebhookConfiguration',
-  metadata: { name: 'frozen' },
-  webhooks: [
-    {
-      name: 'frozen.example.com',
-      clientConfig: { url: `https://127.0.0.1:1/${text}` },
-      rules: [
-        { apiGroups: [''], apiVersions: ['v1'], operations: ['UPDATE'], resources: ['secrets'] },
-      ],
-      failurePolicy: 'Fail',
-      sideEffects: 'None',
-      admissionReviewVersions: ['v1'],
-    },
-  ],
-};
+const updatesRefused = refusingSecrets('UPDATE', `https://127.0.0.1:1/${text}`);
 
 await onCluster(async (binaries) => {
   const plane = await ControlPlane.boot(binaries);

@@ -7,6 +7,7 @@ import { Cluster } from '../support/cluster.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
 import { hostAddresses } from '../support/clusternetwork.ts';
 import { certificateFolder } from '../support/clusterunits.ts';
+import { refusingSecrets } from '../support/refusingwebhook.ts';
 
 interface LiveJson {
   readonly runsOnFile: string;
@@ -16,23 +17,7 @@ interface LiveJson {
 }
 
 /** A webhook that cannot be reached: no Secret is made. */
-const secretsRefused = {
-  apiVersion: 'admissionregistration.k8s.io/v1',
-  kind: 'ValidatingWebhookConfiguration',
-  metadata: { name: 'frozen' },
-  webhooks: [
-    {
-      name: 'frozen.example.com',
-      clientConfig: { url: 'https://127.0.0.1:1/' },
-      rules: [
-        { apiGroups: [''], apiVersions: ['v1'], operations: ['CREATE'], resources: ['secrets'] },
-      ],
-      failurePolicy: 'Fail',
-      sideEffects: 'None',
-      admissionReviewVersions: ['v1'],
-    },
-  ],
-};
+const secretsRefused = refusingSecrets('CREATE', 'https://127.0.0.1:1/');
 
 const inClear = 'written-before-kleidi-0123456789';
 const sealed = 'written-through-kleidi-0123456789';

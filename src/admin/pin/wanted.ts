@@ -3,13 +3,13 @@
 import { existsSync } from 'node:fs';
 import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
+import { usesToken } from '../../host/tokenuse.ts';
 import { pinPartPath } from '../../keyring/pinpart.ts';
 import {
   type RecoveryKey,
   readRecoveryKey,
   requirePinned,
 } from '../../keyring/recoverypublickey.ts';
-import { isUnretired } from '../../keyring/ring.ts';
 import { readRingIfAny } from '../../keyring/ringfile.ts';
 import { readChoices } from '../provision/choices.ts';
 
@@ -18,12 +18,7 @@ const choicesPath = '/etc/kleidi/install.conf';
 /** @throws KleidiError refused: all KEKs of this host are in Vault */
 export async function requireTokenInUse(config: Config): Promise<void> {
   const ring = await readRingIfAny(config.ring);
-  const keks = ring?.keks.filter(isUnretired) ?? [];
-  const isUsed =
-    keks.length > 0
-      ? keks.some(({ provider }) => provider === 'pkcs11')
-      : config.vault.address.length === 0;
-  if (isUsed) return;
+  if (usesToken(config, ring)) return;
   throw new KleidiError('refused', 'this host keeps its KEKs in Vault, and uses no token', {
     hint: 'how it logs in to Vault: vault.auth in kleidi.yaml; after a change there: systemctl restart kleidi',
   });

@@ -10,7 +10,7 @@ import {
 } from '../../apiserver/installation.ts';
 import { ApiserverClient } from '../../apiserver/live/client.ts';
 import { providersIn } from '../../apiserver/outline.ts';
-import { type Config, defaultConfigPath } from '../../config.ts';
+import type { Config } from '../../config.ts';
 import { ownSection, type Section } from './section.ts';
 
 const shownFlags = [
@@ -31,12 +31,11 @@ interface Wish {
 
 export function apiserverSections({ configPath, config, kubeconfig }: Wish): Section[] {
   const given = kubeconfig === undefined ? [] : ['--kubeconfig', kubeconfig];
-  const named = configPath === defaultConfigPath ? [] : ['--config', configPath];
-  const status = ['apiserver', 'status', ...named];
+  const own = (...args: string[]): Section => ownSection(configPath, 'apiserver', ...args);
   return [
-    ownSection('apiserver', 'detect'),
-    ownSection(...status),
-    ownSection(...status, '--live', ...given),
+    own('detect'),
+    own('status'),
+    own('status', '--live', ...given),
     { title: 'flags of kube-apiserver', read: async () => flagLines(installation()) },
     {
       title: 'providers in the EncryptionConfiguration',

@@ -2,8 +2,7 @@
 // shown whole, but for those that hold no secret by their form.
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { type Config, defaultConfigPath } from '../../config.ts';
-import { reasonOf } from '../../errors.ts';
+import type { Config } from '../../config.ts';
 import { softHsmPackages } from '../../softhsm.ts';
 import { commandSection, ownSection, type Section } from './section.ts';
 
@@ -11,8 +10,7 @@ const units = ['kleidi.service', 'kleidi.socket'] as const;
 
 /** @param configPath of the configuration in use */
 export function kleidiSections(configPath: string): Section[] {
-  const named = configPath === defaultConfigPath ? [] : ['--config', configPath];
-  const own = (...args: string[]): Section => ownSection(...args, ...named);
+  const own = (...args: string[]): Section => ownSection(configPath, ...args);
   return [
     own('version'),
     own('config', 'check'),
@@ -72,16 +70,7 @@ function folders(config: Config | undefined): readonly string[] {
 }
 
 function fileSection(path: string): Section {
-  return {
-    title: path,
-    read: async () => {
-      try {
-        return readFileSync(path, 'utf8');
-      } catch (error) {
-        return `(${reasonOf(error)})\n`;
-      }
-    },
-  };
+  return { title: path, read: async () => readFileSync(path, 'utf8') };
 }
 
 /** Names, owners, modes and sizes alone. */

@@ -1,6 +1,7 @@
 // A part of the support bundle: what an operator could have asked this host. A part that
 // fails says so in its place and keeps none of the others from the bundle.
 import { execFile } from 'node:child_process';
+import { defaultConfigPath } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 
 const timeoutMs = 60_000;
@@ -18,11 +19,12 @@ export function commandSection(program: string, ...args: readonly string[]): Sec
   return { title: [program, ...args].join(' '), read: () => outputOf(program, args) };
 }
 
-/** As `commandSection`, of this very program. */
-export function ownSection(...args: readonly string[]): Section {
+/** As `commandSection`, of this very program, with the configuration in use. */
+export function ownSection(configPath: string, ...args: readonly string[]): Section {
   const [, program = ''] = process.argv;
-  const all = [...process.execArgv, program, ...args];
-  return { title: ['kleidi', ...args].join(' '), read: () => outputOf(process.execPath, all) };
+  const words = configPath === defaultConfigPath ? args : [...args, '--config', configPath];
+  const all = [...process.execArgv, program, ...words];
+  return { title: ['kleidi', ...words].join(' '), read: () => outputOf(process.execPath, all) };
 }
 
 function outputOf(program: string, args: readonly string[]): Promise<string> {
