@@ -1,7 +1,7 @@
 // kill -9 before every step of pin set that changes a file, of the command and of its token
 // child at once: whichever PIN the token has is on disk, and the next run finishes or drops it.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { makeRecovery } from '../support/ceremony.ts';
@@ -27,13 +27,20 @@ function onDisk(path: string): string[] {
     .map((each) => readFileSync(each, 'utf8'));
 }
 
-/** Whether this PIN opens the token as it is: asked of a copy, so that nothing is mended. */
+/**
+ * Whether this PIN opens the token as it is. Asked of a copy: SoftHSM writes token.object anew
+ * in place at each login, so that two questions at once would read each other's half of it.
+ */
 async function opensWith(host: TestHost, pin: string): Promise<boolean> {
+  const copy = temporaryFolder();
+  const softhsmConf = join(copy, 'softhsm2.conf');
+  cpSync(host.tokens, join(copy, 'tokens'), { recursive: true });
+  writeFileSync(softhsmConf, `directories.tokendir = ${join(copy, 'tokens')}\n`);
   const settings = {
     ...{
       module: '/usr/lib/softhsm/libsofthsm2.so',
       token: 'kleidi',
-      softhsmConf: host.softhsmConf,
+      softhsmConf,
     },
     ...{ runtimeDir: join(host.folder, 'run'), callTimeoutMs: 5_000, openTimeoutMs: 20_000 },
   };
