@@ -75,6 +75,9 @@ function translated(cause: unknown, syntax: Syntax): KleidiError {
   const lacking = /^Option '--([a-z-]+)(?: <value>)?' argument (?:missing|is ambiguous)/.exec(said);
   const [, name] = lacking ?? [];
   if (name !== undefined) return usage(`missing value: ${asTyped(name, withConfig(syntax))}`);
+  // Shown where it reads like the name of an option: it may be a PIN that begins with a dash.
+  if (said.startsWith('Unknown option') && !/'--?[A-Za-z][a-z-]*'$/.test(said))
+    return usage('unknown option; it is not shown: it has what no name of an option has');
   return usage(`${said.charAt(0).toLowerCase()}${said.slice(1)}`);
 }
 

@@ -74,6 +74,7 @@ test('each kind of wrong use is named', () => {
   assert.equal(refusal('x', '--out', '--fast'), 'missing value: --out FILE');
   assert.equal(refusal('x', '--config'), 'missing value: --config FILE');
   assert.equal(refusal('x', '--out', '1', '--Frob'), "unknown option '--Frob'");
+  assert.doesNotMatch(refusal('x', '--out', '1', '--hunter2'), /hunter/);
   assert.equal(refusal('x', '--fast=1'), "option '--fast' does not take an argument");
   assert.match(refusal('x', '--out=1', '--only', 'c'), /^'c' is no GROUP: .* a, b$/);
   assert.equal(refusal('x', '--out=1', '--fast', '--slow'), 'only one of --fast, --slow');

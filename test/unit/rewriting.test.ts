@@ -164,6 +164,21 @@ test('busy: asked again when it says', { skip }, async () => {
   assert.equal(asked.length, 6);
 });
 
+test('etcd elects a leader: asked again, and the write that was made is not made twice', {
+  skip,
+}, async () => {
+  const body = { reason: 'InternalError', message: 'etcdserver: leader changed' };
+  const { client, asked } = await serving(
+    { body: version('1') },
+    { status: 500, body },
+    conflict,
+    { body: version('2') },
+    { body: version('2') },
+  );
+  const { kind, conflicts } = await rewriteObject(client, path);
+  assert.deepEqual([kind, conflicts, asked.length], ['unchanged', 1, 5]);
+});
+
 test('a refusal has the kind of the error, and no word of its message', { skip }, async () => {
   for (const [status, reason, expected] of [
     [422, 'Invalid', 'Invalid, 422'],
