@@ -9,6 +9,7 @@ import { KmsService } from '../kms/service.ts';
 import { Serving } from '../kms/serving.ts';
 import { stateOf } from '../kms/state.ts';
 import type { Log } from '../log.ts';
+import { ProviderCounts } from '../providers/counts.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import { version } from '../version.ts';
 import { CrashLoop } from './crashloop.ts';
@@ -40,6 +41,7 @@ export async function runDaemon(
   const where = listenOn(config, env, socketPath);
   const notify = new Notify(env);
   const serving = new Serving();
+  const counts = new ProviderCounts();
   serving.notice('machine', otherMachine(config.ring));
   const stop = Promise.withResolvers<string>();
   const reconciler = new Reconciler({
@@ -47,6 +49,7 @@ export async function runDaemon(
     env,
     threads,
     serving,
+    counts,
     marks: new CrashLoop(config.runtimeDir),
     report: new Report(serving, log),
     supervised: where.kind === 'fd' || env['NOTIFY_SOCKET'] !== undefined,
@@ -69,6 +72,7 @@ export async function runDaemon(
       where,
       config,
       serving,
+      counts,
       server,
     });
     await reconciler.endIfStuck();
@@ -91,18 +95,19 @@ interface Running {
   readonly where: ListenOn;
   readonly config: Config;
   readonly serving: Serving;
+  readonly counts: ProviderCounts;
   readonly server: KmsServer;
 }
 
 async function serveUntil(stopped: Promise<string>, parts: Running): Promise<string> {
-  const { log, notify, where, config, serving, server } = parts;
+  const { log, notify, where, config, serving, counts, server } = parts;
   const listener = await Listener.open(where, (connection) => server.serve(connection));
   makeMetricsFolder(config.runtimeDir);
   notify.ready();
   // What systemd has handed over should be the socket of the configuration.
   const socket = where.kind === 'fd' ? config.socket : where.path;
   log.event('listening', { version, socket });
-  const sources = { serving, traffic: () => server.traffic() };
+  const sources = { serving, counts, traffic: () => server.traffic() };
   const metrics = openMetrics(config.runtimeDir, sources, log);
 
   const reason = await stopped;

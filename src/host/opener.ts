@@ -4,6 +4,7 @@
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
+import type { ProviderCounts } from '../providers/counts.ts';
 import { openProvider, openVault } from '../providers/open.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { KekIdentity, Provider, ProviderKind } from '../providers/provider.ts';
@@ -11,16 +12,27 @@ import type { CrashLoop } from './crashloop.ts';
 import { readSecret } from './credentials.ts';
 import { type Verdict, verifyToken } from './verifier.ts';
 
+interface OpenerParts {
+  readonly config: Config;
+  readonly env: NodeJS.ProcessEnv;
+  readonly marks: CrashLoop;
+  /** Where a PKCS#11 module is called. */
+  readonly threads: ModuleThreads;
+  readonly counts: ProviderCounts;
+}
+
 export class Opener {
   readonly #config: Config;
   readonly #env: NodeJS.ProcessEnv;
   readonly #marks: CrashLoop;
   readonly #threads: ModuleThreads;
+  readonly #counts: ProviderCounts;
   #pin = '';
   #hasAnswered = false;
 
-  constructor(config: Config, env: NodeJS.ProcessEnv, marks: CrashLoop, threads: ModuleThreads) {
+  constructor({ config, env, marks, threads, counts }: OpenerParts) {
     this.#threads = threads;
+    this.#counts = counts;
     this.#config = config;
     this.#env = env;
     this.#marks = marks;
@@ -37,14 +49,31 @@ export class Opener {
     ring: Ring,
     onBroken: (error: KleidiError) => void,
   ): Promise<Provider> {
+    try {
+      const provider = await this.#openOne(kind, ring, onBroken);
+      this.#counts.opened(kind, 'ok');
+      return provider;
+    } catch (error) {
+      this.#counts.opened(kind, KleidiError.from(error).code);
+      throw error;
+    }
+  }
+
+  #openOne(
+    kind: ProviderKind,
+    ring: Ring,
+    onBroken: (error: KleidiError) => void,
+  ): Promise<Provider> {
     if (kind === 'pkcs11') return this.#openToken(ring, onBroken);
-    return openVault(this.#config, (reference) => readSecret(reference, this.#env));
+    const secret = (reference: string) => readSecret(reference, this.#env);
+    return openVault(this.#config, secret, this.#counts);
   }
 
   async #openToken(ring: Ring, onBroken: (error: KleidiError) => void): Promise<Provider> {
     this.#pin = await readSecret(this.#config.pkcs11.pin, this.#env);
     if (this.#marks.tooMany) await this.#askChildFirst(ring);
     const hooks = {
+      counts: this.#counts,
       onStage: (stage: string): void => this.#marks.enter(stage),
       onBroken: (error: KleidiError): void => {
         onBroken(error);

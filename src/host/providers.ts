@@ -4,6 +4,7 @@
 import { KleidiError } from '../errors.ts';
 import type { LoadedProvider } from '../keyring/keyring.ts';
 import { isUnretired, type Ring, type RingKek, writeKekOf } from '../keyring/ring.ts';
+import type { ProviderCounts } from '../providers/counts.ts';
 import type { Provider, ProviderKind, UsableKeks } from '../providers/provider.ts';
 
 interface Opened {
@@ -18,6 +19,11 @@ interface Opened {
 export class Providers {
   readonly #open = new Map<ProviderKind, Opened>();
   readonly #unopened = new Map<ProviderKind, KleidiError>();
+  readonly #counts: ProviderCounts;
+
+  constructor(counts: ProviderCounts) {
+    this.#counts = counts;
+  }
 
   /** Those that could not be opened, or failed their last load or test, and why. */
   failures(): ReadonlyMap<ProviderKind, KleidiError> {
@@ -103,6 +109,8 @@ export class Providers {
       } catch (thrown) {
         opened.testFailure = KleidiError.from(thrown);
       }
+      const failure = opened.testFailure ?? opened.provider.failure;
+      this.#counts.tested(kind, failure === undefined ? 'ok' : KleidiError.from(failure).code);
     }
   }
 

@@ -7,6 +7,7 @@ import type { KleidiError } from '../errors.ts';
 import { Keyring } from '../keyring/keyring.ts';
 import type { Ring } from '../keyring/ring.ts';
 import type { Serving } from '../kms/serving.ts';
+import type { ProviderCounts } from '../providers/counts.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
@@ -25,6 +26,7 @@ interface ReconcilerParts {
   /** Where a PKCS#11 module is called. */
   readonly threads: ModuleThreads;
   readonly report: Report;
+  readonly counts: ProviderCounts;
   /** Somebody starts this program again and holds its socket meanwhile. */
   readonly supervised: boolean;
   /** Drains and ends the process, so that the supervisor starts it afresh. */
@@ -41,14 +43,15 @@ export class Reconciler {
   readonly #opener: Opener;
   readonly #retry = new RetryTimer(() => void this.#jobs.run(() => this.#reconcile()));
   readonly #jobs: Jobs;
-  readonly #providers = new Providers();
+  readonly #providers: Providers;
   readonly #reopenedFor = new Set<Fingerprint>();
   readonly #tokenOf: string | undefined;
 
   constructor(parts: ReconcilerParts) {
     this.#parts = parts;
     this.#tokenOf = replacedToken(parts.config.ring)?.folder;
-    this.#opener = new Opener(parts.config, parts.env, parts.marks, parts.threads);
+    this.#opener = new Opener(parts);
+    this.#providers = new Providers(parts.counts);
     this.#jobs = new Jobs({
       failed: (error) => this.#jobFailed(error),
       ended: () => {
@@ -184,10 +187,13 @@ export class Reconciler {
   }
 
   async #verify(): Promise<void> {
-    const { serving, report } = this.#parts;
+    const { serving, report, counts } = this.#parts;
     if (serving.keyring === undefined || !this.#providers.openKinds().includes('pkcs11')) return;
     const held = serving.keyring.verified('pkcs11');
-    if (held.length > 0) report.disk.judge(await this.#opener.verify(held));
+    if (held.length === 0) return;
+    const verdict = await this.#opener.verify(held);
+    counts.verified(verdict.kind);
+    report.disk.judge(verdict);
   }
 
   /** The module cannot be used by this process any more. */

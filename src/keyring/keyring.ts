@@ -2,7 +2,13 @@
 // one, so that write KEK and key id always belong together; a change of the
 // ring makes a new snapshot.
 import { KleidiError } from '../errors.ts';
-import type { Fingerprint, Provider, ProviderKind, UsableKeks } from '../providers/provider.ts';
+import type {
+  Fingerprint,
+  Provider,
+  ProviderKind,
+  ServerStanding,
+  UsableKeks,
+} from '../providers/provider.ts';
 import { parseKeyId } from './keyid.ts';
 import { isUnretired, keyIdOf, type Ring, type RingKek, writeKekOf } from './ring.ts';
 
@@ -110,6 +116,10 @@ export class Keyring {
 
   notices(): readonly string[] {
     return [...this.#providers.values()].flatMap(({ provider }) => provider.notices ?? []);
+  }
+
+  servers(): readonly ServerStanding[] {
+    return [...this.#providers.values()].flatMap(({ provider }) => provider.server ?? []);
   }
 
   providerDescriptions(): string[] {

@@ -3,24 +3,31 @@
 import type { Traffic } from '../kms/server.ts';
 import type { Serving } from '../kms/serving.ts';
 import { type KnownState, stateOf } from '../kms/state.ts';
+import type { ProviderCounts } from '../providers/counts.ts';
 import { kekFamilies } from './kekfamilies.ts';
 import type { LoopLag } from './looplag.ts';
 import type { Family, Sample } from './openmetrics.ts';
 import { processFamilies } from './process.ts';
+import { providerFamilies } from './providerfamilies.ts';
 import { callFamilies } from './traffic.ts';
 
 export interface MetricSources {
   readonly serving: Serving;
+  readonly counts: ProviderCounts;
   traffic(): Traffic;
 }
 
-export function metricFamilies({ serving, traffic }: MetricSources, lag: LoopLag): Family[] {
+export function metricFamilies(
+  { serving, counts, traffic }: MetricSources,
+  lag: LoopLag,
+): Family[] {
   const state = stateOf(serving);
   return [
     ...healthFamilies(state, serving),
     ...ringFamilies(state, serving),
     ...kekFamilies(serving),
     ...callFamilies(traffic()),
+    ...providerFamilies(counts, serving),
     ...processFamilies(state, lag),
   ];
 }

@@ -2,6 +2,7 @@
 // loaded only here, and only by what needs them.
 import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
+import type { ProviderCounts } from './counts.ts';
 import type { Pkcs11Hooks } from './pkcs11/pkcs11.ts';
 import type { Pkcs11Settings } from './pkcs11/settings.ts';
 import type { ModuleThreads } from './pkcs11/thread.ts';
@@ -33,6 +34,7 @@ export async function openProvider(
 export async function openVault(
   config: Config,
   secret: (reference: string) => Promise<string>,
+  counts?: ProviderCounts,
 ): Promise<VaultProvider> {
   if (config.vault.address.length === 0) {
     throw new KleidiError(
@@ -45,5 +47,5 @@ export async function openVault(
     import('./vault/vault.ts'),
     import('./vault/configured.ts'),
   ]);
-  return VaultProvider.open(vaultSettings(config, secret));
+  return VaultProvider.open(vaultSettings(config, secret), counts);
 }

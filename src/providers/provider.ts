@@ -22,6 +22,16 @@ export type UsableKeks = ReadonlyMap<Fingerprint, KeyCheck>;
 
 export type ProviderKind = 'pkcs11' | 'vault';
 
+/** How this host stands with the server behind a provider. Times are Unix times. */
+export interface ServerStanding {
+  /** The login: when it ends, and how long it was given for; undefined where it does not end. */
+  readonly lease: { readonly endsUnixMs: number; readonly grantedMs: number } | undefined;
+  /** Whether each breaker is open, by name. */
+  readonly breakers: ReadonlyMap<string, boolean>;
+  /** When each certificate in use ends, by name. */
+  readonly certificates: ReadonlyMap<string, number>;
+}
+
 export interface Provider {
   readonly kind: ProviderKind;
   /** One line for people: module, version, token. */
@@ -32,6 +42,8 @@ export interface Provider {
   readonly refusals?: ReadonlyMap<Fingerprint, Error>;
   /** What people should know, whole sentences. */
   readonly notices?: readonly string[];
+  /** Where there is a server. From memory. */
+  readonly server?: ServerStanding;
 
   /**
    * Looks for these KEKs again, recomputes fingerprint and check from the key

@@ -7,6 +7,7 @@ import { Serving } from '../../src/kms/serving.ts';
 import { metricFamilies } from '../../src/metrics/families.ts';
 import { LoopLag } from '../../src/metrics/looplag.ts';
 import { metricsText } from '../../src/metrics/openmetrics.ts';
+import { ProviderCounts } from '../../src/providers/counts.ts';
 
 const calls = 1_000_000;
 const texts = 1_000;
@@ -25,7 +26,10 @@ test('counting a call, and rendering', (t) => {
   const serving = new Serving();
   startMs = performance.now();
   for (let i = 0; i < texts; i += 1)
-    metricsText(metricFamilies({ serving, traffic }, lag), 'openmetrics');
+    metricsText(
+      metricFamilies({ serving, counts: new ProviderCounts(), traffic }, lag),
+      'openmetrics',
+    );
   t.diagnostic(`a text: ${((performance.now() - startMs) / texts).toFixed(2)} ms`);
   lag.stop();
 });

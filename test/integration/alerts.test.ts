@@ -59,6 +59,15 @@ const failing = (code: string, values: string): Changes => ({
 /** It starts anew once every so many minutes, from the 100th on. */
 const starts = (minutes: number, times: number): string =>
   [`1x100`, ...Array.from({ length: times }, (_, i) => `${i + 2}x${minutes - 1}`)].join(' ');
+/** A lease of an hour, and when it ends. */
+const lease = (ends: string): Changes => ({
+  [cp1('kleidi_vault_lease_expiry_timestamp_seconds')]: ends,
+  [cp1('kleidi_vault_lease_granted_seconds')]: steady(3_600),
+});
+const certificate = cp1(
+  'kleidi_vault_certificate_expiry_timestamp_seconds',
+  'certificate="client"',
+);
 const notServing = {
   [cp1('kleidi_serving')]: steady(0),
   [cp1('kleidi_healthy')]: steady(0),
@@ -145,6 +154,16 @@ const cases: Readonly<Record<string, { readonly fires: Changes; readonly quiet: 
   KleidiWriteKekOld: {
     fires: { [cp1('kleidi_write_kek_created_timestamp_seconds')]: steady(-90 * 86_400) },
     quiet: { [cp1('kleidi_write_kek_created_timestamp_seconds')]: steady(-89 * 86_400) },
+  },
+  KleidiVaultLeaseEnds: {
+    // One hour, and the renewal at 40 minutes has not come.
+    fires: lease(steady(7_500)),
+    // Renewed at two thirds, as it should be.
+    quiet: lease('3600+0x39 6000+0x39 8400+0x100'),
+  },
+  KleidiVaultCertificateEnds: {
+    fires: { [certificate]: steady(14 * 86_400) },
+    quiet: { [certificate]: steady(15 * 86_400) },
   },
   KleidiRestarts: {
     fires: { [cp1('kleidi_start_time_seconds')]: starts(5, 5) },

@@ -2,7 +2,15 @@
 // no client of them holds up a client of the keys. Order and counts, never a duration.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { dirname } from 'node:path';
 import { after, test } from 'node:test';
@@ -222,4 +230,35 @@ test('killed, its socket is taken over; where it cannot be made, the keys are se
   assert.match(String(line['msg']), /exists and is not a socket/);
   await keysAreServed();
   assert.equal(await last.stop(), 0);
+});
+
+test('opens, self-tests, verifications and module calls are counted by what came of them', {
+  timeout: 30_000,
+}, async () => {
+  const intervals = { selfTest: { intervalMs: 100 }, verifier: { intervalMs: 1_000 } };
+  const other = await TestHost.provisioned(intervals);
+  const sentOnce = async (sample: string): Promise<string> => {
+    for (;;) {
+      const { text } = await get(metricsSocketOf(other), '/metrics').catch(() => ({ text: '' }));
+      if ((sampleOf(text, sample) ?? 0) > 0) return text;
+      await sleep(20);
+    }
+  };
+  const first = await other.serve();
+  const text = await sentOnce('kleidi_token_verifications_total{result="whole"}');
+  assert.equal(sampleOf(text, 'kleidi_provider_opens_total{provider="pkcs11",result="ok"}'), 1);
+  for (const sample of [
+    'kleidi_self_tests_total{provider="pkcs11",result="ok"}',
+    'kleidi_module_calls_total{operation="self-test"}',
+    'kleidi_module_calls_total{operation="find"}',
+  ])
+    assert.ok((sampleOf(text, sample) ?? 0) > 0, sample);
+  assert.doesNotMatch(text, /^kleidi_module_errors_total\{|^kleidi_vault_\w+[ {]/m);
+  await first.stop();
+  chmodSync(other.pinPath, 0o600);
+  writeFileSync(other.pinPath, 'another PIN than the one of the token');
+  chmodSync(other.pinPath, 0o400);
+  await other.serve();
+  const refused = 'kleidi_provider_opens_total{provider="pkcs11",result="pin-refused"}';
+  assert.doesNotMatch(await sentOnce(refused), /another PIN/);
 });

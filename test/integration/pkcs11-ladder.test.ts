@@ -84,6 +84,26 @@ describe('the recovery policy', { skip: missingTool('cc') }, async () => {
     assert.deepEqual(opened.broken, []);
   });
 
+  test('what the module refuses is counted by its return value, also where the caller sees none', async () => {
+    const { counts } = opened;
+    const before = new Map(counts.moduleErrors);
+    const rise = (code: string): number =>
+      (counts.moduleErrors.get(code) ?? 0) - (before.get(code) ?? 0);
+    const unwraps = counts.moduleCalls.get('unwrap') ?? 0;
+    await roundTrip(
+      'C_DecryptInit fail 0xB3 times 1',
+      'C_DecryptInit fail 0x101 after 1 times 1',
+      'C_DecryptInit fail 0x82 after 2 times 1',
+    );
+    assert.deepEqual(
+      ['CKR_SESSION_HANDLE_INVALID', 'CKR_USER_NOT_LOGGED_IN', 'CKR_OBJECT_HANDLE_INVALID'].map(
+        rise,
+      ),
+      [1, 1, 1],
+    );
+    assert.equal(counts.moduleCalls.get('unwrap'), unwraps + 4);
+  });
+
   test('where a rung did not help, the module is broken', async () => {
     faults.plan('C_EncryptInit fail 0xB3');
     await assert.rejects(seal(), { code: 'module-failed', message: /again.*0xb3/ });

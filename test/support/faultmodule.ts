@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { KleidiError } from '../../src/errors.ts';
 import { writeKekOf } from '../../src/keyring/ring.ts';
+import { ProviderCounts } from '../../src/providers/counts.ts';
 import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
 import type { Pkcs11Settings } from '../../src/providers/pkcs11/settings.ts';
 import { ModuleThreads } from '../../src/providers/pkcs11/thread.ts';
@@ -96,6 +97,7 @@ export interface OpenedProvider {
   readonly loaded: ReadonlySet<string>;
   /** What `onBroken` was told. */
   readonly broken: readonly KleidiError[];
+  readonly counts: ProviderCounts;
   readonly stages: readonly string[];
 }
 
@@ -120,7 +122,9 @@ export async function openProvider(
   };
   const broken: KleidiError[] = [];
   const stages: string[] = [];
+  const counts = new ProviderCounts();
   const hooks = {
+    counts,
     onStage: (stage: string): void => void stages.push(stage),
     onBroken: (error: KleidiError): void => void broken.push(error),
   };
@@ -134,5 +138,5 @@ export async function openProvider(
     throw error;
   });
   const fp = writeKekOf(host.ring)?.fp ?? '';
-  return { provider, fp, loaded: new Set(loaded.keys()), broken, stages };
+  return { provider, fp, loaded: new Set(loaded.keys()), broken, counts, stages };
 }

@@ -1,6 +1,7 @@
 // The provider over the Transit key `kleidi` that test servers have. Each look tests
 // it: nothing is put off.
 
+import type { ProviderCounts } from '../../src/providers/counts.ts';
 import type { VaultAuth, VaultSettings } from '../../src/providers/vault/configured.ts';
 import { VaultProvider } from '../../src/providers/vault/vault.ts';
 
@@ -8,8 +9,9 @@ export function openTransit(
   addresses: readonly string[],
   auth: VaultAuth,
   more: Partial<VaultSettings> = {},
+  counts?: ProviderCounts,
 ): Promise<VaultProvider> {
-  return VaultProvider.open({
+  const settings = {
     addresses,
     namespace: '',
     mount: 'transit',
@@ -20,5 +22,6 @@ export function openTransit(
     knownTexts: async () => new Map(),
     auth,
     ...more,
-  });
+  };
+  return VaultProvider.open(settings, counts);
 }

@@ -7,6 +7,7 @@ import { Serving } from '../../src/kms/serving.ts';
 import { metricFamilies } from '../../src/metrics/families.ts';
 import { LoopLag } from '../../src/metrics/looplag.ts';
 import { type Family, metricsText } from '../../src/metrics/openmetrics.ts';
+import { ProviderCounts } from '../../src/providers/counts.ts';
 import { sampleOf } from '../support/metricsclient.ts';
 
 const counted: Family = {
@@ -77,11 +78,14 @@ test('the bounds of calls rise from 50 µs to 3 s', () => {
   );
 });
 
-function textOf(counts: CallCounts): string {
+function textOf(counts: CallCounts, providers = new ProviderCounts()): string {
   const lag = new LoopLag();
   try {
     const traffic = () => ({ counts, connections: 3, inWork: 2 });
-    return metricsText(metricFamilies({ serving: new Serving(), traffic }, lag), 'openmetrics');
+    return metricsText(
+      metricFamilies({ serving: new Serving(), counts: providers, traffic }, lag),
+      'openmetrics',
+    );
   } finally {
     lag.stop();
   }
@@ -109,6 +113,30 @@ test('calls are counted by RPC and code, refusals in the durations too, and only
     ['kleidi_calls_in_work', 2],
   ] as const)
     assert.equal(sampleOf(textOf(counts), sample), value, sample);
+});
+
+test('of providers: each count by its labels, and a bounded number of return values', () => {
+  const providers = new ProviderCounts();
+  providers.opened('pkcs11', 'pin-refused');
+  providers.opened('pkcs11', 'ok');
+  providers.opened('vault', 'ok');
+  providers.tested('vault', 'vault-sealed');
+  providers.verified('missing');
+  providers.loggedIn('vault-login-failed');
+  for (let code = 0; code < 100; code += 1) providers.moduleFailed(`0x${code}`);
+  providers.moduleFailed('0x1');
+  const text = textOf(new CallCounts(), providers);
+  for (const [sample, value] of [
+    ['kleidi_provider_opens_total{provider="pkcs11",result="pin-refused"}', 1],
+    ['kleidi_provider_opens_total{provider="pkcs11",result="ok"}', 1],
+    ['kleidi_provider_opens_total{provider="vault",result="ok"}', 1],
+    ['kleidi_self_tests_total{provider="vault",result="vault-sealed"}', 1],
+    ['kleidi_token_verifications_total{result="missing"}', 1],
+    ['kleidi_vault_logins_total{result="vault-login-failed"}', 1],
+    ['kleidi_module_errors_total{code="0x1"}', 2],
+    ['kleidi_module_errors_total{code="other"}', 36],
+  ] as const)
+    assert.equal(sampleOf(text, sample), value, sample);
 });
 
 test('before there is a keyring: not serving, with the reason, and nothing of a ring', () => {

@@ -1,11 +1,12 @@
 // Every way to log in, over TLS, on a real server, and what is refused.
 import assert from 'node:assert/strict';
-import { createSign, generateKeyPairSync } from 'node:crypto';
+import { createSign, generateKeyPairSync, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { policyOf } from '../../src/cli/vault/policy.ts';
 import { KleidiError } from '../../src/errors.ts';
+import { ProviderCounts } from '../../src/providers/counts.ts';
 import type { VaultAuth, VaultSettings } from '../../src/providers/vault/configured.ts';
 import { openTransit } from '../support/transit.ts';
 import { onVault } from '../support/vaultserver.ts';
@@ -65,6 +66,41 @@ await onVault(async (server) => {
     });
     await sealAndOpen(auth('client'));
     assert.equal((await refusal(sealAndOpen(auth('server')))).code, 'vault-login-failed');
+  });
+
+  test('the lease, the breakers and the ends of certificates are told, and logins counted', async () => {
+    const counts = new ProviderCounts();
+    const auth: VaultAuth = {
+      method: 'cert',
+      mount: 'cert',
+      role: 'kleidi',
+      certificate: file('client.pem'),
+      key: async () => file('client.key'),
+    };
+    const ca = `${file('ca.pem')}${file('client.pem')}`;
+    const before = Date.now();
+    const vault = await openTransit([server.tlsAddress], auth, { ca }, counts);
+    const { lease, breakers, certificates } = vault.server;
+    await vault.close();
+    assert.ok(lease !== undefined && lease.grantedMs > 0);
+    const takenMs = lease.endsUnixMs - lease.grantedMs;
+    assert.ok(takenMs >= before && takenMs <= Date.now());
+    assert.deepEqual(Object.fromEntries(breakers), { calls: false, logins: false });
+    const endOf = (name: string): number => Date.parse(new X509Certificate(file(name)).validTo);
+    assert.deepEqual(Object.fromEntries(certificates), {
+      client: endOf('client.pem'),
+      ca: Math.max(endOf('ca.pem'), endOf('client.pem')),
+    });
+    const denied = {
+      ...auth,
+      certificate: file('server.pem'),
+      key: async () => file('server.key'),
+    };
+    await refusal(openTransit([server.tlsAddress], denied, { ca }, counts));
+    assert.deepEqual(Object.fromEntries(counts.vaultLogins), { ok: 1, 'vault-login-failed': 1 });
+    const eternal = await openTransit([server.tlsAddress], root, { ca });
+    assert.equal(eternal.server.lease, undefined, 'the root token does not end');
+    await eternal.close();
   });
 
   test('approle: a wrapped secret id logs in again and again once it is unwrapped, not before', async () => {

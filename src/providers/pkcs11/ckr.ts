@@ -47,10 +47,21 @@ export function ckrOf(error: unknown): number | undefined {
   return inText?.[1] === undefined ? undefined : Number(inText[1]);
 }
 
+/** `CKR_PIN_INCORRECT`, a number that has no name here in hex, or `none`. */
+export function ckrName(error: unknown): string {
+  const number = ckrOf(error);
+  if (number === undefined) return 'none';
+  return nameOf(number) ?? `0x${number.toString(16)}`;
+}
+
 /** For people: `CKR_PIN_INCORRECT (0xa0)`, or the text where there is no number. */
 export function ckrText(error: unknown): string {
   const number = ckrOf(error);
   if (number === undefined) return reasonOf(error);
+  return `${nameOf(number) ?? 'return value'} (0x${number.toString(16)})`;
+}
+
+function nameOf(number: number): string | undefined {
   const name = Object.entries(ckr).find(([, value]) => value === number)?.[0];
-  return `${name === undefined ? 'return value' : `CKR_${name}`} (0x${number.toString(16)})`;
+  return name === undefined ? undefined : `CKR_${name}`;
 }

@@ -2,10 +2,11 @@
 // where that makes sense, and told once where the module is beyond repair.
 import { randomBytes } from 'node:crypto';
 import { KleidiError } from '../../errors.ts';
+import type { ProviderCounts } from '../counts.ts';
 import { selfTestAad } from '../domainseparation.ts';
 import type { Fingerprint } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
-import { ckrOf, ckrText } from './ckr.ts';
+import { ckrName, ckrOf, ckrText } from './ckr.ts';
 import type { HeldKeks } from './kek.ts';
 import type { Handle } from './module.ts';
 import { type Operation, type Recovery, recoveryFor } from './recoverypolicy.ts';
@@ -20,6 +21,7 @@ interface Failure {
 
 export class Executor {
   readonly #label: string;
+  readonly #counts: ProviderCounts;
   readonly #onBroken: (error: KleidiError) => void;
   #keks: HeldKeks = new Map();
   /** Why nothing is done any more. */
@@ -29,8 +31,9 @@ export class Executor {
   #search: Promise<unknown> = Promise.resolve();
 
   /** @param label of the token */
-  constructor(label: string, onBroken: (error: KleidiError) => void) {
+  constructor(label: string, counts: ProviderCounts, onBroken: (error: KleidiError) => void) {
     this.#label = label;
+    this.#counts = counts;
     this.#onBroken = onBroken;
   }
 
@@ -51,7 +54,7 @@ export class Executor {
   /** Throws what pkcs11js threw, or KleidiError from the login. */
   find(wanted: ReadonlySet<Fingerprint>): Promise<void> {
     return this.#afterSearches(async () => {
-      this.#keks = await this.calls.find(wanted, this.#keks);
+      this.#keks = await this.#look(wanted, this.#keks);
     });
   }
 
@@ -66,10 +69,12 @@ export class Executor {
       this.requireWhole();
       const keks = this.#keks;
       const key = this.#requireHeld(fp);
+      this.#counts.moduleCalled(operation);
       try {
         return await run(this.calls, key);
       } catch (error) {
         if (error instanceof KleidiError) throw error;
+        this.#counts.moduleFailed(ckrName(error));
         this.requireWhole();
         const { kind } = recoveryFor(operation, ckrOf(error));
         if (climbed.has(kind)) throw this.#giveUp(kind, operation, error);
@@ -151,7 +156,7 @@ export class Executor {
       await this.#afterSearches(async () => {
         this.requireWhole();
         // Another call may have found them again meanwhile.
-        if (this.#keks === keks) this.#keks = await this.calls.find(wanted, keks);
+        if (this.#keks === keks) this.#keks = await this.#look(wanted, keks);
       });
     } catch (error) {
       throw this.break(toKleidiError(error, 'the token cannot be opened again'));
@@ -159,6 +164,16 @@ export class Executor {
     const lost = [...wanted].find((fp) => !this.#keks.has(fp));
     if (lost === undefined) return;
     throw this.break(new KleidiError('kek-missing', `KEK ${lost} has vanished from the token`));
+  }
+
+  async #look(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks> {
+    this.#counts.moduleCalled('find');
+    try {
+      return await this.calls.find(wanted, held);
+    } catch (error) {
+      if (!(error instanceof KleidiError)) this.#counts.moduleFailed(ckrName(error));
+      throw error;
+    }
   }
 
   #afterSearches(search: () => Promise<void>): Promise<void> {

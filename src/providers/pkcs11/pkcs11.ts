@@ -2,6 +2,7 @@
 // runs GCM on them. Where the module is beyond repair it reports `onBroken` once
 // and refuses from then on.
 import { KleidiError } from '../../errors.ts';
+import { ProviderCounts } from '../counts.ts';
 import { isSameKek } from '../kekidentity.ts';
 import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
 import type { CallMode } from './calls.ts';
@@ -16,6 +17,7 @@ import { ModuleThreads } from './thread.ts';
 import { type Place, Token, type TokenAccess } from './token.ts';
 
 export interface Pkcs11Hooks {
+  readonly counts?: ProviderCounts;
   /** The step of opening that comes next: a crash in it can be told afterwards. */
   onStage(stage: string): void;
   /** The module cannot be used by this process any more. */
@@ -43,7 +45,8 @@ export class Pkcs11Provider implements Provider {
     this.#settings = settings;
     this.#pin = pin;
     this.#hooks = hooks;
-    this.#executor = new Executor(settings.token, (error) => hooks.onBroken(error));
+    const { counts = new ProviderCounts() } = hooks;
+    this.#executor = new Executor(settings.token, counts, (error) => hooks.onBroken(error));
   }
 
   /**

@@ -4,6 +4,8 @@
 // log. Nothing here ever ends the process; while there is no token, calls fail with
 // the reason.
 import { KleidiError } from '../../errors.ts';
+import type { ProviderCounts } from '../counts.ts';
+import type { ServerStanding } from '../provider.ts';
 import type { Answer, Login } from './answers.ts';
 import { askAbout, login, renew } from './auth.ts';
 import { Breaker, isOutage } from './breaker.ts';
@@ -25,8 +27,11 @@ const refusedLogins = {
 export class VaultSession {
   readonly #http: VaultHttp;
   readonly #auth: VaultAuth;
+  readonly #counts: ProviderCounts;
   readonly #gate = new Breaker(refusedLogins);
   #login: Login | undefined;
+  /** When Vault said how long it is good for. */
+  #takenUnixMs = 0;
   /** The last token that Vault has taken for a call. */
   #proven = '';
   /** The login that is under way, shared by all who wait for it. */
@@ -36,9 +41,16 @@ export class VaultSession {
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(http: VaultHttp, auth: VaultAuth) {
+  constructor(http: VaultHttp, auth: VaultAuth, counts: ProviderCounts) {
+    this.#counts = counts;
     this.#http = http;
     this.#auth = auth;
+  }
+
+  get lease(): ServerStanding['lease'] {
+    const grantedMs = this.#login?.leaseMs ?? 0;
+    if (grantedMs === 0) return undefined;
+    return { endsUnixMs: this.#takenUnixMs + grantedMs, grantedMs };
   }
 
   /** Why there is no token, where the last login was refused. */
@@ -102,7 +114,7 @@ export class VaultSession {
 
   #logIn(): Promise<Login> {
     this.#pending ??= this.#gate
-      .run(() => login(this.#http, this.#auth, loginTimeoutMs))
+      .run(() => this.#countedLogin())
       .then((fresh) => this.#take(fresh))
       .finally(() => {
         this.#pending = undefined;
@@ -110,8 +122,21 @@ export class VaultSession {
     return this.#pending;
   }
 
+  /** Those that the gate lets through. */
+  async #countedLogin(): Promise<Login> {
+    try {
+      const fresh = await login(this.#http, this.#auth, loginTimeoutMs);
+      this.#counts.loggedIn('ok');
+      return fresh;
+    } catch (error) {
+      this.#counts.loggedIn(KleidiError.from(error).code);
+      throw error;
+    }
+  }
+
   #take(fresh: Login): Login {
     this.#login = fresh;
+    this.#takenUnixMs = Date.now();
     clearTimeout(this.#timer);
     if (fresh.leaseMs > 0) this.#wake((fresh.leaseMs * 2) / 3);
     return fresh;

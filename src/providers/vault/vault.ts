@@ -2,10 +2,12 @@
 // fingerprint. The ring says which version is written with: a rotation inside
 // Vault changes nothing here before it is promoted.
 import { KleidiError } from '../../errors.ts';
-import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
+import { ProviderCounts } from '../counts.ts';
+import type { Fingerprint, Provider, ServerStanding, UsableKeks } from '../provider.ts';
 import { malformed } from './answers.ts';
 import { Binding } from './binding.ts';
 import { Breaker, isOutage } from './breaker.ts';
+import { endsOf } from './certificates.ts';
 import type { VaultSettings } from './configured.ts';
 import { VaultHttp } from './http.ts';
 import type { KeySettings } from './keysettings.ts';
@@ -26,15 +28,17 @@ export class VaultProvider implements Provider {
   readonly #binding: Binding;
   readonly #proofs: Proofs;
   readonly #versions: KeyVersions;
+  readonly #certificates: ReadonlyMap<string, number>;
   /** On the monotonic clock. */
   #testDueMs = 0;
   #testedFp: Fingerprint | undefined;
   #failure: KleidiError | undefined;
 
-  private constructor(settings: VaultSettings, http: VaultHttp) {
+  private constructor(settings: VaultSettings, http: VaultHttp, counts: ProviderCounts) {
     this.#settings = settings;
     this.#http = http;
-    this.#session = new VaultSession(http, settings.auth);
+    this.#session = new VaultSession(http, settings.auth, counts);
+    this.#certificates = endsOf(settings);
     const ask = (what: Parameters<VaultSession['ask']>[0]) =>
       this.#breaker.run(() => this.#session.ask(what));
     this.#transit = new Transit(ask, settings.mount, settings.key);
@@ -44,13 +48,17 @@ export class VaultProvider implements Provider {
   }
 
   /** @throws KleidiError vault-* where Vault cannot be reached or refuses */
-  static async open(settings: VaultSettings): Promise<VaultProvider> {
+  static async open(
+    settings: VaultSettings,
+    counts = new ProviderCounts(),
+  ): Promise<VaultProvider> {
     const { addresses, namespace, ca, auth } = settings;
     const client =
       auth.method === 'cert' ? { certificate: auth.certificate, key: await auth.key() } : {};
     const provider = new VaultProvider(
       settings,
       new VaultHttp({ addresses, namespace, ca, ...client }),
+      counts,
     );
     try {
       await provider.#versions.learn();
@@ -69,6 +77,14 @@ export class VaultProvider implements Provider {
 
   get notices(): readonly string[] {
     return this.#versions.notices();
+  }
+
+  get server(): ServerStanding {
+    const breakers = new Map([
+      ['calls', this.#breaker.open !== undefined],
+      ['logins', this.#session.refused !== undefined],
+    ]);
+    return { lease: this.#session.lease, breakers, certificates: this.#certificates };
   }
 
   /** Every version that can be used, by its fingerprint. */
