@@ -14,6 +14,7 @@ import {
 import { configuration } from './configuration.ts';
 import { credential } from './credential.ts';
 import { host } from './host.ts';
+import { metrics } from './metrics.ts';
 import { forOffline, isOffline } from './offline.ts';
 import { recovery } from './recovery.ts';
 import { ring } from './ring.ts';
@@ -31,6 +32,7 @@ export const checks: readonly Check[] = [
   ring,
   socket,
   unit,
+  metrics,
   apiserver,
   recovery,
   selinux,

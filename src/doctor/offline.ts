@@ -5,8 +5,15 @@ import { showUnit } from '../host/systemctl.ts';
 import { type Check, type Findings, ok, type Subject, warn } from './check.ts';
 import { unit } from './unit.ts';
 
-const unused = new Set(['credential', 'token', 'vault', 'ring', 'socket', 'apiserver', 'recovery']);
-const units = ['kleidi.socket', 'kleidi.service', 'kleidi-first-boot.service'];
+const unused = new Set([
+  ...['credential', 'token', 'vault', 'ring', 'socket', 'metrics', 'apiserver', 'recovery'],
+]);
+const units = [
+  'kleidi.socket',
+  'kleidi.service',
+  'kleidi-first-boot.service',
+  'kleidi-metrics.socket',
+];
 
 /** Where the file has mistakes, the group host says so. */
 export async function isOffline(subject: Subject): Promise<boolean> {

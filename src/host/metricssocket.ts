@@ -17,7 +17,7 @@ interface MetricsSocket {
   close(): Promise<void>;
 }
 
-function metricsPath(runtimeDir: string): string {
+export function metricsPath(runtimeDir: string): string {
   return join(runtimeDir, 'metrics', 'metrics.sock');
 }
 
