@@ -61,6 +61,7 @@ await onCluster(async (binaries) => {
       /not up to date: (it runs on another configuration|which configuration it runs on cannot)/,
     );
     assert.match(refusal('--resource configmaps'), /'configmaps' is not sealed by kleidi: secrets/);
+    assert.match(refusal('--back'), /is at phase write: --back is for phase read/);
     await secrets.create(count / 2, count);
   });
 

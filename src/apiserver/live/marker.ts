@@ -39,8 +39,9 @@ export async function writeMarker(client: ApiserverClient): Promise<InUse> {
   const isCounted = [...after.writes].some(([hash, n]) => n > (before.writes.get(hash) ?? 0));
   if (isCounted && after.written !== undefined)
     return { kind: 'key-id', keyIdHash: after.written.keyIdHash };
-  // Where it has asked for a Status, there are these metrics.
-  if (after.announced === undefined || after.written !== undefined)
+  // Where it has asked for a Status, there are these metrics. One that has sealed before counts on.
+  const isUncounted = after.written !== undefined && after.writes.size === 0;
+  if (after.announced === undefined || isUncounted)
     return { kind: 'cannot-tell', why: 'the API server has no metric of what it writes with' };
   return { kind: 'not-ours' };
 }

@@ -1,5 +1,6 @@
-// kleidi apiserver rewrite: what is stored in clear or under an older key id is written anew.
-import { requireAllSealed } from '../../admin/apiserver/guards.ts';
+// kleidi apiserver rewrite: what is stored in clear or under an older key id is written anew;
+// on the way back, what kleidi has sealed.
+import { requireAllSealed, requireNoneSealed } from '../../admin/apiserver/guards.ts';
 import {
   type ApiserverHost,
   openApiserverHost,
@@ -10,15 +11,17 @@ import { type Rewritten, resourceNames, rewriteAll } from '../../admin/apiserver
 import {
   type MetricsProof,
   proveByMetrics,
+  requireBack,
   requireSealing,
-  type Sealing,
+  type Writing,
 } from '../../admin/apiserver/rewriteproof.ts';
 import { readProof } from '../../admin/apiserver/scanproof.ts';
+import { providerName } from '../../apiserver/kmsprovider.ts';
 import { ApiserverClient } from '../../apiserver/live/client.ts';
 import { KleidiError } from '../../errors.ts';
 import { keyIdHash } from '../../keyring/keyid.ts';
 import { note, print, printJson, table } from '../../terminal.ts';
-import { jsonOption, text, texts } from '../option.ts';
+import { flag, jsonOption, text, texts } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { hostOptions, kubeconfigOption, scanOptions } from '../sharedoptions.ts';
 import { command } from '../verb.ts';
@@ -29,10 +32,14 @@ const optionTable = {
     'NAME',
     'of these alone, as the EncryptionConfiguration has them (default: all that kleidi seals)',
   ),
+  back: flag(
+    `the way back, at phase read on every API server: write anew what kleidi has sealed, in clear or
+      by the provider of another. Once more, and nothing rewritten: no object is sealed as it is now`,
+  ),
   snapshot: text(
     'FILE',
     `an etcd snapshot, for the proof that nothing is left in clear or under another key id: of
-      this cluster, and taken after a rewrite`,
+      this cluster, and taken after a rewrite; with --back, that nothing that kleidi has sealed is`,
   ),
   prefix,
   cluster,
@@ -53,6 +60,8 @@ export const apiserverRewrite = command({
     `Refuses unless this kube-apiserver is at phase write or only, and up to date. Other API servers of
     the cluster cannot be seen from here: on each of them kleidi apiserver status --live first. One
     that lags behind writes with the older key id after this run.`,
+    `With --back it refuses unless this kube-apiserver is at phase read and writes without kleidi;
+    then nothing but kleidi apiserver disable is left.`,
   ],
   options: optionTable,
   remarks: [
@@ -70,12 +79,12 @@ async function rewrite(options: Options): Promise<number> {
   const names = resourceNames(host, options.texts('resource'));
   const client = ApiserverClient.open(host, options.text('kubeconfig'));
   try {
-    const sealing = await requireSealing(host, client);
+    const writing = await (options.flag('back') ? requireBack : requireSealing)(host, client);
     const done = await rewriteAll(client, names);
-    const proof = done.refused > 0 ? undefined : await proveByMetrics(host, client, sealing);
-    report(options.json, { done, names, proof, keyId: sealing.keyId });
+    const proof = done.refused > 0 ? undefined : await proveByMetrics(host, client, writing);
+    report(options.json, { done, names, proof, keyId: writing.keyId });
     requireNoneRefused(done);
-    await proveBySnapshot(options, host, names, sealing);
+    await proveBySnapshot(options, host, names, writing);
   } finally {
     client.close();
   }
@@ -87,15 +96,25 @@ interface Result {
   readonly names: readonly string[];
   /** Undefined: not asked, as some objects were refused. */
   readonly proof: MetricsProof | undefined;
-  readonly keyId: string;
+  /** Undefined: on the way back. */
+  readonly keyId: string | undefined;
 }
 
 function report(isJson: boolean, result: Result): void {
   const { done, names, proof, keyId } = result;
   const objectsPerSecond = Math.round((done.objects * 1_000) / Math.max(done.durationMs, 1));
   if (isJson) {
-    const found = { objectsPerSecond, keyId, keyIdHash: keyIdHash(keyId), metrics: proof ?? null };
-    printJson({ resources: names, ...done, ...found });
+    const under = {
+      keyId: keyId ?? null,
+      keyIdHash: keyId === undefined ? null : keyIdHash(keyId),
+    };
+    printJson({
+      resources: names,
+      ...done,
+      objectsPerSecond,
+      ...under,
+      metrics: proof ?? null,
+    });
   } else show(result, objectsPerSecond);
 }
 
@@ -105,14 +124,20 @@ function show({ done, names, proof, keyId }: Result, perSecond: number): void {
     table([
       ['objects', `${objects} of ${names.join(', ')}`],
       ['rewritten', String(rewritten)],
-      ['unchanged', `${unchanged} (under ${keyId} before)`],
+      [
+        'unchanged',
+        `${unchanged} (${keyId === undefined ? 'not sealed' : `under ${keyId}`} before)`,
+      ],
       ['gone', String(gone)],
       ['refused', String(refused)],
       ['conflicts', String(conflicts)],
       ['time', `${(durationMs / 1_000).toFixed(1)} s, ${perSecond} objects a second`],
     ]),
   );
-  if (proof === 'proved') note(`this kube-apiserver has written with no key id but ${keyId}`);
+  if (proof === 'proved')
+    note(
+      `this kube-apiserver has written with no key id${keyId === undefined ? '' : ` but ${keyId}`}`,
+    );
   if (proof === 'cannot-tell')
     note('its metrics do not say what it has written with: it was started anew, or lacks them');
 }
@@ -134,19 +159,24 @@ async function proveBySnapshot(
   options: Options,
   host: ApiserverHost,
   names: readonly string[],
-  { keyId, phase }: Sealing,
+  { keyId, phase }: Writing,
 ): Promise<void> {
   const file = options.text('snapshot');
-  if (file === undefined) {
-    note(
-      'for the proof of all API servers: etcdctl snapshot save FILE, then kleidi apiserver rewrite --snapshot FILE',
-    );
-    return;
-  }
+  if (file === undefined) return noteProof(keyId);
   const given = (name: 'scan' | 'prefix' | 'cluster'): string | undefined =>
     name === 'scan' ? file : options.text(name);
   const scan = { text: given, flag: () => false };
   const proof = await readProof(scan, scanSubject(host, phase));
-  if (proof !== undefined) requireAllSealed(proof, names, keyId);
-  note(`${file}: nothing is in clear or under another key id`);
+  if (proof === undefined) return;
+  if (keyId === undefined) requireNoneSealed(proof, providerName);
+  else requireAllSealed(proof, names, keyId);
+  const none = keyId === undefined ? 'sealed by kleidi' : 'in clear or under another key id';
+  note(`${file}: nothing is ${none}`);
+}
+
+function noteProof(keyId: string | undefined): void {
+  const back = keyId === undefined ? ' --back' : '';
+  note(
+    `for the proof of all API servers: etcdctl snapshot save FILE, then kleidi apiserver rewrite${back} --snapshot FILE`,
+  );
 }
