@@ -3,6 +3,7 @@
 // the files of kubeadm, RKE2 or k3s; API servers that run: masters.test.ts.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { Controller, filesWith, type Played, rolloutSettings } from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
@@ -10,7 +11,10 @@ import { onCluster } from '../support/clusterbinaries.ts';
 import { makeClusterCertificates } from '../support/clustercertificates.ts';
 import { hostAddresses } from '../support/clusternetwork.ts';
 import { adminKubeconfig, binaryFolder, certificateFolder } from '../support/clusterunits.ts';
+import { temporaryFolder } from '../support/folder.ts';
 import { bareHost } from '../support/installed.ts';
+import { kleidi } from '../support/kleidi.ts';
+import { passphrase } from '../support/recoveryset.ts';
 import type { SystemHost } from '../support/systemhost.ts';
 
 const names = ['cp1', 'cp2', 'cp3'] as const;
@@ -28,7 +32,7 @@ await onCluster(async (binaries) => {
   );
   const controller = new Controller(hosts);
   const recovery = await makeRecovery(controller.folder);
-  const settings = {
+  let settings = {
     kleidi_ring: 'prod',
     ...rolloutSettings(recovery),
     kleidi_phase: 'none',
@@ -102,6 +106,59 @@ await onCluster(async (binaries) => {
     assert.equal(cp1.sh('ls /var/lib/kleidi/bundles | wc -l'), '2', 'one KEK for the rotation');
   });
 
+  test('another recovery key: two runs, the private halves apart, one digest on all', async () => {
+    const offline = temporaryFolder();
+    const next = await makeRecovery(offline);
+    const ceremony = join(controller.folder, 'ceremony');
+    const renewed = {
+      ...settings,
+      ...rolloutSettings({
+        ...next,
+        pub: controller.write('new.pub', readFileSync(next.pub, 'utf8')),
+      }),
+    };
+    const asked = await controller.complete('replace_recovery', {
+      ...renewed,
+      kleidi_ceremony_folder: ceremony,
+    });
+    const onController = ['folder', 'backup.json', 'new.pub'].length;
+    assert.deepEqual(asked.changed, { cp1: onController, cp2: 0, cp3: 0 });
+    const [command = assert.fail(asked.output)] =
+      /kleidi recovery replace [^"]*/.exec(asked.output) ?? [];
+    const args = command
+      .split(' ')
+      .slice(1)
+      .map((word) =>
+        word === 'recovery.key'
+          ? recovery.key
+          : /\.(json|pub|bundle)\b/.test(word)
+            ? join(ceremony, word)
+            : word,
+      );
+    const made = await kleidi([...args, '--json', '--passphrase-fd', '0'], { input: passphrase });
+    assert.equal(made.exitCode, 0, made.stderr);
+    const { digest } = JSON.parse(made.stdout) as { digest: string };
+    const second = {
+      ...renewed,
+      kleidi_bundle: join(ceremony, 'new.bundle'),
+      kleidi_bundle_digest: digest,
+    };
+    const wrong = { ...second, kleidi_bundle_digest: `sha256:${'0'.repeat(64)}` };
+    const stopped = await controller.play('replace_recovery', wrong);
+    assert.notEqual(stopped.exitCode, 0);
+    assert.equal(liveDigests().size, 1);
+    assert.ok(!liveDigests().has(digest));
+    await controller.complete('replace_recovery', second);
+    assert.deepEqual([...liveDigests()], [digest]);
+    for (const host of hosts.values()) {
+      assert.ok(host.read('/var/lib/kleidi/pin.recovery.json').includes(next.sha256));
+      assert.notEqual(host.try('test -e /var/lib/kleidi/ceremony').exitCode, 0);
+    }
+    const again = await controller.complete('replace_recovery', second);
+    assert.deepEqual(again.changed, { cp1: 0, cp2: 0, cp3: 0 });
+    settings = renewed;
+  });
+
   test('what is not fit is said before anything is changed', async () => {
     const wrong = async (change: object, reason: RegExp): Promise<void> => {
       const played = await controller.play('site', { ...settings, ...change });
@@ -118,7 +175,7 @@ await onCluster(async (binaries) => {
   });
 
   /** From here on each host has the files of a distribution; none of their API servers runs. */
-  const reading = { ...settings, kleidi_phase: 'read' };
+  const reading = () => ({ ...settings, kleidi_phase: 'read' });
 
   test('what --check says that each API server would get', async () => {
     cp1.write(manifest, vector('kubeadm/manifest.yaml'), 0o600);
@@ -135,7 +192,7 @@ await onCluster(async (binaries) => {
     cp3.write('/usr/local/bin/k3s', k3s, 0o755);
     const { exitCode, output, changed } = await controller.play(
       'site',
-      reading,
+      reading(),
       '--check',
       '--diff',
     );
@@ -147,7 +204,7 @@ await onCluster(async (binaries) => {
   });
 
   test('an API server that does not come back stops the play at its host', async () => {
-    const { exitCode, output } = await controller.play('site', { ...reading, kleidi_retries: 2 });
+    const { exitCode, output } = await controller.play('site', { ...reading(), kleidi_retries: 2 });
     assert.notEqual(exitCode, 0);
     const said = output.replace(/\s+/g, ' ');
     assert.match(said, /The API server of cp1 did not come to this state in 2 tries/);
