@@ -70,7 +70,9 @@ function stageHost(tree: Tree): void {
   for (const file of globSync(systemd('drop-ins/*.conf')).sort()) {
     tree.copy(file, `${lib}/drop-ins/${basename(file)}`);
   }
-  tree.copy(join(root, 'monitoring/kleidi.rules.yaml'), '/usr/share/kleidi/kleidi.rules.yaml');
+  for (const file of globSync(join(root, 'packaging/monitoring/*')).sort()) {
+    tree.copy(file, `/usr/share/kleidi/${basename(file)}`);
+  }
   // tmpfiles gives it to the group kleidi (0640), which the host does not know yet.
   tree.copy(join(root, 'docs/kleidi.yaml'), '/etc/kleidi/kleidi.yaml', { kind: 'config' });
   const softHsm = softHsmSettings('/var/lib/kleidi/tokens');

@@ -13,6 +13,7 @@ const longestFirst: readonly string[] = [
   'test/cluster/restarts.test.ts',
   'test/system/startloops-257.test.ts',
   'test/cluster/rewrite.test.ts',
+  'test/system/fleet.test.ts',
   'test/system/interrupted.test.ts',
   'test/cluster/sealed.test.ts',
   'test/vault/hostile.test.ts',

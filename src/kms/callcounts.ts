@@ -1,5 +1,6 @@
 // What came of calls since the start of this process, for the metrics. Counted on the way
 // of each call, so it does nothing else: two additions in maps that hardly grow.
+import { errorKinds } from '../errors.ts';
 import { callBoundsSeconds, Histogram } from './histogram.ts';
 
 interface RpcCounts {
@@ -8,6 +9,7 @@ interface RpcCounts {
   readonly duration: Histogram;
 }
 
+const codes = ['OK', ...new Set(Object.values(errorKinds).map(({ grpc }) => grpc))];
 const rpcs = ['Status', 'Encrypt', 'Decrypt', 'State'];
 
 export class CallCounts {
@@ -15,7 +17,10 @@ export class CallCounts {
   readonly byRpc: ReadonlyMap<string, RpcCounts> = new Map(
     rpcs.map((rpc) => [
       rpc,
-      { byCode: new Map([['OK', 0]]), duration: new Histogram(callBoundsSeconds) },
+      {
+        byCode: new Map(codes.map((code) => [code, 0])),
+        duration: new Histogram(callBoundsSeconds),
+      },
     ]),
   );
   /** Refused or cut because clients asked for too much, by reason. */

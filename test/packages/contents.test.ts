@@ -53,6 +53,7 @@ const expected = [
   '/usr/lib/sysusers.d/kleidi.conf',
   '/usr/lib/tmpfiles.d/kleidi.conf',
   '/usr/share/bash-completion/completions/kleidi',
+  '/usr/share/kleidi/kleidi.board.json',
   '/usr/share/kleidi/kleidi.rules.yaml',
   '/usr/share/lintian/overrides/kleidi',
   '/usr/share/man/man5/kleidi.yaml.5.gz',

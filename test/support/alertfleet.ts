@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { temporaryFolder } from './folder.ts';
 
-export const rulesPath = resolve('monitoring/kleidi.rules.yaml');
+export const rulesPath = resolve('packaging/monitoring/kleidi.rules.yaml');
 
 const minutes = 240;
 /** Values as promtool writes them: begin + step x times. */

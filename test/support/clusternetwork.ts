@@ -59,7 +59,7 @@ export class ClusterNetwork {
     ip('netns', 'add', this.#name);
     this.run('ip', ['link', 'add', 'bridge', 'type', 'bridge']);
     this.run('ip', ['address', 'add', `${bridgeAddress}/24`, 'dev', 'bridge']);
-    this.run('ip', ['link', 'set', 'bridge', 'up']);
+    for (const link of ['bridge', 'lo']) this.run('ip', ['link', 'set', link, 'up']);
   }
 
   #attach(index: number, address: string): void {
