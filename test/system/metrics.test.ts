@@ -36,6 +36,7 @@ async function check(suite: Suite): Promise<void> {
   const on = (name: string): string => `${suite}: ${name}`;
 
   test(on('not enabled, and no TCP socket, before somebody says so'), () => {
+    assert.doesNotMatch(host.sh('kleidi doctor --only metrics'), /metrics/);
     assert.match(host.try('systemctl is-enabled kleidi-metrics.socket').stdout, /^disabled/);
     assert.doesNotMatch(host.sh('ss -Htln'), /9464/);
   });
@@ -53,6 +54,8 @@ async function check(suite: Suite): Promise<void> {
       assert.match(text, /^200 # HELP/);
       assert.match(text, /^kleidi_calls_total\{rpc="Encrypt",code="OK"\} [1-9]/m);
       assert.equal(get(host, '/healthz'), '200 ok');
+      const doctor = host.sh('kleidi doctor --only metrics');
+      assert.match(doctor, /metrics are answered at 127\.0\.0\.1:9464/);
       assert.match(host.sh('ss -Htln'), /127\.0\.0\.1:9464/);
       assert.equal(startOf(host, 'kleidi.service'), before);
       const pid = host.sh('systemctl show -P MainPID kleidi.service');
@@ -74,6 +77,8 @@ async function check(suite: Suite): Promise<void> {
   test(on('a daemon that is stopped is not started by a scrape'), async () => {
     host.sh('systemctl stop kleidi.socket kleidi.service');
     assert.throws(() => get(host, '/metrics'));
+    const { stdout } = host.try('kleidi doctor --only metrics');
+    assert.match(stdout, /the daemon has no socket at|nobody answers at/);
     assert.equal(host.try('systemctl is-active kleidi.service').stdout.trim(), 'inactive');
     host.sh('systemctl start kleidi.socket kleidi.service');
     await host.until('kleidi status');
