@@ -9,6 +9,14 @@ import { readOwnFileSync } from '../readfile.ts';
 const windowMs = 60_000;
 const tolerated = 3;
 
+/**
+ * How the process before this one ended: `stopped` and `restart` in order, `module-broken` by
+ * itself, `died` by a signal, a crash or want of memory; `none` where this is the first since boot.
+ */
+export type PreviousEnd = 'none' | 'stopped' | 'restart' | 'module-broken' | 'died';
+
+const knownEnds: readonly PreviousEnd[] = ['stopped', 'restart', 'module-broken'];
+
 interface Marks {
   /** The step of the start that was under way, or null. */
   readonly stage: string | null;
@@ -19,6 +27,8 @@ interface Marks {
   readonly failedStarts: number;
   /** When this program ended itself while it was serving, by the monotonic clock. */
   readonly deathsMs: readonly number[];
+  /** Of this process; null while it runs. */
+  readonly end: PreviousEnd | null;
 }
 
 export class CrashLoop {
@@ -28,17 +38,20 @@ export class CrashLoop {
   #isDying = false;
   /** Where the last start died, if it did. */
   readonly diedIn: string | undefined;
+  readonly previousEnd: PreviousEnd;
 
   /** Reads what earlier processes left. A missing folder means no memory, no error. */
   constructor(folder: string, nowMs: () => number = sinceBootMs) {
     this.#file = join(folder, 'start.json');
     this.#nowMs = nowMs;
-    const { stage, failedStarts, deathsMs } = read(this.#file);
+    const { stage, failedStarts, deathsMs, end } = read(this.#file);
+    this.previousEnd = end ?? 'died';
     this.diedIn = stage ?? undefined;
     this.#marks = {
       stage: null,
       failedStarts: failedStarts + (stage === null ? 0 : 1),
       deathsMs: deathsMs.filter((ms) => this.#isRecent(ms)),
+      end: null,
     };
     this.#write();
   }
@@ -62,18 +75,26 @@ export class CrashLoop {
   /** Counts a death that is about to come. In a stage of the start, it is a failed start too. */
   die(): void {
     this.#isDying = true;
-    this.#marks = { ...this.#marks, deathsMs: [...this.#marks.deathsMs, this.#nowMs()] };
+    const deathsMs = [...this.#marks.deathsMs, this.#nowMs()];
+    this.#marks = { ...this.#marks, deathsMs, end: 'module-broken' };
+    this.#write();
+  }
+
+  /** An end in order is about to come. */
+  end(how: 'stopped' | 'restart'): void {
+    if (this.#isDying) return;
+    this.#marks = { ...this.#marks, end: how };
     this.#write();
   }
 
   /** The crash has just been seen again, in a child: stay without the module. */
   renew(): void {
-    this.#marks = { stage: null, failedStarts: tolerated, deathsMs: [] };
+    this.#marks = { stage: null, failedStarts: tolerated, deathsMs: [], end: null };
     this.#write();
   }
 
   clear(): void {
-    this.#marks = { stage: null, failedStarts: 0, deathsMs: [] };
+    this.#marks = { stage: null, failedStarts: 0, deathsMs: [], end: null };
     this.#write();
   }
 
@@ -100,16 +121,17 @@ function sinceBootMs(): number {
 
 function read(file: string): Marks {
   try {
-    const { stage, failedStarts, deathsMs } = JSON.parse(
+    const { stage, failedStarts, deathsMs, end } = JSON.parse(
       readOwnFileSync(file, constants.O_NOFOLLOW),
     ) as Partial<Marks>;
     return {
       stage: stage ?? null,
       failedStarts: Number.isSafeInteger(failedStarts) ? (failedStarts ?? 0) : 0,
       deathsMs: (deathsMs ?? []).filter(Number.isFinite),
+      end: knownEnds.find((each) => each === end) ?? null,
     };
   } catch {
-    return { stage: null, failedStarts: 0, deathsMs: [] };
+    return { stage: null, failedStarts: 0, deathsMs: [], end: 'none' };
   }
 }
 

@@ -12,7 +12,7 @@ import type { Log } from '../log.ts';
 import { ProviderCounts } from '../providers/counts.ts';
 import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import { version } from '../version.ts';
-import { CrashLoop } from './crashloop.ts';
+import { CrashLoop, type PreviousEnd } from './crashloop.ts';
 import { requireCredential } from './credentials.ts';
 import { Listener, type ListenOn } from './listener.ts';
 import { otherMachine, provisionRecordPath } from './machine.ts';
@@ -43,6 +43,7 @@ export async function runDaemon(
   const serving = new Serving();
   const counts = new ProviderCounts();
   serving.notice('machine', otherMachine(config.ring));
+  const marks = new CrashLoop(config.runtimeDir);
   const stop = Promise.withResolvers<string>();
   const reconciler = new Reconciler({
     config,
@@ -50,13 +51,20 @@ export async function runDaemon(
     threads,
     serving,
     counts,
-    marks: new CrashLoop(config.runtimeDir),
+    marks,
     report: new Report(serving, log),
     supervised: where.kind === 'fd' || env['NOTIFY_SOCKET'] !== undefined,
-    restart: (reason) => stop.resolve(`restart: ${reason}`),
+    restart: (reason) => {
+      marks.end('restart');
+      stop.resolve(`restart: ${reason}`);
+    },
     changed: () => notify.status(statusLine(serving)),
   });
-  onSignals(stop.resolve, () => reconciler.ringChanged());
+  const stopped = (signal: string): void => {
+    marks.end('stopped');
+    stop.resolve(signal);
+  };
+  onSignals(stopped, () => reconciler.ringChanged());
   const watch = watchFiles([config.ring, provisionRecordPath(config.ring)], () =>
     reconciler.ringChanged(),
   );
@@ -74,6 +82,7 @@ export async function runDaemon(
       serving,
       counts,
       server,
+      previousEnd: marks.previousEnd,
     });
     await reconciler.endIfStuck();
     return reason;
@@ -97,17 +106,18 @@ interface Running {
   readonly serving: Serving;
   readonly counts: ProviderCounts;
   readonly server: KmsServer;
+  readonly previousEnd: PreviousEnd;
 }
 
 async function serveUntil(stopped: Promise<string>, parts: Running): Promise<string> {
-  const { log, notify, where, config, serving, counts, server } = parts;
+  const { log, notify, where, config, serving, counts, server, previousEnd } = parts;
   const listener = await Listener.open(where, (connection) => server.serve(connection));
   makeMetricsFolder(config.runtimeDir);
   notify.ready();
   // What systemd has handed over should be the socket of the configuration.
   const socket = where.kind === 'fd' ? config.socket : where.path;
   log.event('listening', { version, socket });
-  const sources = { serving, counts, traffic: () => server.traffic() };
+  const sources = { serving, counts, previousEnd, traffic: () => server.traffic() };
   const metrics = openMetrics(config.runtimeDir, sources, log);
 
   const reason = await stopped;

@@ -14,11 +14,13 @@ import { callFamilies } from './traffic.ts';
 export interface MetricSources {
   readonly serving: Serving;
   readonly counts: ProviderCounts;
+  /** How the process before this one ended. */
+  readonly previousEnd: string;
   traffic(): Traffic;
 }
 
 export function metricFamilies(
-  { serving, counts, traffic }: MetricSources,
+  { serving, counts, previousEnd, traffic }: MetricSources,
   lag: LoopLag,
 ): Family[] {
   const state = stateOf(serving);
@@ -28,7 +30,7 @@ export function metricFamilies(
     ...kekFamilies(serving),
     ...callFamilies(traffic()),
     ...providerFamilies(counts, serving),
-    ...processFamilies(state, lag),
+    ...processFamilies(state, previousEnd, lag),
   ];
 }
 

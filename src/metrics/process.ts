@@ -4,7 +4,11 @@ import type { KnownState } from '../kms/state.ts';
 import type { LoopLag } from './looplag.ts';
 import type { Family } from './openmetrics.ts';
 
-export function processFamilies({ version, startedUnixMs }: KnownState, lag: LoopLag): Family[] {
+export function processFamilies(
+  { version, startedUnixMs }: KnownState,
+  previousEnd: string,
+  lag: LoopLag,
+): Family[] {
   const { user, system } = process.cpuUsage();
   return [
     {
@@ -12,6 +16,12 @@ export function processFamilies({ version, startedUnixMs }: KnownState, lag: Loo
       name: 'kleidi_build',
       help: 'The version of kleidi and of its Node.js.',
       samples: [{ labels: { version, node: process.versions.node }, value: 1 }],
+    },
+    {
+      kind: 'info',
+      name: 'kleidi_previous_end',
+      help: 'How the process before this one ended.',
+      samples: [{ labels: { reason: previousEnd }, value: 1 }],
     },
     ...gauges([
       ['kleidi_start_time_seconds', 'When this process has started.', startedUnixMs / 1000],

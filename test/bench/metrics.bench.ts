@@ -27,7 +27,7 @@ test('counting a call, and rendering', (t) => {
   startMs = performance.now();
   for (let i = 0; i < texts; i += 1)
     metricsText(
-      metricFamilies({ serving, counts: new ProviderCounts(), traffic }, lag),
+      metricFamilies({ serving, counts: new ProviderCounts(), previousEnd: 'none', traffic }, lag),
       'openmetrics',
     );
   t.diagnostic(`a text: ${((performance.now() - startMs) / texts).toFixed(2)} ms`);

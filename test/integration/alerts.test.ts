@@ -169,7 +169,16 @@ const cases: Readonly<Record<string, { readonly fires: Changes; readonly quiet: 
     fires: { [cp1('kleidi_start_time_seconds')]: starts(5, 5) },
     quiet: { [cp1('kleidi_start_time_seconds')]: starts(7, 3) },
   },
+  KleidiDied: { fires: endedBefore('died'), quiet: endedBefore('stopped') },
 };
+
+/** One that has started 50 minutes before the alerts are looked at. */
+function endedBefore(reason: string): Changes {
+  return {
+    [cp1('kleidi_start_time_seconds')]: steady(4_200),
+    [cp1('kleidi_previous_end_info', `reason="${reason}"`)]: steady(1),
+  };
+}
 
 const situations = Object.entries(cases).flatMap(([alert, { fires, quiet }]): Situation[] => [
   { name: `${alert} fires, alone`, series: fleet(fires), atMinutes: 120, fires: [alert] },

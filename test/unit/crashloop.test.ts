@@ -185,3 +185,18 @@ test('pipes and links in the place of its files are neither waited for nor follo
   assert.equal(marksIn(folder).diedIn, 'C_Initialize');
   assert.equal(readFileSync(elsewhere, 'utf8'), 'kept');
 });
+
+test('the next process knows how this one has ended', () => {
+  const folder = temporaryFolder();
+  assert.equal(marksIn(folder).previousEnd, 'none');
+  marksIn(folder).end('stopped');
+  assert.equal(marksIn(folder).previousEnd, 'stopped');
+  marksIn(folder).end('restart');
+  assert.equal(marksIn(folder).previousEnd, 'restart');
+  const broken = marksIn(folder);
+  broken.die();
+  broken.end('stopped');
+  assert.equal(marksIn(folder).previousEnd, 'module-broken');
+  dieIn(folder, 'login');
+  assert.equal(marksIn(folder).previousEnd, 'died');
+});

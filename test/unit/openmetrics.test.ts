@@ -83,7 +83,10 @@ function textOf(counts: CallCounts, providers = new ProviderCounts()): string {
   try {
     const traffic = () => ({ counts, connections: 3, inWork: 2 });
     return metricsText(
-      metricFamilies({ serving: new Serving(), counts: providers, traffic }, lag),
+      metricFamilies(
+        { serving: new Serving(), counts: providers, previousEnd: 'none', traffic },
+        lag,
+      ),
       'openmetrics',
     );
   } finally {
