@@ -5,7 +5,13 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Controller, filesWith, type Played, rolloutSettings } from '../support/ansible.ts';
+import {
+  Controller,
+  filesWith,
+  type Played,
+  rolloutSettings,
+  type Variables,
+} from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
 import { makeClusterCertificates } from '../support/clustercertificates.ts';
@@ -38,7 +44,9 @@ await onCluster(async (binaries) => {
     kleidi_phase: 'none',
     kleidi_retries: 6,
     kleidi_delay: 2,
+    kleidi_metrics_enabled: true,
   };
+  controller.prometheus.add('cp3');
   const play = (playbook: string, ...more: string[]): Promise<Played> =>
     controller.play(playbook, settings, ...more);
   const good = (playbook: string, ...more: string[]): Promise<Played> =>
@@ -69,6 +77,36 @@ await onCluster(async (binaries) => {
       assert.ok(pin.length >= 32 && !output.includes(pin), 'a PIN is in the output');
       assert.deepEqual(filesWith(controller.folder, pin), []);
     }
+  });
+
+  test('metrics: asked for, elsewhere, and no longer; no daemon is restarted', async () => {
+    // One host: that the others are as before is asserted, too.
+    const set = (more: Variables) =>
+      controller.complete('metrics', { ...settings, ...more }, '--limit', 'cp2');
+    const before = [...hosts.values()].map(startOf);
+    for (const host of hosts.values()) assert.match(metricsOf(host), /^kleidi_serving 1$/m);
+    const targets = JSON.parse(cp3.read('/etc/prometheus/targets/kleidi-prod.json')) as unknown;
+    const labels = { job: 'kleidi', cluster: 'prod' };
+    assert.deepEqual(targets, [{ targets: ['cp1:9464', 'cp2:9464', 'cp3:9464'], labels }]);
+    const rules = '/etc/prometheus/rules/kleidi.rules.yaml';
+    assert.equal(cp3.read(rules), cp1.read('/usr/share/kleidi/kleidi.rules.yaml'));
+    assert.notEqual(cp1.try('test -e /etc/prometheus').exitCode, 0);
+
+    const elsewhere = { kleidi_metrics_address: '127.0.0.2:9465' };
+    // The proxy is at work, or was a moment ago.
+    metricsOf(cp2);
+    await set(elsewhere);
+    assert.match(metricsOf(cp2, '127.0.0.2:9465'), /^kleidi_serving 1$/m);
+    assert.doesNotMatch(cp2.sh('ss -Htln'), /:9464/);
+    assert.deepEqual((await set(elsewhere)).changed, { cp2: 0 });
+
+    const off = { ...elsewhere, kleidi_metrics_enabled: false };
+    await set(off);
+    assert.doesNotMatch(cp2.sh('ss -Htln'), /:946[45]/);
+    assert.match(cp2.try('systemctl is-enabled kleidi-metrics.socket').stdout, /^disabled/);
+    assert.deepEqual((await set(off)).changed, { cp2: 0 });
+    assert.match(metricsOf(cp1), /^kleidi_serving 1$/m);
+    assert.deepEqual([...hosts.values()].map(startOf), before);
   });
 
   test('verify tells all masters are alike, and which one is not', async () => {
@@ -218,4 +256,12 @@ await onCluster(async (binaries) => {
 
 function dropInOf(kind: string): string {
   return `/etc/rancher/${kind}/config.yaml.d/50-kleidi.yaml`;
+}
+
+const startOf = (host: SystemHost): string =>
+  host.sh('systemctl show -P MainPID -P ActiveEnterTimestampMonotonic kleidi.service');
+
+function metricsOf(host: SystemHost, address = '127.0.0.1:9464'): string {
+  const code = `console.log(await (await fetch('http://${address}/metrics')).text())`;
+  return host.sh(`/usr/lib/kleidi/bin/node --input-type=module -e "${code}"`);
 }

@@ -52,6 +52,8 @@ export class Controller {
   readonly ofHost = new Map<string, Variables>();
   /** Hosts that the inventory does not have yet. */
   readonly notYet = new Set<string>();
+  /** Those of them that are in the group kleidi_prometheus too. */
+  readonly prometheus = new Set<string>();
   readonly #commands = ansibleCommands();
   readonly #hosts: ReadonlyMap<string, SystemHost>;
 
@@ -125,9 +127,16 @@ export class Controller {
       ansible_python_interpreter: '/usr/bin/python3',
     };
     const vars = { ...access, ...variables };
-    this.write('inventory.json', JSON.stringify({ kleidi_masters: { hosts, vars } }));
+    const groups = { kleidi_masters: { hosts, vars }, ...this.#prometheusGroup() };
+    this.write('inventory.json', JSON.stringify(groups));
     const entries = [...this.#hosts].map(([name, host]) => sshEntry(this.folder, name, host));
     this.write('ssh_config', entries.join('\n'));
+  }
+
+  #prometheusGroup(): object {
+    if (this.prometheus.size === 0) return {};
+    const hosts = Object.fromEntries([...this.prometheus].map((name) => [name, {}]));
+    return { kleidi_prometheus: { hosts } };
   }
 }
 
