@@ -6,6 +6,7 @@ import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { clientOf, installedHost } from '../support/installed.ts';
 import type { Probed } from '../support/sandboxprobe.ts';
+import { writeUnit } from '../support/sandboxunit.ts';
 import { onHosts, type Suite, type SystemHost } from '../support/systemhost.ts';
 
 const probeFile = fileURLToPath(new URL('../support/sandboxprobe.ts', import.meta.url));
@@ -55,23 +56,6 @@ async function probedHost(suite: Suite) {
   await host.until('kleidi status');
   await plantSockets(host);
   return { suite, host, probed: probe(host) };
-}
-
-/** A unit that runs as the service does, with every directive of its unit. */
-function writeUnit(host: SystemHost, name: string, type: string, args: string): void {
-  const unit = host
-    .read('/usr/lib/systemd/system/kleidi.service')
-    .replace('Type=notify', `Type=${type}`)
-    .replace(
-      /^(?:Requires|Wants|After|ExecStopPost|Restart.*|WatchdogS.*)=.*|^\[Install\][\s\S]*/gm,
-      '',
-    )
-    .replace(
-      /^ExecStart=.*/m,
-      `ExecStart=/usr/lib/kleidi/bin/node --disable-warning=ExperimentalWarning ${args}`,
-    );
-  host.write(`/run/systemd/system/${name}.service`, unit);
-  host.sh('systemctl daemon-reload');
 }
 
 function probe(host: SystemHost): Probed {

@@ -1,0 +1,19 @@
+// Other programs in the sandbox of kleidi.service, on a booted host.
+import type { SystemHost } from './systemhost.ts';
+
+/** A unit that runs as the service does, with every directive of its unit. */
+export function writeUnit(host: SystemHost, name: string, type: string, args: string): void {
+  const unit = host
+    .read('/usr/lib/systemd/system/kleidi.service')
+    .replace('Type=notify', `Type=${type}`)
+    .replace(
+      /^(?:Requires|Wants|After|ExecStopPost|Restart.*|WatchdogS.*)=.*|^\[Install\][\s\S]*/gm,
+      '',
+    )
+    .replace(
+      /^ExecStart=.*/m,
+      `ExecStart=/usr/lib/kleidi/bin/node --disable-warning=ExperimentalWarning ${args}`,
+    );
+  host.write(`/run/systemd/system/${name}.service`, unit);
+  host.sh('systemctl daemon-reload');
+}
