@@ -1,6 +1,7 @@
 // The metrics of a running daemon over their socket: what they say of calls, and that
 // no client of them holds up a client of the keys. Order and counts, never a duration.
 import assert from 'node:assert/strict';
+import { fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
@@ -18,6 +19,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { KmsClient } from '../support/client.ts';
 import { TestHost } from '../support/host.ts';
 import { get, metricsSocketOf, sampleOf } from '../support/metricsclient.ts';
+import type { Scraped } from '../support/scrapers.ts';
 
 const host = await TestHost.provisioned();
 const socket = metricsSocketOf(host);
@@ -163,6 +165,35 @@ test('who comes last is answered beside idle connections and readers that never 
   for (const each of [...idle, ...greedy]) each.resume();
   await Promise.all([...idle, ...greedy].map(ended));
   await keysAreServed();
+});
+
+test('100 scrapes a second, a reader that never reads and 10 MB of headers move no call', {
+  timeout: 60_000,
+}, async () => {
+  const told = 'kleidi_calls_total{rpc="Encrypt",code="OK"}';
+  const before = sampleOf((await get(socket, '/metrics')).text, told) ?? 0;
+  const child = fork('test/support/scrapers.ts', [socket]);
+  after(() => child.kill());
+  child.send('start');
+  const client = new KmsClient(host.socket);
+  let calls = 0;
+  let scraped: Scraped | undefined;
+  child.once('message', (message) => (scraped = message as Scraped));
+  // It stops once each was at work; no call may fail meanwhile.
+  for (const enough = sleep(1_000).then(() => child.send('stop')); scraped === undefined; ) {
+    await client.encrypt(seed);
+    calls += 1;
+    if (calls % 100 === 0) await Promise.race([enough, sleep(1)]);
+  }
+  client.close();
+  const { answered, failed, unread, cut } = scraped;
+  assert.ok(
+    answered > 0 && unread > 0 && cut > 0,
+    JSON.stringify({ answered, failed, unread, cut }),
+  );
+  const text = await until(told, before + calls);
+  assert.doesNotMatch(text, /^kleidi_calls_cut_total\{/m);
+  assert.equal(sampleOf(text, 'kleidi_connections_displaced_total'), 0);
 });
 
 test('a reader that never reads is dropped', { timeout: 60_000 }, async () => {
