@@ -85,7 +85,7 @@ function stageDocs(tree: Tree, release: Release): void {
   tree.writeGzip(`${man}/man8/kleidi.8.gz`, made.kleidi8, { kind: 'doc' });
   tree.writeGzip(`${man}/man5/kleidi.yaml.5.gz`, made.kleidiYaml5, { kind: 'doc' });
   tree.write('/usr/share/bash-completion/completions/kleidi', made.completion);
-  for (const file of globSync(join(root, 'docs/*.md'))) {
+  for (const file of globSync(join(root, 'docs/*.{md,svg}'))) {
     tree.copy(file, `${doc}/${basename(file)}`, { kind: 'doc' });
   }
   const readme = installedReadme(readFileSync(join(root, 'README.md'), 'utf8'));

@@ -27,6 +27,12 @@ export interface Sample {
   readonly value: readonly [number, string];
 }
 
+/** A series over time: seconds since 1970, and the value as Prometheus writes it. */
+export interface Curve {
+  readonly metric: Readonly<Record<string, string>>;
+  readonly values: readonly (readonly [number, string])[];
+}
+
 export class MonitoredFleet {
   readonly hosts: readonly SystemHost[];
   readonly ceremony: Ceremony;
@@ -98,6 +104,13 @@ export class MonitoredFleet {
   query(expression: string): readonly Sample[] {
     const args = ['query', 'instant', '-o', 'json', `http://${listen}`, expression];
     return JSON.parse(this.#network.run('promtool', args).toString()) as readonly Sample[];
+  }
+
+  /** In steps of a second. */
+  range(expression: string, startS: number, endS: number): readonly Curve[] {
+    const span = [`--start=${startS}`, `--end=${endS}`, '--step=1s'];
+    const args = ['query', 'range', '-o', 'json', ...span, `http://${listen}`, expression];
+    return JSON.parse(this.#network.run('promtool', args).toString()) as readonly Curve[];
   }
 
   async until(

@@ -4,33 +4,16 @@
 import assert from 'node:assert/strict';
 import { readFileSync, truncateSync } from 'node:fs';
 import { test } from 'node:test';
+import { boardPanels, filledQuery } from '../support/board.ts';
 import { createOnAll, promoteLike, promoteOnFirst } from '../support/clusterceremony.ts';
 import { clientOf } from '../support/installed.ts';
 import { MonitoredFleet } from '../support/monitoredfleet.ts';
 import { missingTool } from '../support/skip.ts';
 import { onHosts } from '../support/systemhost.ts';
 
-interface Panel {
-  readonly title: string;
-  readonly targets: readonly { readonly expr: string }[];
-}
-
-const boardPath = 'packaging/monitoring/kleidi.board.json';
 const skip = missingTool('prometheus');
 /** What is there only while something fails; each is seen in the test of what fails. */
 const emptyWhileWell = ['Calls that fail, a second'];
-
-function panels(): readonly Panel[] {
-  return (JSON.parse(readFileSync(boardPath, 'utf8')) as { panels: readonly Panel[] }).panels;
-}
-
-/** As Grafana fills it in for this fleet. */
-function filled(expression: string): string {
-  return expression
-    .replaceAll('$job', 'kleidi')
-    .replaceAll('$cluster', '.*')
-    .replaceAll('$__rate_interval', '30s');
-}
 
 async function onFleet(): Promise<void> {
   const fleet = await MonitoredFleet.boot('verifier:\n  intervalMs: 2000\n');
@@ -75,21 +58,21 @@ async function onFleet(): Promise<void> {
     await fleet.until('sum(increase(kleidi_calls_total{rpc="Decrypt"}[30s])) > 0', (found) => {
       return found.length > 0;
     });
-    for (const { title, targets } of panels()) {
+    for (const { title, targets } of boardPanels()) {
       if (emptyWhileWell.includes(title)) continue;
       for (const { expr } of targets) {
-        const found = fleet.query(filled(expr));
+        const found = fleet.query(filledQuery(expr));
         assert.ok(found.length > 0, `${title}: ${expr}`);
       }
     }
   });
 
   test('the board names hosts, rings and key ids as they are', () => {
-    const table = panels().find(({ title }) => title === 'Hosts');
-    const rows = table?.targets.map(({ expr }) => fleet.query(filled(expr)).length);
+    const table = boardPanels().find(({ title }) => title === 'Hosts');
+    const rows = table?.targets.map(({ expr }) => fleet.query(filledQuery(expr)).length);
     assert.deepEqual(rows, [3, 3, 3, 3, 3, 3, 3]);
-    const stats = panels().slice(0, 5);
-    const values = stats.map(({ targets }) => fleet.query(filled(targets[0]?.expr ?? ''))[0]);
+    const stats = boardPanels().slice(0, 5);
+    const values = stats.map(({ targets }) => fleet.query(filledQuery(targets[0]?.expr ?? ''))[0]);
     assert.deepEqual(
       values.map((each) => each?.value[1]),
       ['0', '1', '1', '0', '0'],
@@ -100,8 +83,8 @@ async function onFleet(): Promise<void> {
     const client = clientOf(first);
     for (let i = 0; i < 2; i += 1) await assert.rejects(client.decrypt(Buffer.alloc(64), 'none'));
     client.close();
-    const shown = panels().find(({ title }) => emptyWhileWell.includes(title));
-    await fleet.until(filled(shown?.targets[0]?.expr ?? ''), (found) =>
+    const shown = boardPanels().find(({ title }) => emptyWhileWell.includes(title));
+    await fleet.until(filledQuery(shown?.targets[0]?.expr ?? ''), (found) =>
       found.some(({ metric, value }) => metric['rpc'] === 'Decrypt' && Number(value[1]) > 0),
     );
   });
@@ -121,8 +104,8 @@ async function onFleet(): Promise<void> {
   test('an outage: the host that is away, and the board counts it', async () => {
     await third.powerOff();
     await fleet.untilFiring(['KleidiDown of host 2']);
-    const shown = panels()[0]?.targets[0]?.expr ?? '';
-    assert.equal(fleet.query(filled(shown))[0]?.value[1], '1');
+    const shown = boardPanels()[0]?.targets[0]?.expr ?? '';
+    assert.equal(fleet.query(filledQuery(shown))[0]?.value[1], '1');
     await third.start();
     await third.until('kleidi status');
     await fleet.untilFiring([]);
