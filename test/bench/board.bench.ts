@@ -3,7 +3,7 @@
 //
 //   node --test test/bench/board.bench.ts      (as root; needs prometheus, gnuplot and Go)
 import { execFileSync } from 'node:child_process';
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,8 +12,7 @@ import { createOnAll, promoteLike, promoteOnFirst } from '../support/clustercere
 import { hostAddresses } from '../support/clusternetwork.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { Load } from '../support/kubeclient.ts';
-import { type Curve, MonitoredFleet } from '../support/monitoredfleet.ts';
-import type { SystemHost } from '../support/systemhost.ts';
+import { type Curve, damageToken, MonitoredFleet } from '../support/monitoredfleet.ts';
 
 const out = 'docs/board.svg';
 const shown = [
@@ -25,14 +24,6 @@ const shown = [
   'Hosts that do not serve',
 ];
 const calmMs = 15_000;
-
-async function damage(host: SystemHost): Promise<void> {
-  const found = host.sh('find /var/lib/kleidi/tokens -name "*.object" ! -name token.object');
-  const kept = found.split('\n').map((path) => [path, readFileSync(host.outside(path))] as const);
-  for (const [path] of kept) truncateSync(host.outside(path), 0);
-  await sleep(calmMs);
-  for (const [path, contents] of kept) host.write(path, contents);
-}
 
 /** What an operator has to do with, from begin to end. */
 async function story({ hosts, ceremony }: MonitoredFleet): Promise<void> {
@@ -46,7 +37,9 @@ async function story({ hosts, ceremony }: MonitoredFleet): Promise<void> {
   await sleep(calmMs / 2);
   promoteLike(third, fp, promoted);
   await sleep(calmMs);
-  await damage(first);
+  const undo = damageToken(first);
+  await sleep(calmMs);
+  undo();
   await sleep(calmMs);
   third.sh('systemctl stop kleidi.socket kleidi.service');
   await sleep(calmMs);

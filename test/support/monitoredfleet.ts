@@ -1,7 +1,7 @@
 // Three booted hosts with one ring, whose metrics a real Prometheus scrapes over the network,
 // with the alerts that are shipped. Only the time that an alert waits is cut: nothing here
 // lasts an hour.
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -154,4 +154,14 @@ export class MonitoredFleet {
       await sleep(500);
     }
   }
+}
+
+/** The KEKs of its token are empty files; the daemon has them in memory. @returns what undoes it */
+export function damageToken(host: SystemHost): () => void {
+  const found = host.sh('find /var/lib/kleidi/tokens -name "*.object" ! -name token.object');
+  const kept = found.split('\n').map((path) => [path, readFileSync(host.outside(path))] as const);
+  for (const [path] of kept) truncateSync(host.outside(path), 0);
+  return () => {
+    for (const [path, contents] of kept) host.write(path, contents);
+  };
 }

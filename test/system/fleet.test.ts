@@ -2,12 +2,11 @@
 // a damaged token: the alerts that should fire do, no others do, and each query of the board
 // has data.
 import assert from 'node:assert/strict';
-import { readFileSync, truncateSync } from 'node:fs';
 import { test } from 'node:test';
 import { boardPanels, filledQuery } from '../support/board.ts';
 import { createOnAll, promoteLike, promoteOnFirst } from '../support/clusterceremony.ts';
 import { clientOf } from '../support/installed.ts';
-import { MonitoredFleet } from '../support/monitoredfleet.ts';
+import { damageToken, MonitoredFleet } from '../support/monitoredfleet.ts';
 import { missingTool } from '../support/skip.ts';
 import { onHosts } from '../support/systemhost.ts';
 
@@ -90,14 +89,10 @@ async function onFleet(): Promise<void> {
   });
 
   test('a damaged token: the host that has it, before any restart', async () => {
-    const files = first
-      .sh('find /var/lib/kleidi/tokens -name "*.object" ! -name token.object')
-      .split('\n');
-    const kept = files.map((path) => [path, readFileSync(first.outside(path))] as const);
-    for (const [path] of kept) truncateSync(first.outside(path), 0);
+    const undo = damageToken(first);
     await fleet.untilFiring(['KleidiTokenDamaged of host 0']);
     assert.equal(fleet.query('kleidi_serving == 1').length, 3);
-    for (const [path, contents] of kept) first.write(path, contents);
+    undo();
     await fleet.untilFiring([]);
   });
 
