@@ -1,5 +1,6 @@
 // Three masters with real API servers, by the playbooks of the collection: from bare hosts
-// to Secrets that all three seal, and a rotation beside writers and readers.
+// to Secrets that all three seal, a rotation beside writers and readers, and the way back to
+// hosts without kleidi.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Controller, type Played, rolloutSettings } from '../support/ansible.ts';
@@ -20,17 +21,38 @@ const kubeconfig = '--kubeconfig=/etc/kubernetes/admin.conf';
 /** A webhook that cannot be reached: no Secret is changed. Errors name its URL. */
 const updatesRefused = refusingSecrets('UPDATE', `https://127.0.0.1:1/${text}`);
 
+/** What is not kleidi's alone: a folder of systemd's for the unit, empty, and the host's own key. */
+const ofOthers = [
+  '/etc/systemd/system/kube-apiserver.service.d',
+  '/var/lib/systemd/credential.secret',
+];
+/** What a removal keeps. */
+const left = [
+  ...['/etc/kleidi', '/etc/kubernetes/kleidi', '/var/lib/kleidi', '/var/lib/kleidi.unfinished'],
+  ...[...ofOthers, '/var/lib/systemd/credential.secret.kleidi'],
+].sort();
+
+/** But for what the host's own programs write beside: logs, lists of packages, the data of etcd. */
+function filesOf(host: SystemHost): string[] {
+  const others = ['/var/log', '/var/lib/dpkg', '/var/lib/apt', '/var/lib/etcd', '/var/cache/apt'];
+  const own = ['/proc', '/sys', '/dev', '/run', '/tmp', '/home', '/root', ...others];
+  const skipped = own.map((path) => `-path ${path}`).join(' -o ');
+  return host.sh(`find / \\( ${skipped} \\) -prune -o -print | sort`).split('\n');
+}
+
 await onCluster(async (binaries) => {
   const plane = await ControlPlane.boot(binaries);
   const { api, hosts } = plane;
   const controller = new Controller(new Map(names.map((name, i) => [name, plane.host(i)])));
   const recovery = await makeRecovery(controller.folder);
+  const fault = '/etc/systemd/system/kube-apiserver.service.d/zz-fault.conf';
   const settings = {
     kleidi_ring: 'prod',
     ...rolloutSettings(recovery),
     kleidi_delay: 2,
     kleidi_retries: 100,
   };
+  const filesBefore = hosts.map(filesOf);
   const play = (playbook: string, ...more: string[]): Promise<Played> =>
     controller.play(playbook, settings, ...more);
   const good = (playbook: string, ...more: string[]): Promise<Played> =>
@@ -56,6 +78,13 @@ await onCluster(async (binaries) => {
     );
   }
 
+  /** Folders and files beside those of before; of a folder that is new, no more than itself. */
+  function newFiles(host: SystemHost): string[] {
+    const before = new Set(filesBefore[hosts.indexOf(host)]);
+    const all = filesOf(host).filter((path) => !before.has(path));
+    return all.filter((path) => !all.some((other) => path.startsWith(`${other}/`)));
+  }
+
   /** The manifest goes to kubectl on the first host. */
   const kubectl = (action: string, manifest: object): string =>
     plane.host(0).sh(`kubectl ${kubeconfig} --server=https://127.0.0.1:6443 ${action} -f -`, {
@@ -65,7 +94,6 @@ await onCluster(async (binaries) => {
   test('an API server that does not start again: the play stops there, the next is untouched', async () => {
     await api.createSecret(0, 'before', text);
     assert.ok(!plane.isSealed(0, 'before'));
-    const fault = '/etc/systemd/system/kube-apiserver.service.d/zz-fault.conf';
     plane.host(1).write(fault, '[Service]\nExecStartPre=/bin/false\n');
     const { exitCode, output } = await play('site');
     plane.host(1).sh(`rm ${fault}`);
@@ -128,6 +156,65 @@ await onCluster(async (binaries) => {
     requireAllUnder(keyId);
     const hashes = await Promise.all([0, 1, 2].map((index) => keyIdHashOf(api, index)));
     assert.equal(new Set(hashes).size, 1);
+    for (const index of hosts.keys()) assert.equal(await api.secret(index, 'before'), text);
+  });
+
+  async function refused(variables: object, reason: RegExp, ...more: string[]): Promise<void> {
+    const { exitCode, output, changed } = await controller.play(
+      'remove',
+      { ...settings, ...variables },
+      ...more,
+    );
+    assert.notEqual(exitCode, 0);
+    assert.match(output.replace(/\\n|\s+/g, ' '), reason);
+    assert.ok(Object.values(changed).every((count) => count === 0));
+    assert.deepEqual(hosts.map(phaseOf), ['write', 'write', 'write']);
+  }
+
+  test('remove: not for some of the masters, not by half words, not where a host is not well', async () => {
+    await refused({}, /leaves out cp3: a ring/, '--limit', 'cp1,cp2');
+    await refused(
+      { kleidi_remove_keys: true },
+      /neither empty .* nor 'destroy all keys of ring prod'/,
+    );
+    plane.host(2).sh('systemctl stop kleidi.socket kleidi.service');
+    await refused({ kleidi_retries: 1 }, /cp3 does not serve/).finally(() =>
+      plane.host(2).sh('systemctl start kleidi.socket kleidi.service'),
+    );
+    await plane.host(2).until('kleidi status');
+    for (const index of hosts.keys()) await api.ready(index);
+  });
+
+  test('remove, stopped at the second master: nothing is sealed, the third is as it was', async () => {
+    plane.host(1).write(fault, '[Service]\nExecStartPre=/bin/false\n');
+    const { exitCode, output } = await play('remove', '-vvv');
+    assert.match(output, /metrics\W+proved/, output);
+    plane.host(1).sh(`rm ${fault}`);
+    assert.notEqual(exitCode, 0);
+    assert.match(output.replace(/\s+/g, ' '), /API server of cp2 did not come back without kleidi/);
+    assert.deepEqual(hosts.map(phaseOf), ['none', 'none', 'read'], output);
+    assert.deepEqual(liveKeyIds(scanSnapshot(plane, 2)), ['']);
+  });
+
+  test('remove goes on to hosts without kleidi: all in clear, and nothing there but what it says', async () => {
+    const { output } = await good('remove');
+    for (const [index, host] of hosts.entries()) {
+      assert.equal(await api.secret(index, 'before'), text);
+      await api.createSecret(index, `after-${index}`, text);
+      assert.ok(!plane.isSealed(0, `after-${index}`));
+      assert.deepEqual(newFiles(host), left);
+    }
+    for (const path of left) assert.ok(output.includes(path), path);
+    const again = await good('remove');
+    assert.deepEqual(again.changed, { cp1: 0, cp2: 0, cp3: 0 });
+  });
+
+  test('in full words the keys go too, of hosts without kleidi as well', async () => {
+    const words = { ...settings, kleidi_remove_keys: 'destroy all keys of ring prod' };
+    await controller.complete('remove', words);
+    for (const host of hosts) assert.deepEqual(newFiles(host), ofOthers);
+    const again = await controller.complete('remove', words);
+    assert.deepEqual(again.changed, { cp1: 0, cp2: 0, cp3: 0 });
     for (const index of hosts.keys()) assert.equal(await api.secret(index, 'before'), text);
   });
 });
