@@ -12,6 +12,7 @@ import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
 import { type CrashLoop, killItself } from './crashloop.ts';
+import { endOverModule } from './ending.ts';
 import { Jobs, RetryTimer } from './jobs.ts';
 import { replacedToken } from './machine.ts';
 import { Opener } from './opener.ts';
@@ -34,9 +35,6 @@ interface ReconcilerParts {
   /** Something that people see may have changed. */
   changed(): void;
 }
-
-/** Calls under way at another provider end within this time, if they end at all. */
-const drainMs = 6_000;
 
 export class Reconciler {
   readonly #parts: ReconcilerParts;
@@ -200,26 +198,13 @@ export class Reconciler {
   #broken(kind: ProviderKind, error: KleidiError): void {
     const { marks, supervised } = this.#parts;
     if (supervised && !marks.tooMany) {
-      this.#die(kind, error);
+      const isOnly = this.#providers.openKinds().every((each) => each === kind);
+      endOverModule(this.#parts, error, isOnly);
       return;
     }
     void this.#jobs.run(async () => {
       await this.#providers.fail(kind, error);
       await this.#reconcile();
     });
-  }
-
-  /** Calls under way at another provider must not be lost. */
-  #die(kind: ProviderKind, error: KleidiError): void {
-    const { marks, report, restart } = this.#parts;
-    report.killsItself(error);
-    marks.die();
-    if (this.#providers.openKinds().every((each) => each === kind)) {
-      killItself();
-    } else {
-      // A call that is stuck in the module must not hold the end up.
-      setTimeout(killItself, drainMs).unref();
-      restart(error.message);
-    }
   }
 }

@@ -1,12 +1,6 @@
 // A control plane with kleidi from its package on each host, by the commands of an
 // operator: one KEK that all serve, and the phases of the API servers.
-import {
-  beginCeremony,
-  type Ceremony,
-  createOnAll,
-  promoteLike,
-  promoteOnFirst,
-} from './clusterceremony.ts';
+import { beginCeremony, type Ceremony, makeFirstKek } from './clusterceremony.ts';
 import { bootParts, ControlPlane, type Parts } from './controlplane.ts';
 import { packageFile } from './installed.ts';
 
@@ -44,9 +38,7 @@ export class Cluster extends ControlPlane {
   }
 
   async #firstKek(): Promise<void> {
-    const { fp } = createOnAll(this.ceremony);
-    const promoted = promoteOnFirst(this.ceremony.first, fp);
-    for (const host of this.ceremony.others) promoteLike(host, fp, promoted);
+    makeFirstKek(this.ceremony);
     for (const host of this.hosts) {
       host.sh('systemctl start kleidi');
       await host.until('kleidi status');

@@ -56,6 +56,13 @@ function bring(path: string, from: SystemHost, to: SystemHost): void {
   to.write(path, readFileSync(from.outside(path)));
 }
 
+/** The first KEK, which all hosts write with; the daemons are as they were. */
+export function makeFirstKek(ceremony: Ceremony): void {
+  const { fp } = createOnAll(ceremony);
+  const promoted = promoteOnFirst(ceremony.first, fp);
+  for (const host of ceremony.others) promoteLike(host, fp, promoted);
+}
+
 /** The first host writes with it. @returns what the others need for the same */
 export function promoteOnFirst(host: SystemHost, fp: string): PromotedTo {
   return JSON.parse(host.sh(`kleidi key promote ${fp} --json`)) as PromotedTo;

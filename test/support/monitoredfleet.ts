@@ -6,13 +6,7 @@ import { join } from 'node:path';
 import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { rulesPath } from './alertfleet.ts';
-import {
-  beginCeremony,
-  type Ceremony,
-  createOnAll,
-  promoteLike,
-  promoteOnFirst,
-} from './clusterceremony.ts';
+import { beginCeremony, type Ceremony, makeFirstKek } from './clusterceremony.ts';
 import { ClusterNetwork, hostAddresses } from './clusternetwork.ts';
 import { temporaryFolder } from './folder.ts';
 import { bareHost, packageFile } from './installed.ts';
@@ -69,9 +63,7 @@ export class MonitoredFleet {
   }
 
   async #firstKek(): Promise<void> {
-    const { fp } = createOnAll(this.ceremony);
-    const promoted = promoteOnFirst(this.ceremony.first, fp);
-    for (const host of this.ceremony.others) promoteLike(host, fp, promoted);
+    makeFirstKek(this.ceremony);
     for (const host of this.hosts) {
       host.sh('systemctl daemon-reload; systemctl enable --now kleidi-metrics.socket');
       host.sh('systemctl restart kleidi');

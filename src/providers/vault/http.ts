@@ -5,6 +5,7 @@ import { Agent, type Dispatcher, request } from 'undici';
 import { KleidiError, reasonOf } from '../../errors.ts';
 import { recordIn } from '../../jsonvalue.ts';
 import type { Answer } from './answers.ts';
+import type { VaultSettings } from './configured.ts';
 import { refusal } from './refusals.ts';
 
 interface HttpSettings {
@@ -52,6 +53,18 @@ export class VaultHttp {
         ...(certificate === undefined ? {} : { cert: certificate, key }),
       },
     });
+  }
+
+  /** Connects to nothing yet. @throws KleidiError where the key of the certificate cannot be read */
+  static async open({
+    auth,
+    addresses,
+    namespace,
+    ca,
+  }: Pick<VaultSettings, 'auth' | 'addresses' | 'namespace' | 'ca'>): Promise<VaultHttp> {
+    const client =
+      auth.method === 'cert' ? { certificate: auth.certificate, key: await auth.key() } : {};
+    return new VaultHttp({ addresses, namespace, ca, ...client });
   }
 
   /**

@@ -47,7 +47,16 @@ export class VaultSession {
     this.#auth = auth;
   }
 
-  get lease(): ServerStanding['lease'] {
+  /** @param calls the breaker of calls, whose state is told beside that of logins */
+  standing(calls: Breaker): Pick<ServerStanding, 'lease' | 'breakers'> {
+    const breakers = new Map([
+      ['calls', calls.open !== undefined],
+      ['logins', this.refused !== undefined],
+    ]);
+    return { lease: this.#lease, breakers };
+  }
+
+  get #lease(): ServerStanding['lease'] {
     const grantedMs = this.#login?.leaseMs ?? 0;
     if (grantedMs === 0) return undefined;
     return { endsUnixMs: this.#takenUnixMs + grantedMs, grantedMs };

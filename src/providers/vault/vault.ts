@@ -52,14 +52,7 @@ export class VaultProvider implements Provider {
     settings: VaultSettings,
     counts = new ProviderCounts(),
   ): Promise<VaultProvider> {
-    const { addresses, namespace, ca, auth } = settings;
-    const client =
-      auth.method === 'cert' ? { certificate: auth.certificate, key: await auth.key() } : {};
-    const provider = new VaultProvider(
-      settings,
-      new VaultHttp({ addresses, namespace, ca, ...client }),
-      counts,
-    );
+    const provider = new VaultProvider(settings, await VaultHttp.open(settings), counts);
     try {
       await provider.#versions.learn();
       await provider.#requireBinding();
@@ -80,11 +73,7 @@ export class VaultProvider implements Provider {
   }
 
   get server(): ServerStanding {
-    const breakers = new Map([
-      ['calls', this.#breaker.open !== undefined],
-      ['logins', this.#session.refused !== undefined],
-    ]);
-    return { lease: this.#session.lease, breakers, certificates: this.#certificates };
+    return { ...this.#session.standing(this.#breaker), certificates: this.#certificates };
   }
 
   /** Every version that can be used, by its fingerprint. */
