@@ -1,7 +1,7 @@
 // The collection as an operator uses it: ansible-playbook over ssh, as an ordinary user
 // with sudo, on booted hosts. They have no network: ssh goes into the namespace of each.
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import {
   existsSync,
@@ -26,6 +26,13 @@ export interface Played {
   readonly output: string;
   /** By host: how many tasks have changed something. */
   readonly changed: Readonly<Record<string, number>>;
+}
+
+/** For benches: what stands before each command, and who sees it run and speak. */
+export interface Watcher {
+  readonly before: readonly string[];
+  readonly started: (child: ChildProcess) => void;
+  readonly said: (text: string) => void;
 }
 
 /** The folder of Ansible's commands; made in a minute the first time. */
@@ -54,6 +61,9 @@ export class Controller {
   readonly notYet = new Set<string>();
   /** Those of them that are in the group kleidi_prometheus too. */
   readonly prometheus = new Set<string>();
+  /** Hosts that are asked at once. */
+  forks = 3;
+  watcher: Watcher | undefined;
   readonly #commands = ansibleCommands();
   readonly #hosts: ReadonlyMap<string, SystemHost>;
 
@@ -95,7 +105,12 @@ export class Controller {
   }
 
   async run(command: string, ...args: readonly string[]): Promise<Played> {
-    const child = spawn(join(this.#commands, command), args, {
+    const [program = '', ...rest] = [
+      ...(this.watcher?.before ?? []),
+      join(this.#commands, command),
+      ...args,
+    ];
+    const child = spawn(program, rest, {
       cwd: this.folder,
       env: {
         PATH: `${this.#commands}:${process.env['PATH']}`,
@@ -104,14 +119,18 @@ export class Controller {
         ANSIBLE_COLLECTIONS_PATH: join(this.folder, 'collections'),
         ANSIBLE_NOCOLOR: '1',
         ANSIBLE_SSH_ARGS: `-F ${join(this.folder, 'ssh_config')}`,
-        ANSIBLE_FORKS: '3',
+        ANSIBLE_FORKS: String(this.forks),
         ANSIBLE_PIPELINING: '1',
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    this.watcher?.started(child);
     const parts: Buffer[] = [];
     for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (part: Buffer) => parts.push(part));
+      stream.on('data', (part: Buffer) => {
+        parts.push(part);
+        this.watcher?.said(part.toString());
+      });
     }
     const [exitCode] = (await once(child, 'close')) as [number | null];
     const output = Buffer.concat(parts).toString();
