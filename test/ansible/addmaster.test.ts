@@ -1,21 +1,29 @@
 // What happens to a ring in use, by the playbooks of the collection and with real API servers:
-// backups, a fourth master, and a master that has lost its token. What is done offline is done
+// backups, a fourth master, a lost token, and all masters lost. What is done offline is done
 // here in a folder that the controller does not have, by the command that the play prints.
 import assert from 'node:assert/strict';
-import { cpSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { Controller, filesWith, type Played, rolloutSettings } from '../support/ansible.ts';
+import {
+  Controller,
+  filesWith,
+  type Played,
+  rolloutSettings,
+  type Variables,
+} from '../support/ansible.ts';
 import { makeRecovery } from '../support/ceremony.ts';
 import { onCluster } from '../support/clusterbinaries.ts';
+import { hostAddresses } from '../support/clusternetwork.ts';
+import { certificateFolder } from '../support/clusterunits.ts';
 import { ControlPlane } from '../support/controlplane.ts';
 import { temporaryFolder } from '../support/folder.ts';
-import { kleidi } from '../support/kleidi.ts';
-import { passphrase } from '../support/recoveryset.ts';
+import { rewrapPrinted } from '../support/rewrapprinted.ts';
 
 const text = 'in-a-secret-0123456789';
 const kubectl =
   'kubectl --kubeconfig=/etc/kubernetes/admin.conf --server=https://127.0.0.1:6443 --request-timeout=60s';
+const snapshot = `env ETCDCTL_API=3 etcdctl --endpoints https://${hostAddresses[0]}:2379 --cacert ${certificateFolder}/ca.pem --cert ${certificateFolder}/admin.pem --key ${certificateFolder}/admin.key snapshot save`;
 const leftovers = 'ls -d /var/lib/kleidi/ceremony /tmp/tmp.* 2>/dev/null || :';
 
 await onCluster(async (binaries) => {
@@ -38,20 +46,8 @@ await onCluster(async (binaries) => {
   const second = { ...settings, kleidi_bundle: join(ceremony, 'masters.bundle') };
   const backup = { ...settings, kleidi_backup_folder: backups };
 
-  /** The printed command, where the folder was brought; its bundle is brought back. */
-  async function rewrapOffline({ output }: Played): Promise<void> {
-    const [command = assert.fail(output)] = /kleidi recovery rewrap [^"]*/.exec(output) ?? [];
-    rmSync(join(offline, 'masters.bundle'), { force: true });
-    rmSync(second.kleidi_bundle, { force: true });
-    cpSync(ceremony, offline, { recursive: true });
-    const words = command.split(' ').slice(1);
-    const args = words.map((word) =>
-      /\.(json|key|bundle|request)\b/.test(word) ? join(offline, word) : word,
-    );
-    const made = await kleidi([...args, '--passphrase-fd', '0'], { input: passphrase });
-    assert.equal(made.exitCode, 0, made.stderr);
-    cpSync(join(offline, 'masters.bundle'), second.kleidi_bundle);
-  }
+  const rewrapOffline = (played: Played, bundle = 'masters.bundle'): Promise<string> =>
+    rewrapPrinted(played.output, { ceremony, offline, bundle });
 
   function requireOneRing(): void {
     assert.equal(new Set(hosts.map((host) => host.sh('kleidi ring digest --live'))).size, 1);
@@ -154,5 +150,56 @@ await onCluster(async (binaries) => {
     requireOneRing();
     const again = await controller.complete('recover', second, '--limit', 'cp2');
     assert.deepEqual(again.changed, { cp2: 0 });
+  });
+  const kept = join(controller.folder, 'kept');
+  const newest = join(kept, 'newest.json');
+
+  test('all masters lost is refused while one has its KEKs, and with what is not of paper', async () => {
+    cp1.write('/usr/local/bin/etcdctl', readFileSync('/usr/bin/etcdctl'), 0o755);
+    const one = { ...settings, kleidi_backup_folder: kept };
+    await controller.complete('backup', one, '--limit', 'cp1');
+    const [name = ''] = readdirSync(kept);
+    renameSync(join(kept, name), newest);
+    for (const host of hosts.slice(1)) host.sh('rm -r /var/lib/kleidi/tokens/*');
+    await refused('recover_all', lost(), /cp1 has every KEK .*kleidi.recover with --limit/);
+    await refused('recover_all', lost(), /leaves out cp1, cp3/, 'cp2,cp4');
+    const otherDigest = { ...lost(), kleidi_backup_digest: `sha256:${'0'.repeat(64)}` };
+    await refused('recover_all', otherDigest, /Compare with the paper/);
+    const other = { ...lost(), kleidi_ring: 'other' };
+    await refused('recover_all', other, /is of ring 'prod', the inventory says 'other'/);
+  });
+
+  /** Of the first run; the digest is of before the hosts were lost. */
+  const digest = { ofPaper: '' };
+  function lost(): Variables {
+    digest.ofPaper ||= cp1.sh('kleidi ring digest');
+    const named = { kleidi_backup_file: newest, kleidi_backup_digest: digest.ofPaper };
+    return { ...first, ...named, kleidi_snapshot_command: snapshot };
+  }
+
+  test('all masters lost: two of them bare, two without their tokens', async () => {
+    cp1.sh('rm -r /var/lib/kleidi/tokens/*');
+    for (const host of [cp3, cp4]) {
+      host.sh(`systemctl stop kleidi.socket kleidi
+        KLEIDI_FORCE_REMOVE=yes KLEIDI_PURGE_KEYS=yes dpkg --purge kleidi
+        rm -rf /var/lib/kleidi* /etc/kleidi`);
+    }
+    const asked = await controller.complete('recover_all', lost());
+    const shown = await rewrapOffline(asked, 'all.bundle');
+    const [, made = ''] = /kleidi join \S+ --expect (\S+)/.exec(shown) ?? [];
+    const back = {
+      ...lost(),
+      kleidi_bundle: join(ceremony, 'all.bundle'),
+      kleidi_bundle_digest: made,
+    };
+    await controller.complete('recover_all', back);
+    requireOneRing();
+    assert.equal(cp1.sh('kleidi ring digest --live'), made);
+    for (const [index, host] of hosts.entries()) {
+      host.sh(`${kubectl} create secret generic again-${index} --from-literal=text=${text}`);
+      assert.ok(plane.storedSecret(0, `again-${index}`).includes('k1.prod.2.'));
+    }
+    const { changed } = await controller.complete('recover_all', back);
+    assert.deepEqual(changed, { cp1: 0, cp2: 0, cp3: 0, cp4: 0 });
   });
 });
