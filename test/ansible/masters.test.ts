@@ -1,6 +1,6 @@
 // Three masters with real API servers, by the playbooks of the collection: from bare hosts
-// to Secrets that all three seal, a rotation beside writers and readers, and the way back to
-// hosts without kleidi.
+// to Secrets that all three seal, an upgrade, the way back from it and a rotation, each beside
+// writers and readers, and the way back to hosts without kleidi.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Controller, type Played, rolloutSettings } from '../support/ansible.ts';
@@ -11,10 +11,12 @@ import { ClusterLoad } from '../support/clusterload.ts';
 import { liveKeyIds, scanSnapshot } from '../support/clustersnapshot.ts';
 import { ControlPlane } from '../support/controlplane.ts';
 import { keyIdHashOf } from '../support/kmsmetrics.ts';
+import { builtPackage } from '../support/packages.ts';
 import { refusingSecrets } from '../support/refusingwebhook.ts';
 import type { SystemHost } from '../support/systemhost.ts';
 
 const names = ['cp1', 'cp2', 'cp3'] as const;
+const olderVersion = '0.0.9';
 const text = 'in-a-secret-0123456789';
 const kubeconfig = '--kubeconfig=/etc/kubernetes/admin.conf';
 
@@ -41,6 +43,8 @@ function filesOf(host: SystemHost): string[] {
 }
 
 await onCluster(async (binaries) => {
+  const older = builtPackage('deb', olderVersion);
+  const newer = builtPackage('deb');
   const plane = await ControlPlane.boot(binaries);
   const { api, hosts } = plane;
   const controller = new Controller(new Map(names.map((name, i) => [name, plane.host(i)])));
@@ -49,6 +53,7 @@ await onCluster(async (binaries) => {
   const settings = {
     kleidi_ring: 'prod',
     ...rolloutSettings(recovery),
+    kleidi_package: older,
     kleidi_delay: 2,
     kleidi_retries: 100,
   };
@@ -77,6 +82,9 @@ await onCluster(async (binaries) => {
       (host) => (JSON.parse(host.sh('kleidi ring show --json')) as { keyId: string }).keyId,
     );
   }
+
+  const versions = (): string[] => hosts.map((host) => host.sh('kleidi --version'));
+  const liveDigests = (): string[] => hosts.map((host) => host.sh('kleidi ring digest --live'));
 
   /** Folders and files beside those of before; of a folder that is new, no more than itself. */
   function newFiles(host: SystemHost): string[] {
@@ -133,12 +141,56 @@ await onCluster(async (binaries) => {
     }
   });
 
-  test('a second run changes nothing, and --check says so too', async () => {
-    for (const more of [[], ['--check']]) {
-      const { changed } = await good('site', ...more);
-      assert.deepEqual(changed, { cp1: 0, cp2: 0, cp3: 0 });
-    }
+  test('a second run changes nothing', async () => {
+    const { changed } = await good('site');
+    assert.deepEqual(changed, { cp1: 0, cp2: 0, cp3: 0 });
     await good('verify');
+  });
+
+  test('an upgrade and the way back, beside writers and readers: no request fails', async (t) => {
+    const upgrade = { ...settings, kleidi_package: newer };
+    const version = hosts[0]?.sh('kleidi --version') ?? '';
+    const newerVersion = newer.split('_')[1] ?? '';
+    const digests = liveDigests();
+    const all = (found: string): string[] => [found, found, found];
+    const checked = await controller.complete('site', upgrade, '--check');
+    assert.match(checked.output, /would be installed on cp1/);
+    assert.deepEqual(versions(), all(version));
+
+    const load = await ClusterLoad.start(plane);
+    const cache = '/var/cache/kleidi';
+    plane.host(1).sh(`mv ${cache} ${cache}.away && touch ${cache}`);
+    const stopped = await controller.play('site', upgrade);
+    plane.host(1).sh(`rm ${cache} && mv ${cache}.away ${cache}`);
+    assert.notEqual(stopped.exitCode, 0);
+    const [first, ...others] = versions();
+    assert.ok(first?.includes(newerVersion), first);
+    assert.deepEqual(others, [version, version]);
+    await api.createSecret(0, 'by-newer', text);
+    await api.createSecret(2, 'by-older', text);
+    for (const index of hosts.keys()) {
+      for (const name of ['by-newer', 'by-older'])
+        assert.equal(await api.secret(index, name), text);
+    }
+
+    await controller.complete('site', upgrade);
+    assert.deepEqual(versions(), all(first ?? ''));
+    const refusal = await play('site');
+    assert.notEqual(refusal.exitCode, 0);
+    assert.match(
+      refusal.output.replace(/\s+/g, ' '),
+      /cp1: .* has a newer kleidi.* kleidi_allow_d/,
+    );
+    assert.deepEqual(versions(), all(first ?? ''));
+    await good('site', '-e', 'kleidi_allow_downgrade=true');
+    assert.deepEqual(versions(), all(version));
+
+    const report = await load.stop();
+    assert.deepEqual(report.failures, []);
+    assert.equal(report.wrong, 0);
+    for (const count of [...report.writes, ...report.reads]) assert.ok(count > 0);
+    t.diagnostic(`writes ${report.writes.join(' ')}, reads ${report.reads.join(' ')}`);
+    assert.deepEqual(liveDigests(), digests);
   });
 
   test('a rotation beside writers and readers: no request fails, one new key id everywhere', async (t) => {
