@@ -18,8 +18,8 @@ const longestFirst: readonly string[] = [
   'test/cluster/sealed.test.ts',
   'test/vault/hostile.test.ts',
   'test/vault/cluster.test.ts',
-  'test/ansible/addmaster.test.ts',
   'test/ansible/masters.test.ts',
+  'test/ansible/addmaster.test.ts',
   'test/ansible/rollout.test.ts',
   'test/ansible/faults.test.ts',
 ];

@@ -17,6 +17,8 @@ import type { SystemHost } from '../support/systemhost.ts';
 
 const names = ['cp1', 'cp2', 'cp3'] as const;
 const olderVersion = '0.0.9';
+/** Each play of all hosts takes a minute. */
+const isLong = process.env['KLEIDI_TEST_LONG'] === '1';
 const text = 'in-a-secret-0123456789';
 const kubeconfig = '--kubeconfig=/etc/kubernetes/admin.conf';
 
@@ -50,7 +52,7 @@ await onCluster(async (binaries) => {
   const controller = new Controller(new Map(names.map((name, i) => [name, plane.host(i)])));
   const recovery = await makeRecovery(controller.folder);
   const fault = '/etc/systemd/system/kube-apiserver.service.d/zz-fault.conf';
-  const settings = {
+  let settings = {
     kleidi_ring: 'prod',
     ...rolloutSettings(recovery),
     kleidi_package: older,
@@ -147,16 +149,12 @@ await onCluster(async (binaries) => {
     await good('verify');
   });
 
-  test('an upgrade and the way back, beside writers and readers: no request fails', async (t) => {
+  test('an upgrade, stopped half-way and gone on with, beside writers and readers: no request fails', async (t) => {
     const upgrade = { ...settings, kleidi_package: newer };
     const version = hosts[0]?.sh('kleidi --version') ?? '';
     const newerVersion = newer.split('_')[1] ?? '';
     const digests = liveDigests();
     const all = (found: string): string[] => [found, found, found];
-    const checked = await controller.complete('site', upgrade, '--check');
-    assert.match(checked.output, /would be installed on cp1/);
-    assert.deepEqual(versions(), all(version));
-
     const load = await ClusterLoad.start(plane);
     const cache = '/var/cache/kleidi';
     plane.host(1).sh(`mv ${cache} ${cache}.away && touch ${cache}`);
@@ -182,8 +180,13 @@ await onCluster(async (binaries) => {
       /cp1: .* has a newer kleidi.* kleidi_allow_d/,
     );
     assert.deepEqual(versions(), all(first ?? ''));
-    await good('site', '-e', 'kleidi_allow_downgrade=true');
-    assert.deepEqual(versions(), all(version));
+    if (isLong) {
+      await good('site', '-e', 'kleidi_allow_downgrade=true');
+      assert.deepEqual(versions(), all(version));
+      const { output } = await controller.complete('site', upgrade, '--check');
+      assert.match(output, /would be installed on cp1/);
+      assert.deepEqual(versions(), all(version));
+    } else settings = upgrade;
 
     const report = await load.stop();
     assert.deepEqual(report.failures, []);

@@ -118,6 +118,8 @@ describe('the recovery policy', { skip: missingTool('cc') }, async () => {
       .C_GetSlotList(true)
       .find((each) => api.C_GetTokenInfo(each).label.trim() === 'kleidi');
     api.C_CloseAllSessions(slot ?? Buffer.alloc(8));
+    // Else it is unloaded whenever garbage is collected, the last time while the process ends.
+    api.close();
     assert.deepEqual(await opened.provider.unwrap(opened.fp, body, aad), secret);
     await seal();
     assert.equal(costs()['logins'], 1);
