@@ -1,0 +1,96 @@
+// What is asked of a plugin, over one connection, and what comes of it.
+import { spawnSync } from 'node:child_process';
+import { residentMb } from './peak.ts';
+import type { Plugin } from './plugins.ts';
+import { cpuSecondsOf } from './process.ts';
+
+export interface Load {
+  readonly name: string;
+  readonly calls: number;
+  /** Of `kmsbench load`. */
+  readonly flags: readonly string[];
+}
+
+/** As go/load.go prints it. */
+interface Report {
+  readonly calls: number;
+  readonly failed: number;
+  readonly seconds: number;
+  readonly callsPerSecond: number;
+  readonly p50Us: number;
+  readonly p90Us: number;
+  readonly p99Us: number;
+  readonly p999Us: number;
+  readonly maxUs: number;
+  readonly clientCpuSeconds: number;
+  readonly firstError?: string;
+}
+
+export interface Row extends Report {
+  readonly load: string;
+  readonly plugin: string;
+  readonly round: number;
+  /** Of the plugin; none where its process is not known. */
+  readonly cpuUsPerCall: number | undefined;
+  readonly rssMb: number | undefined;
+  /** Of its whole life so far. */
+  readonly peakMb: number | undefined;
+}
+
+const ops = ['decrypt', 'encrypt', 'status'] as const;
+
+function closed(op: string, callers: number, calls: number): Load {
+  const flags = ['-op', op, '-callers', String(callers)];
+  return { name: `${callers} ${op}`, calls, flags };
+}
+
+function open(op: string, rate: number, calls: number): Load {
+  return { name: `${op} at ${rate}/s`, calls, flags: ['-op', op, '-rate', String(rate)] };
+}
+
+/** An API server that starts reads its Secrets: each has a seed of its own at the worst. */
+function storm(seeds: number): Load {
+  const flags = ['-op', 'decrypt', '-callers', '8', '-distinct', String(seeds)];
+  return { name: `storm of ${seeds}`, calls: seeds, flags };
+}
+
+/** @param scale of the number of calls; 1 takes one or two seconds for each load */
+export function allLoads(scale: number): Load[] {
+  const calls = (count: number): number => Math.max(100, Math.round(count * scale));
+  return [
+    ...ops.map((op) => closed(op, 1, calls(4_000))),
+    ...ops.map((op) => closed(op, 8, calls(15_000))),
+    ...ops.map((op) => closed(op, 64, calls(30_000))),
+    ...[200, 1_000, 3_000].map((rate) => open('decrypt', rate, calls(rate * 2))),
+    storm(1_000),
+    storm(10_000),
+    { ...closed('decrypt', 8, calls(15_000)), name: '8 decrypt of 4 KiB' },
+    { ...closed('decrypt', 8, calls(15_000)), name: '8 decrypt beside 400 idle connections' },
+  ].map((load) => ({ ...load, flags: [...load.flags, ...extraFlags(load.name)] }));
+}
+
+function extraFlags(name: string): string[] {
+  if (name.includes('4 KiB')) return ['-payload', '4096'];
+  return name.includes('400 idle') ? ['-idle', '400'] : [];
+}
+
+/** @throws Error where the plugin cannot be driven at all; calls that fail are counted */
+export function drive(program: string, plugin: Plugin, load: Load, round: number): Row {
+  const { pid } = plugin;
+  const before = pid === undefined ? undefined : cpuSecondsOf(pid);
+  const args = ['load', '-socket', plugin.socket, '-calls', String(load.calls), ...load.flags];
+  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`${load.name} of ${plugin.name}: ${stderr}`);
+  const report = JSON.parse(stdout) as Report;
+  const cpuSeconds =
+    pid === undefined || before === undefined ? Number.NaN : cpuSecondsOf(pid) - before;
+  return {
+    ...report,
+    load: load.name,
+    plugin: plugin.name,
+    round,
+    cpuUsPerCall: pid === undefined ? undefined : (cpuSeconds / report.calls) * 1e6,
+    rssMb: pid === undefined ? undefined : residentMb(pid, 'VmRSS'),
+    peakMb: pid === undefined ? undefined : residentMb(pid, 'VmHWM'),
+  };
+}
