@@ -1,5 +1,6 @@
 // What is asked of a plugin, over one connection, and what comes of it.
-import { spawnSync } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import { promisify } from 'node:util';
 import { residentMb } from './peak.ts';
 import type { Plugin } from './plugins.ts';
 import { cpuSecondsOf } from './process.ts';
@@ -74,16 +75,21 @@ function extraFlags(name: string): string[] {
   return name.includes('400 idle') ? ['-idle', '400'] : [];
 }
 
+const run = promisify(execFile);
+
 /** @throws Error where the plugin cannot be driven at all; calls that fail are counted */
-export function drive(program: string, plugin: Plugin, load: Load, round: number): Row {
+export async function drive(
+  driver: string,
+  plugin: Plugin,
+  load: Load,
+  round: number,
+): Promise<Row> {
   const { pid } = plugin;
-  const before = pid === undefined ? undefined : cpuSecondsOf(pid);
+  const before = pid === undefined ? Number.NaN : cpuSecondsOf(pid);
   const args = ['load', '-socket', plugin.socket, '-calls', String(load.calls), ...load.flags];
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8' });
-  if (status !== 0) throw new Error(`${load.name} of ${plugin.name}: ${stderr}`);
+  const { stdout } = await run(driver, args);
   const report = JSON.parse(stdout) as Report;
-  const cpuSeconds =
-    pid === undefined || before === undefined ? Number.NaN : cpuSecondsOf(pid) - before;
+  const cpuSeconds = pid === undefined ? Number.NaN : cpuSecondsOf(pid) - before;
   return {
     ...report,
     load: load.name,

@@ -1,6 +1,6 @@
 // The plugins that are measured: kleidi as it is installed, the small Go plugin of this
 // folder, each on a SoftHSM token of its own, and any other that serves at a socket.
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -8,6 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { firstModule, softHsmSettings } from '../../src/softhsm.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { TestHost } from '../support/host.ts';
+import { program } from '../support/kleidi.ts';
 
 export interface Plugin {
   readonly name: string;
@@ -23,18 +24,19 @@ export function benchProgram(): string {
   return execFileSync(build, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
-export async function startKleidi(): Promise<Plugin> {
+/** @param folder of the tree whose built program serves; this one's where there is none */
+export async function startKleidi(driver: string, folder?: string): Promise<Plugin> {
   const host = await TestHost.provisioned();
-  const daemon = await host.serve();
-  await daemon.event('serving');
-  const stop = async (): Promise<void> => void (await daemon.stop());
-  return { name: 'kleidi', socket: host.socket, pid: daemon.pid, stop };
+  const built = folder === undefined ? program : join(folder, 'dist/kleidi.js');
+  const args = [built, 'serve', '--config', host.configPath, '--socket', host.socket];
+  const name = folder ?? 'kleidi';
+  return started({ driver, name, socket: host.socket, command: [process.execPath, ...args] });
 }
 
 const pin = '1234';
 const label = 'kmsbench';
 
-export async function startReference(program: string): Promise<Plugin> {
+export async function startReference(driver: string): Promise<Plugin> {
   const folder = temporaryFolder();
   const socket = join(folder, 'kms.sock');
   const conf = join(folder, 'softhsm2.conf');
@@ -44,18 +46,36 @@ export async function startReference(program: string): Promise<Plugin> {
   const env = { ...process.env, SOFTHSM2_CONF: conf, PIN: pin };
   const made = ['--init-token', '--free', '--label', label, '--pin', pin, '--so-pin', pin];
   execFileSync('softhsm2-util', made, { env, stdio: 'ignore' });
-  const served = ['serve', '-socket', socket, '-module', firstModule(), '-token', label];
-  const child = spawn(program, served, { env, stdio: ['ignore', 'ignore', 'inherit'] });
-  for (let tries = 0; !existsSync(socket); tries += 1) {
-    if (tries > 500 || child.exitCode !== null) throw new Error('the Go plugin does not serve');
+  const args = ['serve', '-socket', socket, '-module', firstModule(), '-token', label];
+  return started({ driver, name: 'go', socket, command: [driver, ...args], env });
+}
+
+interface Start {
+  readonly driver: string;
+  readonly name: string;
+  readonly socket: string;
+  readonly command: readonly string[];
+  readonly env?: NodeJS.ProcessEnv;
+}
+
+/** Until it answers a first call. */
+async function started({ driver, name, socket, command, env }: Start): Promise<Plugin> {
+  const [program = '', ...args] = command;
+  const child = spawn(program, args, { env, stdio: ['ignore', 'ignore', 'inherit'] });
+  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
+  const asked = ['load', '-socket', socket, '-op', 'encrypt', '-calls', '1'];
+  const answers = (): boolean =>
+    existsSync(socket) &&
+    spawnSync(driver, asked, { encoding: 'utf8' }).stdout.includes('"failed":0');
+  for (let tries = 0; !answers(); tries += 1) {
+    if (tries > 500 || child.exitCode !== null) throw new Error(`${name} does not serve`);
     await sleep(20);
   }
-  const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()));
   const stop = (): Promise<void> => {
     child.kill();
     return ended;
   };
-  return { name: 'go', socket, pid: child.pid, stop };
+  return { name, socket, pid: child.pid, stop };
 }
 
 /** One that runs already, at this socket. */

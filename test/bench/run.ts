@@ -1,13 +1,13 @@
-// kleidi against the Go plugin of this folder, or against any other: each load in turn on one
-// and the other (A B A B), so that what else the machine does is in both. Rows of JSON go to a
-// file, a table of medians and ratios to the terminal.
+// kleidi against the Go plugin of this folder, against one that serves at a socket, or against
+// another tree of kleidi that is built (two commits): each load in turn on one and the other
+// (A B A B), so that what else the machine does is in both. Rows of JSON go to a file, a table of
+// medians and ratios to the terminal.
 //
-//   npm run bench -- [--rounds 5] [--scale 1] [--only TEXT] [--against SOCKET] [--out FILE]
-import { writeFileSync } from 'node:fs';
+//   npm run bench -- [--rounds 5] [--scale 1] [--only TEXT] [--against SOCKET|FOLDER] [--out FILE]
+import { statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release } from 'node:os';
-import { after } from 'node:test';
 import { parseArgs } from 'node:util';
-import { allLoads, drive, type Row } from './loads.ts';
+import { allLoads, drive, type Load, type Row } from './loads.ts';
 import { benchProgram, otherPlugin, type Plugin, startKleidi, startReference } from './plugins.ts';
 import { clientBound, tableOf } from './table.ts';
 
@@ -36,23 +36,35 @@ function machine(): object {
   };
 }
 
-const program = benchProgram();
-const kleidi = await startKleidi();
-const other: Plugin =
-  values.against === undefined ? await startReference(program) : otherPlugin(values.against);
-after(() => Promise.all([kleidi.stop(), other.stop()]));
+/** Both have run for a while before the first round. */
+async function measure(loads: readonly Load[]): Promise<Row[]> {
+  const rows: Row[] = [];
+  const both = [kleidi, other];
+  for (const load of loads) {
+    for (const plugin of both) await drive(driver, plugin, load, 0);
+    for (let round = 1; round <= Number(values.rounds); round += 1) {
+      for (const plugin of both) rows.push(await drive(driver, plugin, load, round));
+    }
+    say(`measured: ${load.name}`);
+  }
+  return rows;
+}
+
+function theOther(): Promise<Plugin> | Plugin {
+  const { against } = values;
+  if (against === undefined) return startReference(driver);
+  return statSync(against).isDirectory() ? startKleidi(driver, against) : otherPlugin(against);
+}
+
+const driver = benchProgram();
+const kleidi = await startKleidi(driver);
+const other = await theOther();
 
 const about = machine();
 say(JSON.stringify(about));
-const rows: Row[] = [];
-for (const load of allLoads(Number(values.scale)).filter(({ name }) =>
-  name.includes(values.only),
-)) {
-  for (let round = 1; round <= Number(values.rounds); round += 1) {
-    for (const plugin of [kleidi, other]) rows.push(drive(program, plugin, load, round));
-  }
-  say(`measured: ${load.name}`);
-}
+const loads = allLoads(Number(values.scale)).filter(({ name }) => name.includes(values.only));
+const rows = await measure(loads);
+await Promise.all([kleidi.stop(), other.stop()]);
 writeFileSync(values.out, JSON.stringify({ about, rows }, null, 1));
 say(tableOf(rows, kleidi.name, other.name));
 const failed = rows.filter((row) => row.failed > 0);
