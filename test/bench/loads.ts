@@ -65,13 +65,13 @@ export function allLoads(scale: number): Load[] {
     ...[200, 1_000, 3_000].map((rate) => open('decrypt', rate, calls(rate * 2))),
     storm(1_000),
     storm(10_000),
-    { ...closed('decrypt', 8, calls(15_000)), name: '8 decrypt of 4 KiB' },
+    { ...closed('decrypt', 8, calls(15_000)), name: '8 decrypt of 512 bytes' },
     { ...closed('decrypt', 8, calls(15_000)), name: '8 decrypt beside 400 idle connections' },
   ].map((load) => ({ ...load, flags: [...load.flags, ...extraFlags(load.name)] }));
 }
 
 function extraFlags(name: string): string[] {
-  if (name.includes('4 KiB')) return ['-payload', '4096'];
+  if (name.includes('512 bytes')) return ['-payload', '512'];
   return name.includes('400 idle') ? ['-idle', '400'] : [];
 }
 
