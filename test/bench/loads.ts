@@ -3,7 +3,6 @@ import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { residentMb } from './peak.ts';
 import type { Plugin } from './plugins.ts';
-import { cpuSecondsOf } from './process.ts';
 
 export interface Load {
   readonly name: string;
@@ -24,6 +23,7 @@ interface Report {
   readonly p999Us: number;
   readonly maxUs: number;
   readonly clientCpuSeconds: number;
+  readonly pluginCpuSeconds: number;
   readonly firstError?: string;
 }
 
@@ -85,17 +85,17 @@ export async function drive(
   round: number,
 ): Promise<Row> {
   const { pid } = plugin;
-  const before = pid === undefined ? Number.NaN : cpuSecondsOf(pid);
-  const args = ['load', '-socket', plugin.socket, '-calls', String(load.calls), ...load.flags];
+  const whose = pid === undefined ? [] : ['-pid', String(pid)];
+  const calls = ['-calls', String(load.calls)];
+  const args = ['load', '-socket', plugin.socket, ...calls, ...whose, ...load.flags];
   const { stdout } = await run(driver, args);
   const report = JSON.parse(stdout) as Report;
-  const cpuSeconds = pid === undefined ? Number.NaN : cpuSecondsOf(pid) - before;
   return {
     ...report,
     load: load.name,
     plugin: plugin.name,
     round,
-    cpuUsPerCall: pid === undefined ? undefined : (cpuSeconds / report.calls) * 1e6,
+    cpuUsPerCall: pid === undefined ? undefined : (report.pluginCpuSeconds / report.calls) * 1e6,
     rssMb: pid === undefined ? undefined : residentMb(pid, 'VmRSS'),
     peakMb: pid === undefined ? undefined : residentMb(pid, 'VmHWM'),
   };

@@ -28,6 +28,7 @@ type report struct {
 	P999Us          float64 `json:"p999Us"`
 	MaxUs           float64 `json:"maxUs"`
 	ClientCPUSecond float64 `json:"clientCpuSeconds"`
+	PluginCPUSecond float64 `json:"pluginCpuSeconds"`
 	FirstError      string  `json:"firstError,omitempty"`
 }
 
@@ -40,6 +41,7 @@ type plan struct {
 	distinct int
 	payload  int
 	idle     int
+	pid      int
 }
 
 // load drives a plugin over one connection and prints a report as JSON.
@@ -54,6 +56,7 @@ func load(args []string) error {
 	flags.IntVar(&p.distinct, "distinct", 1, "ciphertexts that are decrypted in turn")
 	flags.IntVar(&p.payload, "payload", 32, "bytes of plaintext")
 	flags.IntVar(&p.idle, "idle", 0, "connections beside it that have called Status once")
+	flags.IntVar(&p.pid, "pid", 0, "process of the plugin, whose processor time is counted")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}
@@ -89,6 +92,7 @@ func (p plan) run() (*report, error) {
 			return nil, err
 		}
 	}
+	plugin := cpuSecondsOf(p.pid)
 	cpu, start := cpuSeconds(), time.Now()
 	tally := newTally(p.calls)
 	if p.rate > 0 {
@@ -97,7 +101,9 @@ func (p plan) run() (*report, error) {
 		p.closed(call, tally)
 	}
 	seconds := time.Since(start).Seconds()
-	return tally.report(seconds, cpuSeconds()-cpu), nil
+	made := tally.report(seconds, cpuSeconds()-cpu)
+	made.PluginCPUSecond = cpuSecondsOf(p.pid) - plugin
+	return made, nil
 }
 
 // prepare returns what one call is, by its number.
