@@ -55,9 +55,14 @@ function storm(seeds: number): Load {
   return { name: `storm of ${seeds}`, calls: seeds, flags };
 }
 
+function variant(load: Load, what: string, ...flags: readonly string[]): Load {
+  return { ...load, name: `${load.name} ${what}`, flags: [...load.flags, ...flags] };
+}
+
 /** @param scale of the number of calls; 1 takes one or two seconds for each load */
 export function allLoads(scale: number): Load[] {
   const calls = (count: number): number => Math.max(100, Math.round(count * scale));
+  const eight = closed('decrypt', 8, calls(15_000));
   return [
     ...ops.map((op) => closed(op, 1, calls(4_000))),
     ...ops.map((op) => closed(op, 8, calls(15_000))),
@@ -65,14 +70,9 @@ export function allLoads(scale: number): Load[] {
     ...[200, 1_000, 3_000].map((rate) => open('decrypt', rate, calls(rate * 2))),
     storm(1_000),
     storm(10_000),
-    { ...closed('decrypt', 8, calls(15_000)), name: '8 decrypt of 512 bytes' },
-    { ...closed('decrypt', 8, calls(15_000)), name: '8 decrypt beside 400 idle connections' },
-  ].map((load) => ({ ...load, flags: [...load.flags, ...extraFlags(load.name)] }));
-}
-
-function extraFlags(name: string): string[] {
-  if (name.includes('512 bytes')) return ['-payload', '512'];
-  return name.includes('400 idle') ? ['-idle', '400'] : [];
+    variant(eight, 'of 512 bytes', '-payload', '512'),
+    variant(eight, 'beside 400 idle connections', '-idle', '400'),
+  ];
 }
 
 const run = promisify(execFile);
