@@ -107,10 +107,7 @@ await onHosts(async () => {
   }
 
   test('a module that is not there, on a ring in use: the third master keeps its settings', async () => {
-    const module = cp1.sh(
-      'kleidi config print --json | grep -o \'"module": *"[^"]*"\' | cut -d\\" -f4',
-    );
-    const right = { pkcs11: { module } };
+    const right = { pkcs11: { module: moduleOf(cp1) } };
     const since = cp3.sh('systemctl show -p ActiveEnterTimestampMonotonic kleidi');
     const before = cp3.sh('cat /etc/kleidi/kleidi.yaml || :');
     controller.ofHost.set('cp2', { kleidi_config: { pkcs11: { module: '/usr/lib/no-such.so' } } });
@@ -120,4 +117,33 @@ await onHosts(async () => {
     controller.ofHost.clear();
     await completes({ kleidi_config: right });
   });
+
+  test('what is as wanted is left alone; what differs on a host is found, and made up for', async () => {
+    const config = { kleidi_config: { pkcs11: { module: moduleOf(cp1) } } };
+    const again = await completes(config);
+    assert.deepEqual(again.changed, { cp1: 0, cp2: 0, cp3: 0 });
+    assert.doesNotMatch(again.output, /Install the deb/);
+
+    cp1.sh('chmod 0600 /var/cache/kleidi/*.deb');
+    cp2.sh('systemctl disable kleidi.service');
+    cp3.sh('echo "# by hand" >> /etc/kleidi/kleidi.yaml');
+    const { changed } = await completes(config);
+    assert.deepEqual(Object.values(changed).map(Math.sign), [1, 1, 1]);
+    assert.equal(cp1.sh('stat -c %a /var/cache/kleidi/*.deb'), '644');
+    assert.equal(cp2.sh('systemctl is-enabled kleidi.service'), 'enabled');
+    assert.doesNotMatch(cp3.read('/etc/kleidi/kleidi.yaml'), /by hand/);
+
+    const pin = '/etc/kleidi/credentials/pin.cred';
+    cp2.sh(`mv ${pin} ${pin}.away`);
+    const stopped = await stops(
+      config,
+      /cp2.* the PINs are missing/,
+      /hint: restore the credential/,
+    );
+    cp2.sh(`mv ${pin}.away ${pin}`);
+    assert.deepEqual(stopped.changed, { cp1: 0, cp2: 0, cp3: 0 });
+  });
 });
+
+const moduleOf = (host: SystemHost): string =>
+  host.sh('kleidi config print --json | grep -o \'"module": *"[^"]*"\' | cut -d\\" -f4');
