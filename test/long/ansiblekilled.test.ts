@@ -15,6 +15,8 @@ const text = 'in-a-secret-0123456789';
 const wantedKills = 10;
 /** A task takes up to a second or so: a kill is not always at its beginning. */
 const spreadMs = 900;
+/** Then the KEK is in use everywhere, and rotate, run again, makes another one. */
+const rotationOver = 'PLAY [Tidy]';
 
 interface Ring {
   readonly generation: number;
@@ -36,8 +38,9 @@ await onCluster(async (binaries) => {
     let seen = 0;
     let playing: ChildProcess | undefined;
     let timer: NodeJS.Timeout | undefined;
+    let isOver = false;
     const kill = (): void => {
-      if (playing?.pid !== undefined) process.kill(-playing.pid, 'SIGKILL');
+      if (playing?.pid !== undefined && !isOver) process.kill(-playing.pid, 'SIGKILL');
     };
     controller.watcher = {
       // A process group of its own.
@@ -46,6 +49,7 @@ await onCluster(async (binaries) => {
         playing = child;
       },
       said: (said) => {
+        isOver ||= playbook === 'rotate' && said.includes(rotationOver);
         seen += said.match(/^TASK \[/gm)?.length ?? 0;
         if (seen >= tasks) timer ??= setTimeout(kill, (tasks * 397) % spreadMs);
       },
@@ -64,6 +68,7 @@ await onCluster(async (binaries) => {
       if (exitCode === 0) return kills;
       assert.equal(exitCode, null, output);
       kills.push(tasks);
+      process.stdout.write(`# ${playbook}: killed after ${tasks} tasks\n`);
     }
   }
 
