@@ -13,6 +13,7 @@ export const defaultConfigPath = '/etc/kleidi/kleidi.yaml';
 export interface Config {
   readonly ring: string;
   readonly socket: string;
+  readonly grpc: 'fast' | 'library';
   readonly runtimeDir: string;
   readonly encryptionConfig: string;
   readonly log: { readonly level: LogLevel; readonly format: LogFormat };

@@ -35,6 +35,7 @@ const oneOf = (...words: string[]) =>
   rule(`one of ${words.join(', ')}`, (v) => isText(v) && words.includes(v));
 const logLevel = oneOf('debug', 'info', 'warn', 'error');
 const logFormat = oneOf('auto', 'journald', 'json', 'pretty');
+const carrier = oneOf('fast', 'library');
 const authMethod = oneOf('approle', 'cert', 'jwt', 'token');
 const wholeNumber = (least: number, most: number) =>
   rule(
@@ -72,6 +73,10 @@ export const schema = {
   socket: absolutePath(
     'The socket, where systemd hands none over; also where the commands find the daemon.',
     '/run/kleidi/kms.sock',
+  ),
+  grpc: carrier(
+    'What speaks gRPC: fast, or library (grpc-js, about twice the processor time a call).',
+    'fast',
   ),
   runtimeDir: absolutePath(
     'What must outlive a restart but not a reboot: refused PINs, crashes at start.',

@@ -95,7 +95,13 @@ export async function runDaemon(
 async function serverOf(serving: Serving, config: Config, log: Log): Promise<KmsServer> {
   const { KmsServer } = await import('../kms/server.ts');
   const service = new KmsService(serving, config.limits.queue);
-  return new KmsServer(service, () => stateOf(serving), log, boundsOf(config.limits));
+  return KmsServer.open({
+    service,
+    log,
+    state: () => stateOf(serving),
+    bounds: boundsOf(config.limits),
+    grpc: config.grpc,
+  });
 }
 
 interface Running {

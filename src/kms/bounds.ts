@@ -1,5 +1,5 @@
-// What all clients together may hold. grpc-js has options per connection only,
-// so these are enforced here, by calls.ts and connections.ts.
+// What all clients together may hold. HTTP/2 has bounds per connection only, so these are
+// enforced here, by calls.ts and connections.ts.
 export interface Bounds {
   /** Beyond it, one connection makes room for the new one. */
   readonly connections: number;

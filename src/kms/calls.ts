@@ -39,7 +39,7 @@ export class Calls {
     this.#exceeded = exceeded;
   }
 
-  /** A stream that grpc-js has just been given. */
+  /** A stream that has just begun. */
   begin(connection: Connection, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     if (stream.closed || stream.destroyed) return;
     if (headers[':path']?.startsWith(kmsPath)) connection.kmsCallUnixMs = Date.now();
@@ -52,10 +52,11 @@ export class Calls {
       weight,
       whole: stream.readableEnded,
     };
-    stream.once('end', () => {
+    // Neither comes twice; `once` would cost more.
+    stream.on('end', () => {
       call.whole = true;
     });
-    stream.once('close', () => this.#closed(call));
+    stream.on('close', () => this.#closed(call));
     this.#add(call);
     if (headerBytes(headers) > maxHeaderBytes) {
       this.#exceeded('headers');

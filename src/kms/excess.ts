@@ -1,6 +1,6 @@
 // What a client can have too much of, and how a call is refused for it.
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { status } from '@grpc/grpc-js';
+import { grpcStatus } from './grpcstatus.ts';
 
 export type Excess =
   | 'open calls'
@@ -21,7 +21,7 @@ export function refuse(stream: ServerHttp2Stream, excess: Excess): void {
     {
       ':status': constants.HTTP_STATUS_OK,
       'content-type': 'application/grpc+proto',
-      'grpc-status': status.DEADLINE_EXCEEDED,
+      'grpc-status': grpcStatus.DEADLINE_EXCEEDED,
       'grpc-message': 'the call took too long',
     },
     { endStream: true },
@@ -33,8 +33,6 @@ export function refuse(stream: ServerHttp2Stream, excess: Excess): void {
 /** Names and values, as they are kept. */
 export function headerBytes(headers: IncomingHttpHeaders): number {
   let bytes = 0;
-  for (const [name, value] of Object.entries(headers)) {
-    bytes += name.length + String(value ?? '').length;
-  }
+  for (const name in headers) bytes += name.length + String(headers[name] ?? '').length;
   return bytes;
 }

@@ -1,17 +1,18 @@
-// gRPC on connections that the host side accepts: turns KMS v2 messages into
-// calls of the service and its errors into gRPC statuses. One line per kind of
-// failed call in ten seconds, none per successful one above debug.
-
+// gRPC on connections that the host side accepts: turns messages of KMS v2 into calls of the
+// service, whatever carries them. One line per kind of failed call in ten seconds, none per
+// successful one above debug.
 import type { Socket } from 'node:net';
-import * as grpc from '@grpc/grpc-js';
+import type { MethodDefinition, ServiceDefinition } from '@grpc/grpc-js';
 import { KleidiError } from '../errors.ts';
 import { isKeyId, keyIdHash } from '../keyring/keyid.ts';
 import type { Log } from '../log.ts';
-import { type Bounds, callsPerConnection, maxMessageBytes } from './bounds.ts';
+import type { Bounds } from './bounds.ts';
 import { CallCounts } from './callcounts.ts';
 import { Calls } from './calls.ts';
 import { Connections } from './connections.ts';
 import * as contract from './contract.ts';
+import { FastPath } from './fastpath.ts';
+import type { Carrier, Rpc } from './rpc.ts';
 import type { CallContext, KmsService } from './service.ts';
 import { Sessions } from './sessions.ts';
 import { SparingLog } from './sparinglog.ts';
@@ -22,7 +23,8 @@ const dismissMs = 500;
 const maxUidCharacters = 64;
 
 type Unary<Request, Response> = (
-  call: grpc.ServerUnaryCall<Request, Response>,
+  request: Request,
+  context: CallContext,
 ) => Response | Promise<Response>;
 
 /** For the metrics. */
@@ -33,19 +35,26 @@ export interface Traffic {
   readonly inWork: number;
 }
 
+export interface KmsServerParts {
+  readonly service: KmsService;
+  readonly state: () => KnownState;
+  readonly log: Log;
+  readonly bounds: Bounds;
+  /** What carries calls: fastpath.ts, or grpc-js. */
+  readonly grpc: 'fast' | 'library';
+}
+
 export class KmsServer {
-  readonly #service: KmsService;
+  readonly #parts: KmsServerParts;
   readonly #counts = new CallCounts();
-  readonly #server: grpc.Server;
-  readonly #injector: ReturnType<grpc.Server['createConnectionInjector']>;
+  readonly #carrier: Carrier;
   readonly #connections: Connections;
   readonly #sessions: Sessions;
-  readonly #log: Log;
   readonly #sparing: SparingLog;
 
-  constructor(service: KmsService, state: () => KnownState, log: Log, bounds: Bounds) {
-    this.#service = service;
-    this.#log = log;
+  private constructor(parts: KmsServerParts, makeCarrier: new (rpcs: readonly Rpc[]) => Carrier) {
+    const { bounds, log } = parts;
+    this.#parts = parts;
     this.#sparing = new SparingLog(log);
     this.#connections = new Connections(bounds.connections, () => {
       this.#counts.displaced += 1;
@@ -56,28 +65,24 @@ export class KmsServer {
       this.#sparing.event('calls-bounded', reason, { reason });
     });
     this.#sessions = new Sessions(calls);
-    this.#server = new grpc.Server({
-      'grpc.max_receive_message_length': maxMessageBytes,
-      'grpc.max_send_message_length': maxMessageBytes * 16,
-      'grpc.max_concurrent_streams': callsPerConnection,
-      'grpc.enable_channelz': 0,
-    });
-    this.#injector = this.#server.createConnectionInjector(grpc.ServerCredentials.createInsecure());
-    const { kms, state: stateService } = contract.loadContract();
-    this.#server.addService(kms, this.#kmsMethods(service));
-    this.#server.addService(stateService, {
-      State: this.#unary('State', () => ({ ...state(), ...this.#connections.callers() })),
-    });
+    this.#carrier = new makeCarrier(this.#rpcs());
+  }
+
+  static async open(parts: KmsServerParts): Promise<KmsServer> {
+    // grpc-js takes a third of a start to load.
+    if (parts.grpc === 'fast') return new KmsServer(parts, FastPath);
+    const { GrpcJs } = await import('./grpcjs.ts');
+    return new KmsServer(parts, GrpcJs);
   }
 
   /** Speaks gRPC on this connection from now on. */
   serve(connection: Socket): void {
     this.#connections.admit(connection);
-    this.#injector.injectConnection(connection);
+    this.#carrier.serve(connection);
   }
 
   traffic(): Traffic {
-    const { inWork } = this.#service;
+    const { inWork } = this.#parts.service;
     return { counts: this.#counts, connections: this.#connections.count, inWork };
   }
 
@@ -85,56 +90,64 @@ export class KmsServer {
   async stop(graceMs: number): Promise<void> {
     const startMs = performance.now();
     await this.#sessions.dismiss(Math.min(dismissMs, graceMs));
-    const leftMs = graceMs - (performance.now() - startMs);
-    await Promise.race([
-      new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve())),
-      new Promise<void>((resolve) => setTimeout(resolve, leftMs).unref()),
-    ]);
-    this.#server.forceShutdown();
+    await this.#carrier.stop(graceMs - (performance.now() - startMs));
   }
 
-  #kmsMethods(service: KmsService): grpc.UntypedServiceImplementation {
-    return {
-      Status: this.#unary<object, contract.StatusResponse>('Status', () => {
+  #rpcs(): readonly Rpc[] {
+    const { service, state } = this.#parts;
+    const { kms, state: stateService } = contract.loadContract();
+    return [
+      this.#rpc<object, contract.StatusResponse>(kms, 'Status', () => {
         const { healthz, keyId } = service.status();
         return { version: 'v2', healthz, keyId };
       }),
-      Encrypt: this.#unary<contract.EncryptRequest, contract.EncryptResponse>('Encrypt', (call) =>
-        service.encrypt(call.request.plaintext, contextOf(call)),
+      this.#rpc<contract.EncryptRequest, contract.EncryptResponse>(
+        kms,
+        'Encrypt',
+        ({ plaintext }, context) => service.encrypt(plaintext, context),
       ),
-      Decrypt: this.#unary<contract.DecryptRequest, contract.DecryptResponse>('Decrypt', (call) => {
-        const { ciphertext, keyId, annotations } = call.request;
-        requireNoAnnotations(annotations);
-        const plaintext = service.decrypt(ciphertext, keyId, contextOf(call));
-        return plaintext.then((opened) => ({ plaintext: opened }));
-      }),
-    };
+      this.#rpc<contract.DecryptRequest, contract.DecryptResponse>(
+        kms,
+        'Decrypt',
+        async ({ ciphertext, keyId, annotations }, context) => {
+          requireNoAnnotations(annotations);
+          return { plaintext: await service.decrypt(ciphertext, keyId, context) };
+        },
+      ),
+      this.#rpc<object, contract.StateResponse>(stateService, 'State', () => ({
+        ...state(),
+        ...this.#connections.callers(),
+      })),
+    ];
   }
 
-  #unary<Request, Response>(
+  #rpc<Request, Response extends object>(
+    service: ServiceDefinition,
     name: string,
     method: Unary<Request, Response>,
-  ): grpc.handleUnaryCall<Request, Response> {
-    return async (call, callback) => {
+  ): Rpc {
+    const wire = service[name] as MethodDefinition<object, object>;
+    const answer = async (request: object, context: CallContext): Promise<Response> => {
       const startMs = performance.now();
       try {
-        const response = await method(call);
-        callback(null, response);
+        const response = await method(request as Request, context);
         const ms = performance.now() - startMs;
         this.#counts.answered(name, 'OK', ms);
-        this.#logSuccess(name, call.request, ms);
+        this.#logSuccess(name, request, ms);
+        return response;
       } catch (thrown) {
         const error = KleidiError.from(thrown);
-        callback({ code: grpc.status[error.kind.grpc], details: error.publicText });
         this.#counts.answered(name, error.kind.grpc, performance.now() - startMs);
-        this.#logFailure(name, call.request, error);
+        this.#logFailure(name, request, error);
+        throw error;
       }
     };
+    return { name, wire, answer };
   }
 
   #logSuccess(rpc: string, request: unknown, ms: number): void {
-    if (!this.#log.wants('call-answered')) return;
-    this.#log.event('call-answered', { rpc, uid: uidOf(request), ms: Number(ms.toFixed(3)) });
+    if (!this.#parts.log.wants('call-answered')) return;
+    this.#parts.log.event('call-answered', { rpc, uid: uidOf(request), ms: Number(ms.toFixed(3)) });
   }
 
   #logFailure(rpc: string, request: unknown, error: KleidiError): void {
@@ -142,19 +155,6 @@ export class KmsServer {
     const fields = { rpc, uid: uidOf(request), ...keyIdOf(request), code: error.code };
     this.#sparing.event('call-failed', kind, fields, `${rpc} refused: ${error.message}`);
   }
-}
-
-function contextOf(call: grpc.ServerUnaryCall<unknown, unknown>): CallContext {
-  // grpc-js has it as a wall clock time, which may be set while the call waits.
-  const endMs = performance.now() + (Number(call.getDeadline()) - Date.now());
-  return {
-    over() {
-      if (call.cancelled) return new KleidiError('cancelled', 'the client cancelled the request');
-      return performance.now() >= endMs
-        ? new KleidiError('deadline', 'the deadline of the request has passed')
-        : undefined;
-    },
-  };
 }
 
 /** kleidi issues none; where some appear, somebody has edited etcd. */

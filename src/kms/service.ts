@@ -14,6 +14,18 @@ export interface CallContext {
   over(): KleidiError | undefined;
 }
 
+/** @param endMs in the clock of performance.now() */
+export function contextUntil(endMs: number, isCancelled: () => boolean): CallContext {
+  return {
+    over() {
+      if (isCancelled()) return new KleidiError('cancelled', 'the client cancelled the request');
+      return performance.now() >= endMs
+        ? new KleidiError('deadline', 'the deadline of the request has passed')
+        : undefined;
+    },
+  };
+}
+
 /** kube-apiserver's limit for a key id (kmsv2/envelope.go). */
 const maxKeyIdBytes = 1024;
 

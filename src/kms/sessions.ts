@@ -14,7 +14,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Calls } from './calls.ts';
 import { Connection } from './connection.ts';
 
-/** grpc-js keeps its sessions to itself; Node announces every stream with its session. */
+/** Node announces every stream with its session, whatever carries calls; grpc-js keeps its own to itself. */
 const channel = 'http2.server.stream.created';
 /** For connections just accepted: their first call shows them here. */
 const lingerMs = 20;

@@ -50,6 +50,8 @@ export class TestHost {
     const base = {
       ring: this.ringPath,
       socket: this.socket,
+      // The library has its turn in integration/library.
+      grpc: process.env['KLEIDI_TEST_GRPC'] ?? 'fast',
       runtimeDir: join(this.folder, 'run'),
       encryptionConfig: join(this.folder, 'encryption-config.yaml'),
       log: { level: 'info', format: 'json' },
