@@ -1,14 +1,14 @@
 // The plugins that are measured: kleidi as it is installed, the small Go plugin of this
 // folder, each on a SoftHSM token of its own, and any other that serves at a socket.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { firstModule, softHsmSettings } from '../../src/softhsm.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { TestHost } from '../support/host.ts';
-import { program } from '../support/kleidi.ts';
+import { nodeFlagsIn, program, serveFlags } from '../support/kleidi.ts';
 
 export interface Plugin {
   readonly name: string;
@@ -28,9 +28,15 @@ export function benchProgram(): string {
 export async function startKleidi(driver: string, folder?: string): Promise<Plugin> {
   const host = await TestHost.provisioned();
   const built = folder === undefined ? program : join(folder, 'dist/kleidi.js');
+  const flags = folder === undefined ? serveFlags : flagsOf(folder);
   const args = [built, 'serve', '--config', host.configPath, '--socket', host.socket];
   const name = folder ?? 'kleidi';
-  return started({ driver, name, socket: host.socket, command: [process.execPath, ...args] });
+  const command = [process.execPath, ...flags, ...args];
+  return started({ driver, name, socket: host.socket, command });
+}
+
+function flagsOf(folder: string): string[] {
+  return nodeFlagsIn(readFileSync(join(folder, 'systemd/kleidi.service'), 'utf8'));
 }
 
 const pin = '1234';

@@ -7,12 +7,20 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { TestHost } from '../support/host.ts';
-import { program } from '../support/kleidi.ts';
+import { program, serveFlags } from '../support/kleidi.ts';
 import { median } from './table.ts';
 
 const rounds = Number(process.argv[2] ?? 20);
 const host = await TestHost.provisioned();
-const serve = [program, 'serve', '--config', host.configPath, '--socket', host.socket];
+const serve = [
+  ...serveFlags,
+  program,
+  'serve',
+  '--config',
+  host.configPath,
+  '--socket',
+  host.socket,
+];
 
 interface Start {
   readonly listeningMs: number;

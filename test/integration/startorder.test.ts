@@ -33,7 +33,7 @@ if (threads.isMainThread) {
   const { _load } = require('node:module');
   const { Server } = require('node:net');
   require('node:module')._load = (name, ...rest) => {
-    if (name === 'http2') step('gRPC');
+    if (name === 'node:http2') step('gRPC');
     return _load(name, ...rest);
   };
   const { listen } = Server.prototype;

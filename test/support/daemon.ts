@@ -4,7 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { program } from './kleidi.ts';
+import { program, serveFlags } from './kleidi.ts';
 
 export type LogLine = Readonly<Record<string, unknown>>;
 
@@ -43,7 +43,7 @@ export class Daemon {
     socket: string,
     env: NodeJS.ProcessEnv = {},
   ): Promise<Daemon> {
-    const args = [program, 'serve', '--config', configPath, '--socket', socket];
+    const args = [...serveFlags, program, 'serve', '--config', configPath, '--socket', socket];
     const daemon = new Daemon(spawn(process.execPath, args, { env: { ...process.env, ...env } }));
     await daemon.event('listening');
     return daemon;
@@ -55,7 +55,7 @@ export class Daemon {
     socket: string,
     { restartMs = 50, env = {}, asUser }: SuperviseOptions = {},
   ): Promise<Daemon> {
-    const command = [process.execPath, program, 'serve', '--config', configPath];
+    const command = [process.execPath, ...serveFlags, program, 'serve', '--config', configPath];
     const daemon = new Daemon(
       spawn('python3', [supervisor, socket, String(restartMs), ...command], {
         env: { ...process.env, ...env },

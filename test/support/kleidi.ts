@@ -1,6 +1,7 @@
 // Runs the built program as an operator would: as a child, by its exit code,
 // output and errors.
 import { type ChildProcess, spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { recordRun } from './ran.ts';
@@ -9,6 +10,17 @@ import { recordRun } from './ran.ts';
 export const program =
   process.env['KLEIDI_TEST_PROGRAM'] ??
   fileURLToPath(new URL('../../dist/kleidi.js', import.meta.url));
+
+/** What a unit gives Node. */
+export function nodeFlagsIn(unit: string): string[] {
+  const [, flags = ''] = /^ExecStart=\S+\/bin\/node ((?:--\S+ )*)/m.exec(unit) ?? [];
+  return flags.split(' ').filter((flag) => flag.length > 0);
+}
+
+/** A daemon runs as the unit runs it. */
+export const serveFlags = nodeFlagsIn(
+  readFileSync(new URL('../../systemd/kleidi.service', import.meta.url), 'utf8'),
+);
 
 export interface Result {
   readonly exitCode: number | null;

@@ -225,7 +225,7 @@ await onHosts(async () => {
     client.close();
     assert.match(
       host.sh('tr "\\\\0" " " < /proc/$(systemctl show -p MainPID --value kleidi)/cmdline'),
-      /--jitless/,
+      /--max-old-space-size=256 --jitless/,
     );
   });
 });
