@@ -117,7 +117,6 @@ export class Calls {
     if (finished && stream.rstCode === constants.NGHTTP2_NO_ERROR) {
       connection.finishedMs = performance.now();
     }
-    this.#restIfIdle();
   }
 
   /** The one that keeps the daemon waiting most; a client at work never does for long. */
@@ -142,6 +141,7 @@ export class Calls {
   }
 
   #look(): void {
+    this.#restIfIdle();
     const nowMs = performance.now();
     for (const call of this.#open) {
       if (nowMs - call.startedMs < this.#bounds.callMs) break;
@@ -181,6 +181,7 @@ export class Calls {
     this.#exceeded(excess);
   }
 
+  /** Here, and not when a call ends: with one call at a time each would set a timer anew. */
   #restIfIdle(): void {
     if (this.#open.size > 0 || this.#ending.size > 0) return;
     clearInterval(this.#timer);

@@ -34,7 +34,7 @@ export class Connection {
 
   static over(socket: Socket): Connection {
     const connection = new Connection(socket);
-    (socket as Owned)[owner] = connection;
+    (socket as unknown as Owned)[owner] = connection;
     return connection;
   }
 
@@ -42,8 +42,12 @@ export class Connection {
   static of(stream: Http2Stream): Connection | undefined {
     const { session } = stream;
     if (session === undefined || session.destroyed) return undefined;
-    const connection = (session.socket as Owned)[owner];
-    if (connection !== undefined) connection.#session = session;
+    const known = (session as Owned)[owner];
+    if (known !== undefined) return known;
+    const connection = (session.socket as unknown as Owned)[owner];
+    if (connection === undefined) return undefined;
+    connection.#session = session;
+    (session as Owned)[owner] = connection;
     return connection;
   }
 
@@ -100,9 +104,12 @@ export function isInWork(call: OpenCall): boolean {
   return call.whole && !call.stream.headersSent;
 }
 
-/** node:http2 gives the socket of a session as a proxy, which passes properties on. */
+/**
+ * node:http2 gives the socket of a session as a proxy, which passes properties on; that takes
+ * time, so once found, the session has it too.
+ */
 const owner = Symbol('connection');
 
-interface Owned extends Socket {
+interface Owned {
   [owner]?: Connection;
 }

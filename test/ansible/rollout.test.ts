@@ -141,6 +141,9 @@ await onCluster(async (binaries) => {
     const staged = (host: SystemHost): string =>
       host.sh('kleidi ring show --json | grep -c staged || :');
     assert.deepEqual([cp1, cp2, cp3].map(staged), ['1', '0', '0'], second.output);
+    const site = await play('site');
+    assert.notEqual(site.exitCode, 0);
+    assert.match(site.output, /A rotation was stopped half-way. Run kleidi.kleidi.rotate again/);
     await good('rotate');
     assert.deepEqual([cp1, cp2, cp3].map(generationOf), [2, 2, 2]);
     assert.equal(liveDigests().size, 1);
@@ -245,8 +248,12 @@ await onCluster(async (binaries) => {
   });
 
   test('an API server that does not come back stops the play at its host', async () => {
+    // As a roll-out leaves it that was stopped right after its last promotion: no rotation.
+    const created = '/var/lib/kleidi/ceremony/created.json';
+    cp1.sh(`install -d -m 0700 /var/lib/kleidi/ceremony && touch ${created}`);
     const { exitCode, output } = await controller.play('site', { ...reading(), kleidi_retries: 2 });
     assert.notEqual(exitCode, 0);
+    assert.notEqual(cp1.try(`test -e ${created}`).exitCode, 0);
     const said = output.replace(/\s+/g, ' ');
     assert.match(said, /The API server of cp1 did not come to this state in 2 tries/);
     assert.match(said, /cannot be asked: .*(ECONNREFUSED|EHOSTUNREACH|ENETUNREACH)/);

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { firstModule, softHsmSettings } from '../../src/softhsm.ts';
+import { FaultModule } from '../support/faultmodule.ts';
 import { temporaryFolder } from '../support/folder.ts';
 import { TestHost } from '../support/host.ts';
 import { nodeFlagsIn, program, serveFlags } from '../support/kleidi.ts';
@@ -24,9 +25,27 @@ export function benchProgram(): string {
   return execFileSync(build, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] }).trim();
 }
 
+/** The PKCS#11 module that plugins load, and what it needs. */
+export interface Hsm {
+  readonly module: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+export function softHsm(): Hsm {
+  return { module: firstModule(), env: {} };
+}
+
+/** As an HSM that is asked over a network: SoftHSM, later. */
+export function slowHsm(delayMs: number): Hsm {
+  const faults = new FaultModule();
+  faults.plan(`C_Encrypt delay ${delayMs}`, `C_Decrypt delay ${delayMs}`);
+  return { module: faults.path, env: faults.env };
+}
+
 /** @param folder of the tree whose built program serves; this one's where there is none */
-export async function startKleidi(driver: string, folder?: string): Promise<Plugin> {
-  const host = await TestHost.provisioned();
+export async function startKleidi(driver: string, hsm: Hsm, folder?: string): Promise<Plugin> {
+  Object.assign(process.env, hsm.env);
+  const host = await TestHost.provisioned({ pkcs11: { module: hsm.module } });
   const built = folder === undefined ? program : join(folder, 'dist/kleidi.js');
   const flags = folder === undefined ? serveFlags : flagsOf(folder);
   const args = [built, 'serve', '--config', host.configPath, '--socket', host.socket];
@@ -42,18 +61,26 @@ function flagsOf(folder: string): string[] {
 const pin = '1234';
 const label = 'kmsbench';
 
-export async function startReference(driver: string): Promise<Plugin> {
+export async function startReference(driver: string, hsm: Hsm): Promise<Plugin> {
   const folder = temporaryFolder();
   const socket = join(folder, 'kms.sock');
   const conf = join(folder, 'softhsm2.conf');
   const tokens = join(folder, 'tokens');
   mkdirSync(tokens);
   writeFileSync(conf, softHsmSettings(tokens));
-  const env = { ...process.env, SOFTHSM2_CONF: conf, PIN: pin };
+  const env = { ...process.env, ...hsm.env, SOFTHSM2_CONF: conf, PIN: pin };
   const made = ['--init-token', '--free', '--label', label, '--pin', pin, '--so-pin', pin];
   execFileSync('softhsm2-util', made, { env, stdio: 'ignore' });
-  const args = ['serve', '-socket', socket, '-module', firstModule(), '-token', label];
+  const args = ['serve', '-socket', socket, '-module', hsm.module, '-token', label];
   return started({ driver, name: 'go', socket, command: [driver, ...args], env });
+}
+
+/** Bare node:http2, under the flags of the unit. */
+export async function startFloor(driver: string): Promise<Plugin> {
+  const socket = join(temporaryFolder(), 'kms.sock');
+  const source = fileURLToPath(new URL('floor.ts', import.meta.url));
+  const command = [process.execPath, ...serveFlags, source, socket];
+  return started({ driver, name: 'node:http2', socket, command });
 }
 
 interface Start {

@@ -1,14 +1,25 @@
 // kleidi against the Go plugin of this folder, against one that serves at a socket, or against
-// another tree of kleidi that is built (two commits): each load in turn on one and the other
+// another tree of kleidi that is built (two commits), or what node:http2 alone costs (floor): each load in turn on one and the other
 // (A B A B), so that what else the machine does is in both. Rows of JSON go to a file, a table of
 // medians and ratios to the terminal.
 //
-//   npm run bench -- [--rounds 5] [--scale 1] [--only TEXT] [--against SOCKET|FOLDER] [--out FILE]
+//   npm run bench -- [--rounds 5] [--scale 1] [--only TEXT] [--against SOCKET|FOLDER|floor]
+//     [--out FILE]
+//     [--hsm-delay-ms N]   each encryption and decryption in the token takes so much longer
 import { statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { allLoads, drive, type Load, type Row } from './loads.ts';
-import { benchProgram, otherPlugin, type Plugin, startKleidi, startReference } from './plugins.ts';
+import {
+  benchProgram,
+  otherPlugin,
+  type Plugin,
+  slowHsm,
+  softHsm,
+  startFloor,
+  startKleidi,
+  startReference,
+} from './plugins.ts';
 import { clientBound, tableOf } from './table.ts';
 
 const { values } = parseArgs({
@@ -18,6 +29,7 @@ const { values } = parseArgs({
     only: { type: 'string', default: '' },
     against: { type: 'string' },
     out: { type: 'string', default: 'bench.json' },
+    'hsm-delay-ms': { type: 'string' },
   },
 });
 
@@ -52,12 +64,16 @@ async function measure(loads: readonly Load[]): Promise<Row[]> {
 
 function theOther(): Promise<Plugin> | Plugin {
   const { against } = values;
-  if (against === undefined) return startReference(driver);
-  return statSync(against).isDirectory() ? startKleidi(driver, against) : otherPlugin(against);
+  if (against === undefined) return startReference(driver, hsm);
+  if (against === 'floor') return startFloor(driver);
+  const isTree = statSync(against).isDirectory();
+  return isTree ? startKleidi(driver, hsm, against) : otherPlugin(against);
 }
 
 const driver = benchProgram();
-const kleidi = await startKleidi(driver);
+const delayMs = values['hsm-delay-ms'];
+const hsm = delayMs === undefined ? softHsm() : slowHsm(Number(delayMs));
+const kleidi = await startKleidi(driver, hsm);
 const other = await theOther();
 
 const about = machine();

@@ -1,7 +1,7 @@
 // Rows of a benchmark as one table: medians over the rounds, and ratios side by side.
 import type { Row } from './loads.ts';
 
-type Figure = 'callsPerSecond' | 'p50Us' | 'p99Us' | 'p999Us' | 'cpuUsPerCall' | 'peakMb';
+export type Figure = 'callsPerSecond' | 'p50Us' | 'p99Us' | 'p999Us' | 'cpuUsPerCall' | 'peakMb';
 
 const figures: readonly (readonly [Figure, string])[] = [
   ['callsPerSecond', 'calls/s'],
@@ -20,7 +20,12 @@ export function median(values: readonly number[]): number {
 }
 
 /** Of this load and plugin, over the rounds; NaN where it was not measured. */
-function figureOf(rows: readonly Row[], load: string, plugin: string, figure: Figure): number {
+export function figureOf(
+  rows: readonly Row[],
+  load: string,
+  plugin: string,
+  figure: Figure,
+): number {
   const own = rows.filter((row) => row.load === load && row.plugin === plugin);
   return median(own.map((row) => row[figure] ?? Number.NaN));
 }
