@@ -20,6 +20,7 @@ import { adminKubeconfig, binaryFolder, certificateFolder } from '../support/clu
 import { temporaryFolder } from '../support/folder.ts';
 import { bareHost } from '../support/installed.ts';
 import { kleidi } from '../support/kleidi.ts';
+import { isLong } from '../support/long.ts';
 import { passphrase } from '../support/recoveryset.ts';
 import type { SystemHost } from '../support/systemhost.ts';
 
@@ -198,9 +199,10 @@ await onCluster(async (binaries) => {
       assert.ok(host.read('/var/lib/kleidi/pin.recovery.json').includes(next.sha256));
       assert.notEqual(host.try('test -e /var/lib/kleidi/ceremony').exitCode, 0);
     }
+    settings = renewed;
+    if (!isLong) return;
     const again = await controller.complete('replace_recovery', second);
     assert.deepEqual(again.changed, { cp1: 0, cp2: 0, cp3: 0 });
-    settings = renewed;
   });
 
   test('what is not fit is said before anything is changed', async () => {

@@ -9,12 +9,12 @@ import { temporaryFolder } from '../support/folder.ts';
 import { TestHost } from '../support/host.ts';
 import { KillAtStep, type WalkOptions } from '../support/killatstep.ts';
 import { kleidi, type Result } from '../support/kleidi.ts';
+import { isLong } from '../support/long.ts';
 import { passphrase } from '../support/recoveryset.ts';
 
 const recovery = await makeRecovery(temporaryFolder());
 const named = `${recovery.pub}=${recovery.sha256}`;
 const kill = new KillAtStep();
-const isLong = process.env['KLEIDI_TEST_LONG'] === '1';
 
 function leftovers(host: TestHost): string[] {
   const names = readdirSync(host.folder, { recursive: true, encoding: 'utf8' });

@@ -7,6 +7,7 @@ import { good } from '../support/ceremony.ts';
 import { TestHost } from '../support/host.ts';
 import { KillAtStep } from '../support/killatstep.ts';
 import type { Result } from '../support/kleidi.ts';
+import { isLong } from '../support/long.ts';
 import {
   contentsOf,
   copyOf,
@@ -71,7 +72,6 @@ test('killed before any step, the same command again comes to its end, and nothi
     };
     const run = (env: NodeJS.ProcessEnv) => host.runWith({ env }, ...args);
     // All steps of all three are four minutes; a step of each kind is among every eighth.
-    const isLong = process.env['KLEIDI_TEST_LONG'] === '1';
     const options = { every: isLong ? 1 : 8 };
     const { steps, last } = await kill.walk(
       'provision',
