@@ -22,6 +22,8 @@ export interface Config {
     readonly token: string;
     readonly pin: string;
     readonly soPin: string;
+    readonly pinBinding: 'auto' | 'host' | 'tpm2' | 'host+tpm2';
+    readonly pinPcrs: readonly number[];
     readonly softhsmConf: string;
     /** Names of variables that a child for token work gets. */
     readonly environment: readonly string[];

@@ -37,6 +37,11 @@ const logLevel = oneOf('debug', 'info', 'warn', 'error');
 const logFormat = oneOf('auto', 'journald', 'json', 'pretty');
 const carrier = oneOf('fast', 'library');
 const authMethod = oneOf('approle', 'cert', 'jwt', 'token');
+const pinBinding = oneOf('auto', 'host', 'tpm2', 'host+tpm2');
+const pcrNumbers = rule(
+  'a list of whole numbers from 0 to 23',
+  (v) => Array.isArray(v) && v.every((n) => Number.isInteger(n) && n >= 0 && n <= 23),
+);
 const wholeNumber = (least: number, most: number) =>
   rule(
     `a whole number from ${least} to ${most}`,
@@ -101,6 +106,14 @@ export const schema = {
     token: tokenLabel('Label of the token.', 'kleidi'),
     pin: secretReference('User PIN of the token.', 'credential:pin'),
     soPin: secretReference('Security officer PIN; only provision reads it.', 'credential:so-pin'),
+    pinBinding: pinBinding(
+      'What a sealed PIN is bound to. auto: host+tpm2 where there is a TPM, else host.',
+      'auto',
+    ),
+    pinPcrs: pcrNumbers(
+      'PCRs whose values a PIN in the TPM also hangs on; what changes one locks it. None: the machine alone.',
+      [] as number[],
+    ),
     softhsmConf: absolutePath(
       "SoftHSM's own settings; other modules ignore it.",
       '/etc/kleidi/softhsm2.conf',

@@ -32,7 +32,10 @@ export const recovery = commandGroup({
 
 export const pin = commandGroup({
   summary: "another PIN for this host's token",
-  actions: { set: async () => (await import('./pin/set.ts')).pinSet },
+  actions: {
+    set: async () => (await import('./pin/set.ts')).pinSet,
+    reseal: async () => (await import('./pin/reseal.ts')).pinReseal,
+  },
   example: 'kleidi pin set --change --random',
 });
 

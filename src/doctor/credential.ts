@@ -1,6 +1,7 @@
 // Doctor's group credential: the PINs are there, can be opened, are readable by
 // their owner only, and the token has not refused the PIN already. Shows none.
 import type { Config } from '../config.ts';
+import { bindingIn, hasTpm, isBoundToTpm } from '../host/binding.ts';
 import {
   encryptedCredential,
   parseReference,
@@ -23,6 +24,8 @@ import {
 } from './check.ts';
 import { statOf, unreadableFinding } from './filemode.ts';
 
+const reseal = 'kleidi pin reseal';
+
 export const credential: Check = {
   group: 'credential',
   needs: 'token',
@@ -35,6 +38,7 @@ export const credential: Check = {
     return [
       machineFinding(subject.config()),
       pin,
+      pin.severity === 'ok' && isRoot ? await bindingFinding(pkcs11) : undefined,
       interrupted('PIN', pkcs11.pin, 'kleidi pin set'),
       interrupted('SO PIN', pkcs11.soPin, 'kleidi pin set --so'),
       readerFinding(pkcs11.pin, pkcs11.softhsmConf),
@@ -62,6 +66,26 @@ async function secretFinding(name: string, reference: string, isRoot: boolean): 
   } catch (error) {
     return failure(error);
   }
+}
+
+/** What a stolen disk would give. A token of a network HSM has its PIN there all the same. */
+async function bindingFinding({ pin, pinBinding }: Config['pkcs11']): Promise<Findings> {
+  const parsed = parseReference(pin);
+  if (parsed.kind === 'file') return undefined;
+  const binding = await bindingIn(encryptedCredential(parsed.name));
+  if (binding === undefined) return undefined;
+  if (isBoundToTpm(binding)) {
+    if (pinBinding !== 'host') {
+      return ok(
+        'the PIN is bound to the TPM of this machine: a copy of its disk does not open the token',
+      );
+    }
+    return warn('the PIN is bound to the TPM, which pkcs11.pinBinding does not ask for', reseal);
+  }
+  const what =
+    "the PIN is bound to this machine's disk alone: whoever has the whole disk opens the token";
+  if (pinBinding === 'auto' ? hasTpm() : pinBinding !== 'host') return warn(what, reseal);
+  return ok(what);
 }
 
 /** Which of the two the token has, only a try can tell. */

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { KleidiError, reasonOf } from '../errors.ts';
 import { isErrno } from '../files.ts';
+import { bindingIn, isBoundToTpm } from './binding.ts';
 import { lostHostKey, requireOwnHostKey } from './hostkey.ts';
 
 /** Credentials at rest; only root, and so only a command, opens them there. */
@@ -129,12 +130,24 @@ async function decryptCredential(name: string, path = encryptedCredential(name))
         cause,
       });
     }
-    const lost = existsSync(path) ? await lostHostKey() : undefined;
+    const binding = await bindingIn(path);
+    const lost = existsSync(path) && binding !== 'tpm2' ? await lostHostKey() : undefined;
     if (lost !== undefined) throw lost;
+    if (isBoundToTpm(binding)) throw closedByTpm(path);
     throw new KleidiError('pin-missing', `credential ${path} cannot be opened`, {
       hint: 'run as root; if the file is missing or damaged: kleidi provision names the way back',
     });
   }
+}
+
+function closedByTpm(path: string): KleidiError {
+  return new KleidiError(
+    'pin-missing',
+    `credential ${path} cannot be opened: it is bound to the TPM of the machine that sealed it`,
+    {
+      hint: 'run as root; where this is another board, its TPM was cleared, or a PCR of pkcs11.pinPcrs has changed, the recovery key opens the PIN: /usr/share/doc/kleidi/operations.md, lost TPM',
+    },
+  );
 }
 
 /** One trailing newline is what editors and echo add; it is not part of the secret. */

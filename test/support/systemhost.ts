@@ -270,6 +270,7 @@ export class SystemHost {
         : [`--network-namespace-path=${this.#options.networkNamespace}`]),
       ...['--resolv-conf=off', '--timezone=off', '--link-journal=no', '--console=pipe'],
       ...(this.#options.bind ?? []).map((folder) => `--bind-ro=${folder}`),
+      ...(this.#options.env ?? []).map((variable) => `--setenv=${variable}`),
       '/rig-init',
     ];
   }
@@ -297,6 +298,8 @@ export interface BootOptions {
   readonly networkNamespace?: string;
   /** FOLDER:PATH, folders of this machine that the host sees, read-only. */
   readonly bind?: readonly string[];
+  /** NAME=VALUE, variables of its systemd. */
+  readonly env?: readonly string[];
 }
 
 const cleanEnvironment = {

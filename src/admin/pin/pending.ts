@@ -35,7 +35,7 @@ export async function writePending(
 ): Promise<void> {
   const { token, softhsmConf } = config.pkcs11;
   const reader = who === 'user' ? daemonReader(softhsmConf) : undefined;
-  const sealed = await sealSecret(referenceOf(config, who), pin, reader);
+  const sealed = await sealSecret(referenceOf(config, who), pin, reader, config.pkcs11);
   if (recovery !== undefined) {
     const part = wrapPin(pin, token, recovery);
     await writeFileAtomically(pendingPath(pinPartPath(config.ring)), part, 0o600);

@@ -1,19 +1,18 @@
 // A PIN in the form in which it is kept: an encrypted systemd credential, or a file for its
 // reader alone. Where systemd is too old to encrypt (before 250: Ubuntu 22.04), a credential
 // that root alone can read.
-import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { KleidiError } from '../../errors.ts';
-import { isErrno, type Owner } from '../../files.ts';
+import type { Owner } from '../../files.ts';
 import { encryptedCredential, parseReference, plainCredential } from '../../host/credentials.ts';
-import { keepHostKey, requireNoLostHostKey } from '../../host/hostkey.ts';
+import { keepHostKey } from '../../host/hostkey.ts';
 import type { Reader } from '../../providers/pkcs11/tokenfolder.ts';
 import { warn } from '../../terminal.ts';
 import { hasPlainCredentialDropIn, writePlainCredentialDropIn } from '../provision/dropin.ts';
+import { encryptCredential, type SealPolicy } from './systemdcreds.ts';
 
 /** What is to be at `path`; nothing but its folder is made yet. */
 interface SealedSecret {
@@ -37,6 +36,7 @@ export async function sealSecret(
   reference: string,
   pin: string,
   reader: Reader | undefined,
+  policy: SealPolicy,
 ): Promise<SealedSecret> {
   const parsed = parseReference(reference);
   if (parsed.kind === 'file') return inFile(parsed.path, pin, reader);
@@ -44,7 +44,9 @@ export async function sealSecret(
   if (existsSync(path) && existsSync(plain)) throw bothExist(path, plain);
   await mkdir(dirname(path), { recursive: true, mode: 0o700 });
   const root = { mode: 0o400, owner: undefined };
-  const encrypted = existsSync(plain) ? undefined : await encryptCredential(parsed.name, pin);
+  const encrypted = existsSync(plain)
+    ? undefined
+    : await encryptCredential(parsed.name, pin, policy);
   if (encrypted !== undefined) {
     await keepHostKey();
     return { path, contents: encrypted, ...root };
@@ -83,30 +85,4 @@ function bothExist(path: string, plain: string): KleidiError {
   return new KleidiError('refused', `${path} and ${plain} both exist; nothing was changed`, {
     hint: 'remove the one that is not in use: systemctl cat kleidi',
   });
-}
-
-/**
- * `--with-key=host`: opens only on this machine's disk; the TPM adds to that later.
- * @returns undefined where this systemd has no systemd-creds
- */
-async function encryptCredential(name: string, pin: string): Promise<Buffer | undefined> {
-  await requireNoLostHostKey();
-  const args = ['encrypt', '--with-key=host', `--name=${name}`, '-', '-'];
-  const creds = spawn('systemd-creds', args, { stdio: ['pipe', 'pipe', 'ignore'] });
-  const chunks: Buffer[] = [];
-  creds.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
-  creds.stdin.end(pin);
-  const failed = (cause?: unknown): KleidiError =>
-    new KleidiError('tool-missing', `systemd-creds cannot encrypt the credential '${name}'`, {
-      hint: 'run as root; outside systemd set pkcs11.pin and pkcs11.soPin to file:/PATH',
-      cause,
-    });
-  creds.stdin.on('error', () => undefined);
-  const [code] = await once(creds, 'close').catch((cause: unknown) => {
-    if (isErrno(cause, 'ENOENT')) return [undefined];
-    throw failed(cause);
-  });
-  if (code === undefined) return undefined;
-  if (code !== 0) throw failed();
-  return Buffer.concat(chunks);
 }

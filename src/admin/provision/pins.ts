@@ -14,6 +14,7 @@ import { pinPartPath, wrapPin } from '../../keyring/pinpart.ts';
 import type { RecoveryKey } from '../../keyring/recoverypublickey.ts';
 import type { Reader } from '../../providers/pkcs11/tokenfolder.ts';
 import { randomPin, sealSecret, settled } from '../pin/seal.ts';
+import type { SealPolicy } from '../pin/systemdcreds.ts';
 
 export function secretExists(reference: string): boolean {
   return secretPaths(reference).some((path) => existsSync(path));
@@ -23,9 +24,13 @@ export function secretExists(reference: string): boolean {
  * Makes and stores a PIN where there is none. It is on disk before this returns.
  * @param reader who must be able to read a `file:` PIN: the daemon
  */
-export async function ensurePin(reference: string, reader: Reader | undefined): Promise<void> {
+export async function ensurePin(
+  reference: string,
+  reader: Reader | undefined,
+  policy: SealPolicy,
+): Promise<void> {
   if (secretExists(reference)) return;
-  const sealed = await sealSecret(reference, randomPin(), reader);
+  const sealed = await sealSecret(reference, randomPin(), reader, policy);
   await writeNewFile(sealed.path, sealed.contents, sealed.mode, sealed.owner);
   await settled(reference);
 }

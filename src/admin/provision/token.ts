@@ -16,8 +16,8 @@ import { ensurePin } from './pins.ts';
 export async function makeToken(config: Config): Promise<void> {
   const { module, softhsmConf, pin, soPin } = config.pkcs11;
   if (isSoftHsm(module)) await makeSoftHsmFolder(softhsmConf, join(dirname(config.ring), 'tokens'));
-  await ensurePin(pin, daemonReader(softhsmConf));
-  await ensurePin(soPin, undefined);
+  await ensurePin(pin, daemonReader(softhsmConf), config.pkcs11);
+  await ensurePin(soPin, undefined, config.pkcs11);
   await new TokenCommand(config).initialize(await readSecret(soPin, process.env));
   note(`token '${config.pkcs11.token}' is ready`);
 }
