@@ -6,8 +6,11 @@ import { buildImage } from './image.ts';
 import { bareHost } from './installed.ts';
 import type { Suite, SystemHost } from './systemhost.ts';
 
-const packages =
-  'swtpm tpm2-abrmd tpm2-tools libtss2-esys-3.0.2-0 libtss2-rc0 libtss2-mu0 libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0';
+/** tpm2-tools brings what systemd loads. */
+const packages: Readonly<Record<Suite, string>> = {
+  bookworm: 'swtpm tpm2-abrmd tpm2-tools libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0',
+  trixie: 'swtpm tpm2-abrmd tpm2-tools libtss2-tcti-swtpm0t64 libtss2-tcti-tabrmd0',
+};
 const device = 'tabrmd:bus_name=com.intel.tss2.Tabrmd';
 
 const swtpmUnit = `[Unit]
@@ -34,15 +37,15 @@ WantedBy=multi-user.target
 `;
 
 /** @returns a layer over the base tree with what a TPM takes */
-export function tpmImage(suite: Suite = 'bookworm'): string {
+export function tpmImage(suite: Suite): string {
   const names = readFileSync('/etc/resolv.conf', 'utf8');
   return buildImage(
-    'tpm',
+    `tpm-${suite}`,
     suite,
     `export DEBIAN_FRONTEND=noninteractive
     printf %s '${names}' > /etc/resolv.conf
     printf '#!/bin/sh\\nexit 101\\n' > /usr/sbin/policy-rc.d; chmod 755 /usr/sbin/policy-rc.d
-    apt-get update -qq && apt-get install -qq -y --no-install-recommends ${packages}
+    apt-get update -qq && apt-get install -qq -y --no-install-recommends ${packages[suite]}
     rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /usr/sbin/policy-rc.d; : > /etc/resolv.conf`,
   );
 }
@@ -51,8 +54,8 @@ export function tpmImage(suite: Suite = 'bookworm'): string {
 export const withTpm = `export SYSTEMD_TPM2_DEVICE=${device}; `;
 
 /** Booted; kleidi's package is at hand, and not installed. */
-export async function tpmHost(image: string): Promise<SystemHost> {
-  const host = await bareHost({ image, env: [`SYSTEMD_TPM2_DEVICE=${device}`] });
+export async function tpmHost(suite: Suite, image: string): Promise<SystemHost> {
+  const host = await bareHost({ suite, image, env: [`SYSTEMD_TPM2_DEVICE=${device}`] });
   host.write('/etc/systemd/system/swtpm.service', swtpmUnit);
   host.write('/etc/systemd/system/tpm2-abrmd.service', managerUnit);
   host.sh('systemctl daemon-reload && systemctl enable --now swtpm tpm2-abrmd');
