@@ -1,5 +1,6 @@
 // What a client can have too much of, and how a call is refused for it.
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { endWith } from './answer.ts';
 import { grpcStatus } from './grpcstatus.ts';
 
 export type Excess =
@@ -17,17 +18,7 @@ export function refuse(stream: ServerHttp2Stream, excess: Excess): void {
     stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
     return;
   }
-  stream.respond(
-    {
-      ':status': constants.HTTP_STATUS_OK,
-      'content-type': 'application/grpc+proto',
-      'grpc-status': grpcStatus.DEADLINE_EXCEEDED,
-      'grpc-message': 'the call took too long',
-    },
-    { endStream: true },
-  );
-  stream.resume();
-  stream.close(constants.NGHTTP2_NO_ERROR);
+  endWith(stream, { code: grpcStatus.DEADLINE_EXCEEDED, details: 'the call took too long' });
 }
 
 /** Names and values, as they are kept. */

@@ -2,8 +2,8 @@
 // whatever comes first of answer, deadline and the client's going.
 import type { ServerHttp2Stream } from 'node:http2';
 import { KleidiError } from '../errors.ts';
+import { answerWith, endWith } from './answer.ts';
 import { maxMessageBytes } from './bounds.ts';
-import { answerWith, endWith } from './fastanswer.ts';
 import { grpcStatus, type Refusal, refusalOf } from './grpcstatus.ts';
 import type { Rpc } from './rpc.ts';
 import { type CallContext, contextUntil } from './service.ts';
@@ -75,10 +75,11 @@ export class FastCall {
   #ask(message: Buffer): void {
     const request = this.#parse(message);
     if (request === undefined) return;
-    this.#rpc.answer(request, this.#context).then(
-      (answer) => this.#answer(answer),
-      (thrown) => this.#refuse(refusalOf(KleidiError.from(thrown))),
-    );
+    this.#rpc
+      .answer(request, this.#context)
+      .then((answer) => this.#answer(answer))
+      // Of an answer that cannot be written too.
+      .catch((thrown) => this.#refuse(refusalOf(KleidiError.from(thrown))));
   }
 
   #parse(message: Buffer): object | undefined {
@@ -93,8 +94,9 @@ export class FastCall {
 
   #answer(answer: object): void {
     if (this.#isGone) return;
+    const message = this.#rpc.wire.responseSerialize(answer);
     this.#end();
-    answerWith(this.#stream, this.#rpc.wire.responseSerialize(answer));
+    answerWith(this.#stream, message);
   }
 
   #refuse(refusal: Refusal): void {

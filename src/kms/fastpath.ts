@@ -12,8 +12,8 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { endWith, refuseHttp } from './answer.ts';
 import { callsPerConnection } from './bounds.ts';
-import { endWith, refuseHttp } from './fastanswer.ts';
 import { FastCall } from './fastcall.ts';
 import { grpcStatus, type Refusal } from './grpcstatus.ts';
 import type { Carrier, Rpc } from './rpc.ts';

@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import type { Config } from '../../config.ts';
-import { KleidiError } from '../../errors.ts';
+import { KleidiError, reasonOf } from '../../errors.ts';
 import { isErrno } from '../../files.ts';
 import { type Binding, hasTpm } from '../../host/binding.ts';
 import { requireNoLostHostKey } from '../../host/hostkey.ts';
@@ -66,7 +66,10 @@ interface Ran {
 }
 
 /** @returns undefined where there is none */
-async function systemdCreds(args: readonly string[], input: string | Buffer) {
+async function systemdCreds(
+  args: readonly string[],
+  input: string | Buffer,
+): Promise<Ran | undefined> {
   const child = spawn('systemd-creds', args, { stdio: ['pipe', 'pipe', 'pipe'] });
   const chunks: Buffer[] = [];
   child.stdout.on('data', (chunk: Buffer) => chunks.push(chunk));
@@ -76,15 +79,10 @@ async function systemdCreds(args: readonly string[], input: string | Buffer) {
   try {
     const [exitCode] = (await once(child, 'close')) as [number | null];
     const lines = (await said).trim().split('\n');
-    const ran: Ran = {
-      exitCode: exitCode ?? 1,
-      output: Buffer.concat(chunks),
-      said: lines.at(-1) ?? '',
-    };
-    return ran;
+    return { exitCode: exitCode ?? 1, output: Buffer.concat(chunks), said: lines.at(-1) ?? '' };
   } catch (cause) {
     if (isErrno(cause, 'ENOENT')) return undefined;
-    throw cannotSeal('', 'host', String(cause));
+    return { exitCode: 1, output: Buffer.alloc(0), said: reasonOf(cause) };
   }
 }
 
