@@ -3,7 +3,7 @@
 // its own as a chip is: it stays when the host's disk is copied.
 import { readFileSync } from 'node:fs';
 import { buildImage } from './image.ts';
-import { bareHost } from './installed.ts';
+import { bareHost, packageFile } from './installed.ts';
 import type { Suite, SystemHost } from './systemhost.ts';
 
 /** tpm2-tools brings what systemd loads. */
@@ -38,6 +38,8 @@ WantedBy=multi-user.target
 
 /** @returns a layer over the base tree with what a TPM takes */
 export function tpmImage(suite: Suite): string {
+  // The layer is made beside the folder of the packages.
+  packageFile('deb');
   const names = readFileSync('/etc/resolv.conf', 'utf8');
   return buildImage(
     `tpm-${suite}`,
