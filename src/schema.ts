@@ -80,7 +80,7 @@ export const schema = {
     '/run/kleidi/kms.sock',
   ),
   grpc: carrier(
-    'What speaks gRPC: fast, or library (grpc-js, about twice the processor time a call).',
+    'What speaks gRPC: fast, or library (grpc-js, which takes more processor time a call).',
     'fast',
   ),
   runtimeDir: absolutePath(

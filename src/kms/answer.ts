@@ -13,7 +13,9 @@ const trailers = { 'grpc-status': '0' };
 // gRPC needs no date, which Node would add.
 const withTrailers = { waitForTrailers: true, sendDate: false };
 const withoutBody = { endStream: true, sendDate: false };
-const prefixBytes = 5;
+
+/** In front of a message: whether it is compressed, and its length. */
+export const prefixBytes = 5;
 
 /** @throws what node:http2 throws where the stream has ended or has its headers */
 export function answerWith(stream: ServerHttp2Stream, message: Buffer): void {

@@ -2,14 +2,12 @@
 // whatever comes first of answer, deadline and the client's going.
 import type { ServerHttp2Stream } from 'node:http2';
 import { KleidiError } from '../errors.ts';
-import { answerWith, endWith } from './answer.ts';
+import { answerWith, endWith, prefixBytes } from './answer.ts';
 import { maxMessageBytes } from './bounds.ts';
 import { grpcStatus, type Refusal, refusalOf } from './grpcstatus.ts';
 import type { Rpc } from './rpc.ts';
 import { type CallContext, contextUntil } from './service.ts';
 
-/** In front of a message: whether it is compressed, and its length. */
-const prefixBytes = 5;
 const longestTimerMs = 2 ** 31 - 1;
 
 export class FastCall {

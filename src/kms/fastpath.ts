@@ -1,5 +1,5 @@
-// Carries unary calls straight on node:http2. grpc-js costs more for each call than the token
-// does; this serves what kleidi has, one message each way, by the same rules (PROTOCOL-HTTP2.md
+// Carries unary calls straight on node:http2, for less than grpc-js takes (docs/performance.md).
+// It serves what kleidi has, one message each way, by the same rules (PROTOCOL-HTTP2.md
 // in doc/ of grpc/grpc). What all clients together may hold is bounded by calls.ts and
 // connections.ts, which look at streams whoever serves them.
 import {

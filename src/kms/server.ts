@@ -69,7 +69,7 @@ export class KmsServer {
   }
 
   static async open(parts: KmsServerParts): Promise<KmsServer> {
-    // grpc-js takes a third of a start to load.
+    // grpc-js is loaded only where it is asked for.
     if (parts.grpc === 'fast') return new KmsServer(parts, FastPath);
     const { GrpcJs } = await import('./grpcjs.ts');
     return new KmsServer(parts, GrpcJs);

@@ -34,13 +34,12 @@ async function resealPins(options: Parsed<typeof optionTable>): Promise<number> 
     await resealSoPin(config),
   ]);
   if (pin === undefined && soPin === undefined) throw nothingSealed();
-  if (options.json) printJson({ pin: pin ?? null, soPin: soPin ?? null });
-  else
-    for (const [name, each] of [
-      ['PIN', pin],
-      ['SO PIN', soPin],
-    ] as const)
-      report(name, each);
+  if (options.json) {
+    printJson({ pin: pin ?? null, soPin: soPin ?? null });
+    return 0;
+  }
+  report('PIN', pin);
+  report('SO PIN', soPin);
   return 0;
 }
 
