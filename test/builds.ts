@@ -27,6 +27,7 @@ const builds: readonly Build[] = [
     name: `client of Kubernetes ${line}`,
     command: ['sh', 'test/kube/build', line],
   })),
+  { name: 'h2spec', command: ['sh', 'test/http2spec/build'] },
   { name: 'second implementation of the formats', command: ['sh', 'test/formats/build'] },
   { name: 'Ansible', command: ['sh', 'test/ansible/build'] },
   { name: 'packages', command: ['npm', 'run', '--silent', 'package'] },

@@ -1,53 +1,40 @@
-// What is sent on the stream of a call: an answer with its trailers, trailers alone where a
-// call is refused, or a status of HTTP to what is no gRPC.
-import { constants, type ServerHttp2Stream } from 'node:http2';
+// The fields that are sent with an answer, with a refusal, and to what is no gRPC.
+// Source: PROTOCOL-HTTP2.md in doc/ of grpc/grpc.
+import type { Field } from '../http2/statictable.ts';
 import type { Refusal } from './grpcstatus.ts';
 
-const headers = {
-  ':status': constants.HTTP_STATUS_OK,
-  'content-type': 'application/grpc+proto',
-  // The only one that is taken, so a client whose encoding was refused knows.
-  'grpc-accept-encoding': 'identity',
-};
-const trailers = { 'grpc-status': '0' };
-// gRPC needs no date, which Node would add.
-const withTrailers = { waitForTrailers: true, sendDate: false };
-const withoutBody = { endStream: true, sendDate: false };
+const status: Field = { name: ':status', value: '200' };
+const contentType: Field = { name: 'content-type', value: 'application/grpc+proto' };
+/** The only one that is taken, so a client whose encoding was refused knows. */
+const acceptEncoding: Field = { name: 'grpc-accept-encoding', value: 'identity' };
+const ok: Field = { name: 'grpc-status', value: '0' };
+
+export const answerHeaders: readonly Field[] = [status, contentType, acceptEncoding];
+export const answerTrailers: readonly Field[] = [ok];
+/** They come with each answer. */
+export const repeatedFields: readonly Field[] = [contentType, acceptEncoding, ok];
 
 /** In front of a message: whether it is compressed, and its length. */
 export const prefixBytes = 5;
 
-/** @throws what node:http2 throws where the stream has ended or has its headers */
-export function answerWith(stream: ServerHttp2Stream, message: Buffer): void {
-  const frame = Buffer.allocUnsafe(prefixBytes + message.length);
-  frame[0] = 0;
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, prefixBytes);
-  stream.respond(headers, withTrailers);
-  stream.on('wantTrailers', () => stream.sendTrailers(trailers));
-  stream.end(frame);
+export function framed(message: Uint8Array): Buffer {
+  const bytes = Buffer.allocUnsafe(prefixBytes + message.length);
+  bytes[0] = 0;
+  bytes.writeUInt32BE(message.length, 1);
+  bytes.set(message, prefixBytes);
+  return bytes;
 }
 
-export function endWith(stream: ServerHttp2Stream, { code, details }: Refusal): void {
-  if (stream.closed || stream.destroyed || stream.headersSent) return;
-  stream.respond(
-    { ...headers, 'grpc-status': code, 'grpc-message': percentEncoded(details) },
-    withoutBody,
-  );
-  letGo(stream);
+export function refusalHeaders({ code, details }: Refusal): readonly Field[] {
+  return [
+    ...answerHeaders,
+    { name: 'grpc-status', value: String(code) },
+    { name: 'grpc-message', value: percentEncoded(details) },
+  ];
 }
 
-export function refuseHttp(stream: ServerHttp2Stream, httpStatus: number): void {
-  if (stream.closed || stream.destroyed) return;
-  stream.respond({ ':status': httpStatus }, withoutBody);
-  letGo(stream);
-}
-
-/** What the client has not sent yet is not wanted (RFC 9113, 8.1). */
-function letGo(stream: ServerHttp2Stream): void {
-  if (stream.readableEnded) return;
-  stream.resume();
-  stream.close(constants.NGHTTP2_NO_ERROR);
+export function httpHeaders(httpStatus: number): readonly Field[] {
+  return [{ name: ':status', value: String(httpStatus) }];
 }
 
 /** Printable ASCII stays, but for the per cent sign. */

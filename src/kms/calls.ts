@@ -2,7 +2,7 @@
 // whole request, and for how long. Where too much is open, the connection that makes
 // the daemon wait for most gives way: calls in work are left alone, they end by
 // themselves. A client that does not take its refusal loses its connection.
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { errorCode } from '../http2/frame.ts';
 import {
   type Bounds,
   callsPerTurn,
@@ -10,8 +10,9 @@ import {
   stateWeight,
   unfinishedBytes,
 } from './bounds.ts';
+import type { CallStream } from './callstream.ts';
 import { type Connection, isInWork, isUnfinished, type OpenCall } from './connection.ts';
-import { type Excess, headerBytes, refuse } from './excess.ts';
+import { type Excess, refuse } from './excess.ts';
 
 const kmsPath = '/v2.KeyManagementService/';
 /** Bytes come without an event, so they are looked at while calls are open. */
@@ -39,26 +40,16 @@ export class Calls {
     this.#exceeded = exceeded;
   }
 
-  /** A stream that has just begun. */
-  begin(connection: Connection, stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    if (stream.closed || stream.destroyed) return;
-    if (headers[':path']?.startsWith(kmsPath)) connection.kmsCallUnixMs = Date.now();
-    const weight = headers[':path'] === '/kleidi.v1.StateService/State' ? stateWeight : 1;
-    const call: OpenCall = {
-      stream,
-      connection,
-      startedMs: performance.now(),
-      bytesBefore: connection.bytesRead,
-      weight,
-      whole: stream.readableEnded,
-    };
-    // Neither comes twice; `once` would cost more.
-    stream.on('end', () => {
-      call.whole = true;
-    });
-    stream.on('close', () => this.#closed(call));
+  /** A call that has just begun. */
+  begin(connection: Connection, stream: CallStream): void {
+    const { path, headerBytes } = stream;
+    if (path.startsWith(kmsPath)) connection.kmsCallUnixMs = Date.now();
+    const weight = path === '/kleidi.v1.StateService/State' ? stateWeight : 1;
+    const bytesBefore = connection.bytesRead;
+    const call = { stream, connection, startedMs: performance.now(), bytesBefore, weight };
+    stream.onClosed(() => this.#closed(call));
     this.#add(call);
-    if (headerBytes(headers) > maxHeaderBytes) {
+    if (headerBytes > maxHeaderBytes) {
       this.#exceeded('headers');
       connection.cut();
       return;
@@ -90,7 +81,7 @@ export class Calls {
       this.#remove(call);
       if (!isServed) continue;
       this.#ending.set(call, performance.now());
-      call.stream.close(constants.NGHTTP2_CANCEL);
+      call.stream.reset(errorCode.cancel);
     }
     if (!isServed) connection.cut();
   }
@@ -113,8 +104,7 @@ export class Calls {
     this.#remove(call);
     this.#ending.delete(call);
     const { stream, connection } = call;
-    const finished = ended && call.whole && stream.headersSent;
-    if (finished && stream.rstCode === constants.NGHTTP2_NO_ERROR) {
+    if (ended && stream.isWhole && stream.isAnswered && !stream.isReset) {
       connection.finishedMs = performance.now();
     }
   }

@@ -1,58 +1,46 @@
 // One connection and its open calls, and how it is told to go.
-import { constants, type Http2Session, type Http2Stream, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { CallStream } from './callstream.ts';
 
-/** For the GOAWAY to be on its way: see sessions.ts. */
+/** For the GOAWAY to be on its way. */
 const lingerMs = 20;
 /** One read of Node; what began a request may have come with the end of another. */
 const readBytes = 64 * 1024;
 
 export interface OpenCall {
-  readonly stream: ServerHttp2Stream;
+  readonly stream: CallStream;
   readonly connection: Connection;
   readonly startedMs: number;
   /** Of the connection, when this call began. */
   readonly bytesBefore: number;
   readonly weight: number;
-  /** All of the request has come. */
-  whole: boolean;
+}
+
+/** What speaks HTTP/2 on a connection. */
+interface HttpSession {
+  readonly isOver: boolean;
+  /** GOAWAY: the client goes on elsewhere. */
+  leave(): void;
+  /** Takes nothing more either of what was read already. */
+  destroy(): void;
 }
 
 export class Connection {
+  readonly socket: Socket;
   readonly openedMs = performance.now();
   /** In the order in which they began. */
   readonly calls = new Set<OpenCall>();
   finishedMs: number | undefined;
   /** Of the last call of KMS v2; zero: none. */
   kmsCallUnixMs = 0;
-  readonly #socket: Socket;
-  #session: Http2Session | undefined;
+  session: HttpSession | undefined;
 
-  private constructor(socket: Socket) {
-    this.#socket = socket;
-  }
-
-  static over(socket: Socket): Connection {
-    const connection = new Connection(socket);
-    (socket as unknown as Owned)[owner] = connection;
-    return connection;
-  }
-
-  /** The connection that carries this stream, where it is one of ours. */
-  static of(stream: Http2Stream): Connection | undefined {
-    const { session } = stream;
-    if (session === undefined || session.destroyed) return undefined;
-    const known = (session as Owned)[owner];
-    if (known !== undefined) return known;
-    const connection = (session.socket as unknown as Owned)[owner];
-    if (connection === undefined) return undefined;
-    connection.#session = session;
-    (session as Owned)[owner] = connection;
-    return connection;
+  constructor(socket: Socket) {
+    this.socket = socket;
   }
 
   get bytesRead(): number {
-    return this.#socket.bytesRead;
+    return this.socket.bytesRead;
   }
 
   /** Since the oldest request began that has not come whole. */
@@ -64,7 +52,8 @@ export class Connection {
 
   /** Whether the daemon owes an answer, and not the client the rest of its request. */
   get isServed(): boolean {
-    return [...this.calls].some(isInWork);
+    for (const call of this.calls) if (isInWork(call)) return true;
+    return false;
   }
 
   oldestUnfinished(): OpenCall | undefined {
@@ -74,42 +63,31 @@ export class Connection {
 
   /** Asks the client to go on elsewhere, then closes. What it sends from now on it repeats. */
   leave(): void {
-    const session = this.#session;
-    if (session === undefined || session.destroyed || session.closed) {
+    if (this.session === undefined || this.session.isOver) {
       this.destroy();
       return;
     }
-    session.goaway(constants.NGHTTP2_NO_ERROR);
+    this.session.leave();
     setTimeout(() => this.destroy(), lingerMs);
   }
 
   destroy(): void {
-    this.#socket.destroy();
+    this.socket.destroy();
   }
 
   /** Takes nothing more either of what was read already. */
   cut(): void {
-    this.#session?.destroy();
+    this.session?.destroy();
     this.destroy();
   }
 }
 
 /** Its request is kept, in part. */
-export function isUnfinished(call: OpenCall): boolean {
-  return !call.whole && !call.stream.headersSent;
+export function isUnfinished({ stream }: OpenCall): boolean {
+  return !stream.isWhole && !stream.isAnswered;
 }
 
 /** Whole and without an answer yet: it ends by itself. All else waits for the client. */
-export function isInWork(call: OpenCall): boolean {
-  return call.whole && !call.stream.headersSent;
-}
-
-/**
- * node:http2 gives the socket of a session as a proxy, which passes properties on; that takes
- * time, so once found, the session has it too.
- */
-const owner = Symbol('connection');
-
-interface Owned {
-  [owner]?: Connection;
+export function isInWork({ stream }: OpenCall): boolean {
+  return stream.isWhole && !stream.isAnswered;
 }

@@ -33,9 +33,9 @@ export class Connections {
     this.#full = full;
   }
 
-  admit(socket: Socket): void {
+  admit(socket: Socket): Connection {
     if (this.#open.size >= this.#limit) this.#makeRoom();
-    const connection = Connection.over(socket);
+    const connection = new Connection(socket);
     this.#open.add(connection);
     const timer = setTimeout(() => {
       if (socket.bytesRead < prefaceBytes) connection.destroy();
@@ -48,6 +48,7 @@ export class Connections {
       this.#leaving.delete(connection);
       this.#lastCallUnixMs = Math.max(this.#lastCallUnixMs, connection.kmsCallUnixMs);
     });
+    return connection;
   }
 
   get count(): number {

@@ -1,6 +1,6 @@
 // What a client can have too much of, and how a call is refused for it.
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
-import { endWith } from './answer.ts';
+import { errorCode } from '../http2/frame.ts';
+import type { CallStream } from './callstream.ts';
 import { grpcStatus } from './grpcstatus.ts';
 
 export type Excess =
@@ -10,20 +10,12 @@ export type Excess =
   | 'headers'
   | 'deadline';
 
-/** RST_STREAM frees what the call holds. */
-export function refuse(stream: ServerHttp2Stream, excess: Excess): void {
-  if (stream.closed || stream.destroyed) return;
-  if (excess !== 'deadline' || stream.headersSent) {
+export function refuse(stream: CallStream, excess: Excess): void {
+  if (stream.isClosed) return;
+  if (excess !== 'deadline' || stream.isAnswered) {
     // For gRPC this is RESOURCE_EXHAUSTED.
-    stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    stream.reset(errorCode.enhanceYourCalm);
     return;
   }
-  endWith(stream, { code: grpcStatus.DEADLINE_EXCEEDED, details: 'the call took too long' });
-}
-
-/** Names and values, as they are kept. */
-export function headerBytes(headers: IncomingHttpHeaders): number {
-  let bytes = 0;
-  for (const name in headers) bytes += name.length + String(headers[name] ?? '').length;
-  return bytes;
+  stream.refuse({ code: grpcStatus.DEADLINE_EXCEEDED, details: 'the call took too long' });
 }

@@ -1,106 +1,150 @@
 // One unary call on the fast path: gathers its message, has it answered, and ends it once,
 // whatever comes first of answer, deadline and the client's going.
-import type { ServerHttp2Stream } from 'node:http2';
+
 import { KleidiError } from '../errors.ts';
-import { answerWith, endWith, prefixBytes } from './answer.ts';
+import type { Stream } from '../http2/stream.ts';
+import {
+  answerHeaders,
+  answerTrailers,
+  framed,
+  httpHeaders,
+  prefixBytes,
+  refusalHeaders,
+} from './answer.ts';
 import { maxMessageBytes } from './bounds.ts';
+import type { CallStream } from './callstream.ts';
 import { grpcStatus, type Refusal, refusalOf } from './grpcstatus.ts';
 import type { Rpc } from './rpc.ts';
 import { type CallContext, contextUntil } from './service.ts';
 
 const longestTimerMs = 2 ** 31 - 1;
 
-export class FastCall {
-  readonly #stream: ServerHttp2Stream;
-  readonly #rpc: Rpc;
-  readonly #context: CallContext;
-  readonly #timer: NodeJS.Timeout | undefined;
+export class FastCall implements CallStream {
+  readonly #stream: Stream;
+  #timer: NodeJS.Timeout | undefined;
   #parts: Buffer[] = [];
   #bytes = 0;
-  #isOver = false;
+  #closed: (() => void) | undefined;
 
-  private constructor(stream: ServerHttp2Stream, rpc: Rpc, timeoutMs: number) {
+  constructor(stream: Stream) {
     this.#stream = stream;
-    this.#rpc = rpc;
-    this.#context = contextUntil(performance.now() + timeoutMs, () => this.#isGone);
-    if (timeoutMs < longestTimerMs) this.#timer = setTimeout(() => this.#expire(), timeoutMs);
+    stream.onClose = () => {
+      this.#letGo();
+      this.#closed?.();
+    };
   }
 
-  /** @param timeoutMs Infinity: none */
-  static begin(stream: ServerHttp2Stream, rpc: Rpc, timeoutMs: number): void {
-    const call = new FastCall(stream, rpc, timeoutMs);
-    // None of these comes twice; `once` would cost more.
-    stream.on('data', (part: Buffer) => call.#keep(part));
-    stream.on('end', () => call.#whole());
-    stream.on('close', () => call.#end());
+  get path(): string {
+    return this.#stream.head.get(':path') ?? '';
+  }
+
+  get headerBytes(): number {
+    return this.#stream.head.bytes;
+  }
+
+  get isWhole(): boolean {
+    return this.#stream.isRequestEnded;
+  }
+
+  get isAnswered(): boolean {
+    return this.#stream.headersSent;
+  }
+
+  get isReset(): boolean {
+    return this.#stream.rstCode !== 0;
+  }
+
+  get isClosed(): boolean {
+    return this.#stream.closed;
+  }
+
+  onClosed(then: () => void): void {
+    this.#closed = then;
+  }
+
+  reset(code: number): void {
+    this.#letGo();
+    this.#stream.close(code);
+  }
+
+  refuse(refusal: Refusal): void {
+    if (this.#isGone) return;
+    this.#letGo();
+    this.#stream.end(refusalHeaders(refusal));
+  }
+
+  refuseHttp(httpStatus: number): void {
+    this.#stream.end(httpHeaders(httpStatus));
+  }
+
+  /** Has it answered when all of it has come. @param timeoutMs Infinity: none */
+  take(rpc: Rpc, timeoutMs: number): void {
+    const context = contextUntil(performance.now() + timeoutMs, () => this.#isGone);
+    if (timeoutMs < longestTimerMs) this.#timer = setTimeout(() => this.#expire(), timeoutMs);
+    this.#stream.onData = (part) => this.#keep(part);
+    this.#stream.onEnd = () => this.#whole(rpc, context);
   }
 
   /** Nothing can be sent to the client any more, or it has its answer. */
   get #isGone(): boolean {
-    const { destroyed, closed, headersSent } = this.#stream;
-    return this.#isOver || destroyed || closed || headersSent;
+    return this.#stream.closed || this.#stream.headersSent;
   }
 
-  #end(): void {
-    this.#isOver = true;
+  #letGo(): void {
     this.#parts = [];
     clearTimeout(this.#timer);
   }
 
   #expire(): void {
-    this.#refuse({ code: grpcStatus.DEADLINE_EXCEEDED, details: 'Deadline exceeded' });
+    this.refuse({ code: grpcStatus.DEADLINE_EXCEEDED, details: 'Deadline exceeded' });
   }
 
   #keep(part: Buffer): void {
-    if (this.#isOver) return;
+    if (this.#isGone) return;
     this.#bytes += part.length;
-    this.#parts.push(part);
+    // What waits for more is copied, or it would keep all that was read with it.
+    this.#parts.push(this.isWhole ? part : Buffer.concat([part]));
     if (this.#bytes > prefixBytes + maxMessageBytes) {
-      this.#refuse(tooLarge(this.#bytes - prefixBytes));
+      this.refuse(tooLarge(this.#bytes - prefixBytes));
     }
   }
 
-  #whole(): void {
+  #whole(rpc: Rpc, context: CallContext): void {
     if (this.#isGone) return;
     const [first] = this.#parts;
     const isOne = this.#parts.length === 1 && first !== undefined;
     const message = messageOf(isOne ? first : Buffer.concat(this.#parts));
     this.#parts = [];
-    if (Buffer.isBuffer(message)) this.#ask(message);
-    else this.#refuse(message);
+    if (Buffer.isBuffer(message)) this.#ask(rpc, context, message);
+    else this.refuse(message);
   }
 
-  #ask(message: Buffer): void {
-    const request = this.#parse(message);
+  #ask(rpc: Rpc, context: CallContext, message: Buffer): void {
+    const request = this.#parse(rpc, message);
     if (request === undefined) return;
-    this.#rpc
-      .answer(request, this.#context)
-      .then((answer) => this.#answer(answer))
+    rpc
+      .answer(request, context)
+      .then((answer) => this.#answer(rpc.wire.responseSerialize(answer)))
       // Of an answer that cannot be written too.
-      .catch((thrown) => this.#refuse(refusalOf(KleidiError.from(thrown))));
+      .catch((thrown) => this.refuse(refusalOf(KleidiError.from(thrown))));
   }
 
-  #parse(message: Buffer): object | undefined {
+  #parse(rpc: Rpc, message: Buffer): object | undefined {
     try {
-      return this.#rpc.wire.requestDeserialize(message);
+      return rpc.wire.requestDeserialize(message);
     } catch {
-      const details = `the request is no message of ${this.#rpc.name}`;
-      this.#refuse({ code: grpcStatus.INTERNAL, details });
+      this.refuse({
+        code: grpcStatus.INTERNAL,
+        details: `the request is no message of ${rpc.name}`,
+      });
       return undefined;
     }
   }
 
-  #answer(answer: object): void {
+  #answer(message: Buffer): void {
     if (this.#isGone) return;
-    const message = this.#rpc.wire.responseSerialize(answer);
-    this.#end();
-    answerWith(this.#stream, message);
-  }
-
-  #refuse(refusal: Refusal): void {
-    if (this.#isGone) return;
-    this.#end();
-    endWith(this.#stream, refusal);
+    this.#letGo();
+    this.#stream.answer(answerHeaders, framed(message), answerTrailers);
   }
 }
 

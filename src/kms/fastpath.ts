@@ -1,91 +1,108 @@
-// Carries unary calls straight on node:http2, for less than grpc-js takes (docs/performance.md).
-// It serves what kleidi has, one message each way, by the same rules (PROTOCOL-HTTP2.md
-// in doc/ of grpc/grpc). What all clients together may hold is bounded by calls.ts and
-// connections.ts, which look at streams whoever serves them.
-import {
-  constants,
-  createServer,
-  type Http2Server,
-  type IncomingHttpHeaders,
-  type ServerHttp2Session,
-  type ServerHttp2Stream,
-} from 'node:http2';
-import type { Socket } from 'node:net';
+// Carries unary calls on kleidi's own HTTP/2 (src/http2), for less than grpc-js takes
+// (docs/performance.md). It serves what kleidi has, one message each way, by the same rules
+// (PROTOCOL-HTTP2.md in doc/ of grpc/grpc).
 import { setTimeout as sleep } from 'node:timers/promises';
-import { endWith, refuseHttp } from './answer.ts';
-import { callsPerConnection } from './bounds.ts';
+import type { RequestHead } from '../http2/requesthead.ts';
+import { Session, type SessionParts } from '../http2/session.ts';
+import type { Stream } from '../http2/stream.ts';
+import { repeatedFields } from './answer.ts';
+import { callsPerConnection, maxHeaderBytes, maxMessageBytes } from './bounds.ts';
+import type { Connection } from './connection.ts';
 import { FastCall } from './fastcall.ts';
 import { grpcStatus, type Refusal } from './grpcstatus.ts';
-import type { Carrier, Rpc } from './rpc.ts';
+import type { Carrier, CarrierParts, Rpc } from './rpc.ts';
+
+const methodNotAllowed = 405;
+const unsupportedMediaType = 415;
+/**
+ * For clients to take their GOAWAY, and for connections just accepted, whose first call is taken.
+ * What a client sends to a connection that is closed already is lost to it.
+ */
+const lingerMs = 20;
+const lookEveryMs = 5;
+
+const limits: SessionParts['limits'] = {
+  streams: callsPerConnection,
+  // Room for a message that is too large: its refusal says how large.
+  bodyBytes: 2 * maxMessageBytes,
+  headBytes: maxHeaderBytes,
+};
 
 export class FastPath implements Carrier {
+  readonly #parts: CarrierParts;
   readonly #rpcs: ReadonlyMap<string, Rpc>;
-  readonly #server: Http2Server;
-  readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #sessions = new Map<Session, Connection>();
+  #isLeaving = false;
 
-  constructor(rpcs: readonly Rpc[]) {
-    this.#rpcs = new Map(rpcs.map((rpc) => [rpc.wire.path, rpc]));
-    this.#server = createServer({
-      // What a connection may hold is bounded in calls.ts, which knows who keeps whom waiting.
-      maxSessionMemory: Number.MAX_SAFE_INTEGER,
-      settings: { maxConcurrentStreams: callsPerConnection, enablePush: false },
-    });
-    this.#server.on('stream', (stream, headers) => this.#begin(stream, headers));
-    this.#server.on('session', (session) => this.#admit(session));
-    // A client that breaks the protocol has lost its session, and nobody else's.
-    this.#server.on('sessionError', () => undefined);
+  constructor(parts: CarrierParts) {
+    this.#parts = parts;
+    this.#rpcs = new Map(parts.rpcs.map((rpc) => [rpc.wire.path, rpc]));
   }
 
-  serve(connection: Socket): void {
-    this.#server.emit('connection', connection);
+  serve(connection: Connection): void {
+    const session = new Session(connection.socket, {
+      limits,
+      repeated: repeatedFields,
+      begin: (stream) => this.#begin(connection, stream),
+      failed: this.#parts.broken,
+    });
+    connection.session = session;
+    this.#sessions.set(session, connection);
+    connection.socket.once('close', () => this.#sessions.delete(session));
+  }
+
+  async dismiss(timeoutMs: number): Promise<void> {
+    this.#isLeaving = true;
+    for (const session of this.#sessions.keys()) session.leave();
+    const endMs = performance.now() + timeoutMs;
+    do await sleep(Math.min(lingerMs, timeoutMs));
+    while (this.#isAnyUntold() && performance.now() < endMs);
   }
 
   async stop(graceMs: number): Promise<void> {
-    const closed = [...this.#sessions].map(
-      (session) => new Promise<void>((resolve) => session.close(resolve)),
-    );
-    await Promise.race([Promise.all(closed), sleep(graceMs, undefined, { ref: false })]);
-    for (const session of this.#sessions) session.destroy();
+    const endMs = performance.now() + graceMs;
+    for (const session of this.#sessions.keys()) session.finish();
+    while (this.#sessions.size > 0 && performance.now() < endMs) await sleep(lookEveryMs);
+    for (const connection of this.#sessions.values()) connection.cut();
   }
 
-  #admit(session: ServerHttp2Session): void {
-    this.#sessions.add(session);
-    session.on('close', () => this.#sessions.delete(session));
+  #isAnyUntold(): boolean {
+    return [...this.#sessions.keys()].some((session) => session.hasUnwritten);
   }
 
-  #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
-    // `close` tells of its end, as of any other.
-    stream.on('error', ignored);
-    const httpStatus = httpRefusalOf(headers);
+  #begin(connection: Connection, stream: Stream): void {
+    const call = new FastCall(stream);
+    this.#parts.calls.begin(connection, call);
+    if (this.#isLeaving) connection.session?.leave();
+    const { head } = stream;
+    const httpStatus = httpRefusalOf(head);
     if (httpStatus !== undefined) {
-      refuseHttp(stream, httpStatus);
+      call.refuseHttp(httpStatus);
       return;
     }
-    const rpc = this.#rpcs.get(headers[':path'] ?? '');
-    if (rpc === undefined) {
-      endWith(stream, { code: grpcStatus.UNIMPLEMENTED, details: 'kleidi has no such method' });
-      return;
-    }
-    const timeoutMs = timeoutOf(headers['grpc-timeout']);
-    const refusal = refusalOfEncoding(headers) ?? refusalOfTimeout(timeoutMs);
-    if (refusal === undefined) FastCall.begin(stream, rpc, timeoutMs);
-    else endWith(stream, refusal);
+    const rpc = this.#rpcs.get(call.path);
+    const timeoutMs = timeoutOf(head.get('grpc-timeout'));
+    const refusal = refusalOfEncoding(head) ?? refusalOfTimeout(timeoutMs);
+    if (rpc === undefined) call.refuse(noSuchMethod);
+    else if (refusal === undefined) call.take(rpc, timeoutMs);
+    else call.refuse(refusal);
   }
 }
 
-function ignored(): void {
-  // On purpose.
-}
+const noSuchMethod: Refusal = {
+  code: grpcStatus.UNIMPLEMENTED,
+  details: 'kleidi has no such method',
+};
 
 /** For what is no gRPC: a status of HTTP. */
-function httpRefusalOf(headers: IncomingHttpHeaders): number | undefined {
-  if (headers[':method'] !== 'POST') return constants.HTTP_STATUS_METHOD_NOT_ALLOWED;
-  const isGrpc = /^application\/grpc(?:$|[+;])/.test(headers['content-type'] ?? '');
-  return isGrpc ? undefined : constants.HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE;
+function httpRefusalOf(head: RequestHead): number | undefined {
+  if (head.get(':method') !== 'POST') return methodNotAllowed;
+  const isGrpc = /^application\/grpc(?:$|[+;])/.test(head.get('content-type') ?? '');
+  return isGrpc ? undefined : unsupportedMediaType;
 }
 
-function refusalOfEncoding(headers: IncomingHttpHeaders): Refusal | undefined {
-  const encoding = headers['grpc-encoding'];
+function refusalOfEncoding(head: RequestHead): Refusal | undefined {
+  const encoding = head.get('grpc-encoding');
   if (encoding === undefined || encoding === 'identity') return undefined;
   const details = `messages compressed by ${encoding} are not taken`;
   return { code: grpcStatus.UNIMPLEMENTED, details };
@@ -101,9 +118,8 @@ const unitMs: Readonly<Record<string, number>> = {
 };
 
 /** Infinity: none. NaN: it is none of gRPC's. */
-function timeoutOf(header: string | string[] | undefined): number {
-  if (header === undefined) return Number.POSITIVE_INFINITY;
-  const text = String(header);
+function timeoutOf(text: string | undefined): number {
+  if (text === undefined) return Number.POSITIVE_INFINITY;
   const isSound = /^\d{1,8}[HMSmun]$/.test(text);
   return isSound ? Number(text.slice(0, -1)) * (unitMs[text.slice(-1)] ?? Number.NaN) : Number.NaN;
 }

@@ -1,11 +1,12 @@
 // Carries calls by grpc-js, the usual implementation of gRPC for Node: `grpc: library` in the
 // configuration.
-import type { Socket } from 'node:net';
 import * as grpc from '@grpc/grpc-js';
 import { KleidiError } from '../errors.ts';
 import { callsPerConnection, maxMessageBytes } from './bounds.ts';
+import type { Connection } from './connection.ts';
 import { refusalOf } from './grpcstatus.ts';
-import type { Carrier, Rpc } from './rpc.ts';
+import { LibrarySessions } from './librarysessions.ts';
+import type { Carrier, CarrierParts, Rpc } from './rpc.ts';
 import { contextUntil } from './service.ts';
 
 type Call = grpc.ServerUnaryCall<object, object>;
@@ -13,8 +14,10 @@ type Call = grpc.ServerUnaryCall<object, object>;
 export class GrpcJs implements Carrier {
   readonly #server: grpc.Server;
   readonly #injector: ReturnType<grpc.Server['createConnectionInjector']>;
+  readonly #sessions: LibrarySessions;
 
-  constructor(rpcs: readonly Rpc[]) {
+  constructor({ rpcs, calls }: CarrierParts) {
+    this.#sessions = new LibrarySessions(calls);
     this.#server = new grpc.Server({
       'grpc.max_receive_message_length': maxMessageBytes,
       'grpc.max_send_message_length': maxMessageBytes * 16,
@@ -28,8 +31,13 @@ export class GrpcJs implements Carrier {
     );
   }
 
-  serve(connection: Socket): void {
-    this.#injector.injectConnection(connection);
+  serve(connection: Connection): void {
+    this.#sessions.own(connection);
+    this.#injector.injectConnection(connection.socket);
+  }
+
+  dismiss(timeoutMs: number): Promise<void> {
+    return this.#sessions.dismiss(timeoutMs);
   }
 
   async stop(graceMs: number): Promise<void> {

@@ -1,6 +1,7 @@
 // One RPC apart from what carries it: the fast path (fastpath.ts) or grpc-js (grpcjs.ts).
-import type { Socket } from 'node:net';
 import type { MethodDefinition } from '@grpc/grpc-js';
+import type { Calls } from './calls.ts';
+import type { Connection } from './connection.ts';
 import type { CallContext } from './service.ts';
 
 export interface Rpc {
@@ -14,7 +15,17 @@ export interface Rpc {
 /** What speaks gRPC on connections, for all of them. */
 export interface Carrier {
   /** Speaks gRPC on this connection from now on. */
-  serve(connection: Socket): void;
+  serve(connection: Connection): void;
+  /** Asks every client to go on elsewhere; resolves when all are told, or after `timeoutMs`. */
+  dismiss(timeoutMs: number): Promise<void>;
   /** Ends when clients have gone, which were asked to; cuts what is left after `graceMs`. */
   stop(graceMs: number): Promise<void>;
+}
+
+export interface CarrierParts {
+  readonly rpcs: readonly Rpc[];
+  /** Each call is announced to it when it begins. */
+  readonly calls: Calls;
+  /** What carries calls has a fault: the connection was cut. */
+  readonly broken: (thrown: unknown) => void;
 }

@@ -12,9 +12,8 @@ import { Calls } from './calls.ts';
 import { Connections } from './connections.ts';
 import * as contract from './contract.ts';
 import { FastPath } from './fastpath.ts';
-import type { Carrier, Rpc } from './rpc.ts';
+import type { Carrier, CarrierParts, Rpc } from './rpc.ts';
 import type { CallContext, KmsService } from './service.ts';
-import { Sessions } from './sessions.ts';
 import { SparingLog } from './sparinglog.ts';
 import type { KnownState } from './state.ts';
 
@@ -49,10 +48,9 @@ export class KmsServer {
   readonly #counts = new CallCounts();
   readonly #carrier: Carrier;
   readonly #connections: Connections;
-  readonly #sessions: Sessions;
   readonly #sparing: SparingLog;
 
-  private constructor(parts: KmsServerParts, makeCarrier: new (rpcs: readonly Rpc[]) => Carrier) {
+  private constructor(parts: KmsServerParts, makeCarrier: new (parts: CarrierParts) => Carrier) {
     const { bounds, log } = parts;
     this.#parts = parts;
     this.#sparing = new SparingLog(log);
@@ -64,8 +62,8 @@ export class KmsServer {
       this.#counts.cut(reason);
       this.#sparing.event('calls-bounded', reason, { reason });
     });
-    this.#sessions = new Sessions(calls);
-    this.#carrier = new makeCarrier(this.#rpcs());
+    const broken = (thrown: unknown): void => this.#logBroken(thrown);
+    this.#carrier = new makeCarrier({ rpcs: this.#rpcs(), calls, broken });
   }
 
   static async open(parts: KmsServerParts): Promise<KmsServer> {
@@ -77,8 +75,7 @@ export class KmsServer {
 
   /** Speaks gRPC on this connection from now on. */
   serve(connection: Socket): void {
-    this.#connections.admit(connection);
-    this.#carrier.serve(connection);
+    this.#carrier.serve(this.#connections.admit(connection));
   }
 
   traffic(): Traffic {
@@ -89,7 +86,7 @@ export class KmsServer {
   /** Lets clients go without losing a call, then cuts what is left after `graceMs`. */
   async stop(graceMs: number): Promise<void> {
     const startMs = performance.now();
-    await this.#sessions.dismiss(Math.min(dismissMs, graceMs));
+    await this.#carrier.dismiss(Math.min(dismissMs, graceMs));
     await this.#carrier.stop(graceMs - (performance.now() - startMs));
   }
 
@@ -148,6 +145,17 @@ export class KmsServer {
   #logSuccess(rpc: string, request: unknown, ms: number): void {
     if (!this.#parts.log.wants('call-answered')) return;
     this.#parts.log.event('call-answered', { rpc, uid: uidOf(request), ms: Number(ms.toFixed(3)) });
+  }
+
+  /** No call of a client's should come to it; the client has lost its connection. */
+  #logBroken(thrown: unknown): void {
+    const error = KleidiError.from(thrown);
+    this.#sparing.event(
+      'call-failed',
+      undefined,
+      { code: error.code },
+      `refused: ${error.message}`,
+    );
   }
 
   #logFailure(rpc: string, request: unknown, error: KleidiError): void {

@@ -33,7 +33,8 @@ if (threads.isMainThread) {
   const { _load } = require('node:module');
   const { Server } = require('node:net');
   require('node:module')._load = (name, ...rest) => {
-    if (name === 'node:http2') step('gRPC');
+    // What carries calls is the first that needs it.
+    if (name === 'node:timers/promises') step('gRPC');
     return _load(name, ...rest);
   };
   const { listen } = Server.prototype;

@@ -14,6 +14,8 @@ export const frames = {
   settings: 0x4,
   ping: 0x6,
   goaway: 0x7,
+  windowUpdate: 0x8,
+  continuation: 0x9,
   unknown: 0xfa,
 } as const;
 export const endStream = 0x1;

@@ -27,7 +27,8 @@ function roomOf(file: string): string {
 const mayImport: Readonly<Record<string, readonly string[]>> = {
   providers: ['', 'providers'],
   keyring: ['', 'keyring', 'providers'],
-  kms: ['', 'kms', 'keyring', 'providers'],
+  http2: ['http2'],
+  kms: ['', 'http2', 'kms', 'keyring', 'providers'],
   metrics: ['', 'metrics', 'kms', 'keyring', 'providers'],
   host: ['', 'host', 'metrics', 'kms', 'keyring', 'providers'],
   snapshot: ['', 'snapshot', 'keyring', 'providers'],
