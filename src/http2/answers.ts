@@ -27,13 +27,13 @@ export class Answers implements Sender {
   readonly #settings = new PeerSettings();
   #windowBytes = defaultWindowBytes;
   readonly #waiting = new Set<Stream>();
-  /** Whose last frame is not written. */
-  readonly #ending = new Set<Stream>();
+  /** Streams whose last frame is not written. */
+  #ending = 0;
   #done: (() => void) | undefined;
 
   /** @param repeated fields that come with each answer */
   constructor(socket: Socket, streams: Streams, repeated: readonly Field[]) {
-    this.outbox = new Outbox(socket);
+    this.outbox = new Outbox(socket, (stream) => this.#written(stream));
     this.#streams = streams;
     this.#encoder = new HpackEncoder(repeated);
     socket.on('drain', () => this.#resume());
@@ -91,7 +91,7 @@ export class Answers implements Sender {
   }
 
   #endIfDone(): void {
-    if (this.#streams.count === 0 && this.#ending.size === 0) this.#done?.();
+    if (this.#streams.count === 0 && this.#ending === 0) this.#done?.();
   }
 
   /** Nothing more of it is sent. */
@@ -103,8 +103,8 @@ export class Answers implements Sender {
 
   /** The connection is closed. */
   dropAll(): void {
-    for (const stream of [...this.#streams.all(), ...this.#ending]) this.drop(stream);
-    this.#ending.clear();
+    for (const stream of this.#streams.all()) this.drop(stream);
+    this.outbox.abandon();
   }
 
   /** @throws Breach */
@@ -164,12 +164,13 @@ export class Answers implements Sender {
   }
 
   #endWhenWritten(stream: Stream): void {
-    this.#ending.add(stream);
-    this.outbox.whenWritten(() => {
-      this.#ending.delete(stream);
-      stream.over();
-      this.#endIfDone();
-    });
+    this.#ending += 1;
+    this.outbox.tellWhenWritten(stream);
+  }
+
+  #written(stream: Stream): void {
+    this.#ending -= 1;
+    this.drop(stream);
   }
 }
 

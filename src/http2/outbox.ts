@@ -2,6 +2,7 @@
 // loop that made them ends.
 import type { Socket } from 'node:net';
 import { headBytes, writeHead } from './frame.ts';
+import type { Stream } from './stream.ts';
 
 /** Some thirty answers; more are written in parts, and the client begins with the first. */
 const chunkBytes = 4 * 1024;
@@ -9,13 +10,19 @@ const fullBytes = 64 * 1024;
 
 export class Outbox {
   readonly #socket: Socket;
+  readonly #written: (stream: Stream) => void;
   #chunk = Buffer.allocUnsafe(0);
   #usedBytes = 0;
   #isFlushDue = false;
-  #written: (() => void)[] = [];
+  /** To be told of with the frames that are gathered. */
+  #ending: Stream[] = [];
+  /** Of each write that has not called back. */
+  readonly #writes: Stream[][] = [];
 
-  constructor(socket: Socket) {
+  /** @param written called once for each stream: its frames are with the kernel, or never will be */
+  constructor(socket: Socket, written: (stream: Stream) => void) {
     this.#socket = socket;
+    this.#written = written;
   }
 
   /** The client does not read what it asked for. `drain` of the socket tells when it has. */
@@ -40,9 +47,9 @@ export class Outbox {
     this.#usedBytes = begin + length;
   }
 
-  /** @param then called when the frames until now are with the kernel, and not if they never are */
-  whenWritten(then: () => void): void {
-    this.#written.push(then);
+  /** Its last frame was given. */
+  tellWhenWritten(stream: Stream): void {
+    this.#ending.push(stream);
   }
 
   /** Writes what is gathered, then ends the connection. */
@@ -51,13 +58,18 @@ export class Outbox {
     this.#socket.end();
   }
 
+  /** The connection is closed. */
+  abandon(): void {
+    const all = [...this.#writes.flat(), ...this.#ending];
+    this.#writes.length = 0;
+    this.#ending = [];
+    all.forEach(this.#written);
+  }
+
   #reserve(bytes: number): void {
     if (!this.#isFlushDue) {
       this.#isFlushDue = true;
-      process.nextTick(() => {
-        this.#isFlushDue = false;
-        this.#write();
-      });
+      process.nextTick(this.#flush);
     }
     if (this.#usedBytes + bytes <= this.#chunk.length) return;
     this.#write();
@@ -66,23 +78,25 @@ export class Outbox {
     }
   }
 
+  // Functions that are made once: see StreamListener.
+  readonly #flush = (): void => {
+    this.#isFlushDue = false;
+    this.#write();
+  };
+
+  readonly #wrote = (): void => {
+    for (const stream of this.#writes.shift() ?? []) this.#written(stream);
+  };
+
   #write(): void {
     if (this.#usedBytes === 0 || !this.#socket.writable) return;
     const part = this.#chunk.subarray(0, this.#usedBytes);
-    const written = this.#written;
+    const ending = this.#ending;
     this.#usedBytes = 0;
-    this.#written = [];
-    let isLate = false;
-    this.#socket.write(part, (error) => {
-      if (isLate && !error) callAll(written);
-    });
-    isLate = this.#socket.writableLength > 0;
-    if (!isLate) callAll(written);
+    this.#ending = [];
+    this.#writes.push(ending);
+    this.#socket.write(part, this.#wrote);
     // Else the socket has not copied it yet.
-    else this.#chunk = Buffer.allocUnsafe(0);
+    if (this.#socket.writableLength > 0) this.#chunk = Buffer.allocUnsafe(0);
   }
-}
-
-function callAll(each: readonly (() => void)[]): void {
-  for (const call of each) call();
 }

@@ -23,7 +23,7 @@ export class RequestHead {
   /** Names and values, also of what is not kept any more. */
   bytes = 0;
   readonly #maxBytes: number;
-  readonly #fields = new Map<string, string>();
+  readonly #fields: Field[] = [];
   #hasPseudoEnded = false;
 
   /** @param maxBytes what comes beyond is counted and not kept */
@@ -33,26 +33,26 @@ export class RequestHead {
 
   /** Of fields that came twice the first, which no rule of gRPC or HTTP asks for. */
   get(name: string): string | undefined {
-    return this.#fields.get(name);
+    return this.#fields.find((field) => field.name === name)?.value;
   }
 
   take(field: Field): void {
     this.bytes += field.name.length + field.value.length;
     if (this.fault !== undefined || this.bytes > this.#maxBytes) return;
     this.fault = this.#faultOf(field);
-    if (!this.#fields.has(field.name)) this.#fields.set(field.name, field.value);
+    this.#fields.push(field);
   }
 
   /** All fields of the first block have come. */
   end(): void {
-    const missing = needed.find((name) => (this.#fields.get(name) ?? '') === '');
+    const missing = needed.find((name) => (this.get(name) ?? '') === '');
     if (missing !== undefined) this.fault ??= `no ${missing}`;
     this.#hasPseudoEnded = true;
   }
 
   /** Where the fields came after a body. */
   faultOfTrailers(): string | undefined {
-    const isPseudo = [...pseudoFields].some((name) => this.#fields.has(name));
+    const isPseudo = this.#fields.some(({ name }) => pseudoFields.has(name));
     return isPseudo ? 'a pseudo-field among trailers' : this.fault;
   }
 
@@ -68,6 +68,6 @@ export class RequestHead {
   #faultOfPseudo(name: string): string | undefined {
     if (!pseudoFields.has(name)) return 'a pseudo-field that is none of a request';
     if (this.#hasPseudoEnded) return `${name} comes too late`;
-    return this.#fields.has(name) ? `${name} comes twice` : undefined;
+    return this.get(name) !== undefined ? `${name} comes twice` : undefined;
   }
 }

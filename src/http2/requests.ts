@@ -65,7 +65,7 @@ export class Requests {
     }
     stream.bodyBytes += body.length;
     stream.isRequestEnded = (frame.flags & flag.endStream) !== 0;
-    if (body.length > 0) stream.onData(body);
+    if (body.length > 0) stream.listener.data(body);
     if (stream.isRequestEnded) this.#end(stream);
   }
 
@@ -138,6 +138,6 @@ export class Requests {
     if (length !== undefined && Number(length) !== stream.bodyBytes) {
       throw new Breach(errorCode.protocolError, 'not as long as it says', stream.id);
     }
-    stream.onEnd();
+    stream.listener.end();
   }
 }

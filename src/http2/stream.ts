@@ -16,6 +16,25 @@ interface Unsent {
   readonly trailers: readonly Field[];
 }
 
+/**
+ * Who answers a stream. An object, since a function that is made for each stream and kept in a field
+ * outlives the collections of the young generation (V8 13.6), with all that it refers to.
+ */
+export interface StreamListener {
+  /** A part of the body. Its memory is used again: what is kept must be copied. */
+  data(part: Buffer): void;
+  /** All of the body has come. */
+  end(): void;
+  /** Once: the answer is with the kernel, or nobody waits for it any more. */
+  closed(): void;
+}
+
+const deaf: StreamListener = { data: ignore, end: ignore, closed: ignore };
+
+function ignore(): void {
+  // Nobody listens.
+}
+
 export class Stream {
   readonly id: number;
   readonly head: RequestHead;
@@ -33,11 +52,7 @@ export class Stream {
   closed = false;
   /** Of RST_STREAM, whoever sent it. */
   rstCode = 0;
-  /** A part of the body. Its memory is used again: what is kept must be copied. */
-  onData: (part: Buffer) => void = ignore;
-  onEnd: () => void = ignore;
-  /** Once: the answer is with the kernel, or nobody waits for it any more. */
-  onClose: () => void = ignore;
+  listener: StreamListener = deaf;
   readonly #sender: Sender;
   #isOver = false;
 
@@ -72,10 +87,6 @@ export class Stream {
     this.unsent = undefined;
     if (this.#isOver) return;
     this.#isOver = true;
-    this.onClose();
+    this.listener.closed();
   }
-}
-
-function ignore(): void {
-  // Nobody listens.
 }

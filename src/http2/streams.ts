@@ -6,7 +6,11 @@ import type { Stream } from './stream.ts';
 const rememberedResets = 256;
 
 export class Streams {
-  readonly #open = new Map<number, Stream>();
+  /**
+   * The newest last, which most frames are for. Not a Map: tables that it has outgrown keep what
+   * has ended alive until the next full collection, and one is outgrown every few calls.
+   */
+  readonly #open: Stream[] = [];
   readonly #reset = new Set<number>();
   #lastId = 0;
 
@@ -16,15 +20,15 @@ export class Streams {
   }
 
   get count(): number {
-    return this.#open.size;
+    return this.#open.length;
   }
 
   get(id: number): Stream | undefined {
-    return this.#open.get(id);
+    return this.#open.findLast((stream) => stream.id === id);
   }
 
   all(): Stream[] {
-    return [...this.#open.values()];
+    return [...this.#open];
   }
 
   isIdle(id: number): boolean {
@@ -40,15 +44,16 @@ export class Streams {
   }
 
   add(stream: Stream): void {
-    this.#open.set(stream.id, stream);
+    this.#open.push(stream);
   }
 
   remove(id: number): void {
-    this.#open.delete(id);
+    const at = this.#open.findIndex((stream) => stream.id === id);
+    if (at >= 0) this.#open.splice(at, 1);
   }
 
   forget(id: number): void {
-    this.#open.delete(id);
+    this.remove(id);
     this.#reset.add(id);
     const [oldest = id] = this.#reset;
     if (this.#reset.size > rememberedResets) this.#reset.delete(oldest);

@@ -11,26 +11,34 @@ import {
   unfinishedBytes,
 } from './bounds.ts';
 import type { CallStream } from './callstream.ts';
-import { type Connection, isInWork, isUnfinished, type OpenCall } from './connection.ts';
+import { type Connection, isInWork, isUnfinished, type OpenCall, take } from './connection.ts';
 import { type Excess, refuse } from './excess.ts';
+import { grpcStatus, type Refusal } from './grpcstatus.ts';
 
 const kmsPath = '/v2.KeyManagementService/';
-/** Bytes come without an event, so they are looked at while calls are open. */
+/**
+ * While calls are open: bytes come without an event, and a timer for each call would cost more than
+ * all that is done for it here.
+ */
 const lookEveryMs = 50;
 const goneWithinMs = 1_000;
 /** Within it clients send all of a request, and take an answer; those at work do. */
 const promptMs = 250;
 
+const deadlineExceeded: Refusal = {
+  code: grpcStatus.DEADLINE_EXCEEDED,
+  details: 'Deadline exceeded',
+};
+
 export class Calls {
   readonly #bounds: Bounds;
   readonly #exceeded: (excess: Excess) => void;
   /** In the order in which they began. */
-  readonly #open = new Set<OpenCall>();
+  readonly #open: OpenCall[] = [];
   /** When each was ended here. */
   readonly #ending = new Map<OpenCall, number>();
-  /** In this turn of the event loop. */
-  readonly #begun = new Map<Connection, number>();
-  #begunOfAll = 0;
+  #turn = 0;
+  #begunInTurn = 0;
   #weight = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -46,8 +54,15 @@ export class Calls {
     if (path.startsWith(kmsPath)) connection.kmsCallUnixMs = Date.now();
     const weight = path === '/kleidi.v1.StateService/State' ? stateWeight : 1;
     const bytesBefore = connection.bytesRead;
-    const call = { stream, connection, startedMs: performance.now(), bytesBefore, weight };
-    stream.onClosed(() => this.#closed(call));
+    const call: OpenCall = {
+      stream,
+      connection,
+      startedMs: performance.now(),
+      bytesBefore,
+      weight,
+      closed: () => this.#closed(call),
+    };
+    stream.watch(call);
     this.#add(call);
     if (headerBytes > maxHeaderBytes) {
       this.#exceeded('headers');
@@ -59,24 +74,25 @@ export class Calls {
   }
 
   /** Nothing is freed within a turn of the event loop, so what begins in one is bounded too. */
-  #isRush(connection: Connection): boolean {
-    if (this.#begunOfAll === 0) setImmediate(() => this.#endTurn());
-    const ofOne = (this.#begun.get(connection) ?? 0) + 1;
-    this.#begun.set(connection, ofOne);
-    this.#begunOfAll += 1;
-    return this.#begunOfAll > callsPerTurn.ofAll && ofOne > callsPerTurn.ofOne;
+  #isRush({ begun }: Connection): boolean {
+    if (this.#begunInTurn === 0) setImmediate(this.#endTurn);
+    begun.calls = begun.turn === this.#turn ? begun.calls + 1 : 1;
+    begun.turn = this.#turn;
+    this.#begunInTurn += 1;
+    return this.#begunInTurn > callsPerTurn.ofAll && begun.calls > callsPerTurn.ofOne;
   }
 
-  #endTurn(): void {
-    this.#begun.clear();
-    this.#begunOfAll = 0;
-  }
+  // Made once: see StreamListener of http2.
+  readonly #endTurn = (): void => {
+    this.#turn += 1;
+    this.#begunInTurn = 0;
+  };
 
   /** All but calls in work; with none, the connection is closed, which costs least. */
   #empty(connection: Connection, excess: Excess): void {
     this.#exceeded(excess);
     const { isServed } = connection;
-    for (const call of connection.calls) {
+    for (const call of [...connection.calls]) {
       if (isInWork(call)) continue;
       this.#remove(call);
       if (!isServed) continue;
@@ -87,21 +103,22 @@ export class Calls {
   }
 
   #add(call: OpenCall): void {
-    call.connection.calls.add(call);
-    this.#open.add(call);
+    call.connection.calls.push(call);
+    this.#open.push(call);
     this.#weight += call.weight;
     this.#timer ??= setInterval(() => this.#look(), lookEveryMs).unref();
   }
 
-  #remove(call: OpenCall): void {
-    if (!this.#open.delete(call)) return;
-    call.connection.calls.delete(call);
+  /** @returns whether it was open */
+  #remove(call: OpenCall): boolean {
+    if (!take(call, this.#open)) return false;
+    take(call, call.connection.calls);
     this.#weight -= call.weight;
+    return true;
   }
 
   #closed(call: OpenCall): void {
-    const ended = this.#open.has(call);
-    this.#remove(call);
+    const ended = this.#remove(call);
     this.#ending.delete(call);
     const { stream, connection } = call;
     if (ended && stream.isWhole && stream.isAnswered && !stream.isReset) {
@@ -133,9 +150,9 @@ export class Calls {
   #look(): void {
     this.#restIfIdle();
     const nowMs = performance.now();
-    for (const call of this.#open) {
-      if (nowMs - call.startedMs < this.#bounds.callMs) break;
-      this.#end(call, 'deadline');
+    for (const call of [...this.#open]) {
+      if (nowMs - call.startedMs >= this.#bounds.callMs) this.#end(call, 'deadline');
+      else if (nowMs >= call.stream.endMs) call.stream.refuse(deadlineExceeded);
     }
     this.#boundBytes();
     for (const [call, endedMs] of this.#ending) {
@@ -154,7 +171,7 @@ export class Calls {
     let sum = [...bytes.values()].reduce((a, b) => a + b, 0);
     for (const [connection, had] of [...bytes].sort(([, a], [, b]) => b - a)) {
       let left = had;
-      for (const call of connection.calls) {
+      for (const call of [...connection.calls]) {
         if (left <= unfinishedBytes.ofOne && sum <= unfinishedBytes.ofAll) return;
         if (!isUnfinished(call)) continue;
         this.#end(call, 'unfinished requests');
@@ -173,7 +190,7 @@ export class Calls {
 
   /** Here, and not when a call ends: with one call at a time each would set a timer anew. */
   #restIfIdle(): void {
-    if (this.#open.size > 0 || this.#ending.size > 0) return;
+    if (this.#open.length > 0 || this.#ending.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

@@ -1,13 +1,13 @@
 // One connection and its open calls, and how it is told to go.
 import type { Socket } from 'node:net';
-import type { CallStream } from './callstream.ts';
+import type { CallStream, CallWatcher } from './callstream.ts';
 
 /** For the GOAWAY to be on its way. */
 const lingerMs = 20;
 /** One read of Node; what began a request may have come with the end of another. */
 const readBytes = 64 * 1024;
 
-export interface OpenCall {
+export interface OpenCall extends CallWatcher {
   readonly stream: CallStream;
   readonly connection: Connection;
   readonly startedMs: number;
@@ -29,11 +29,13 @@ export class Connection {
   readonly socket: Socket;
   readonly openedMs = performance.now();
   /** In the order in which they began. */
-  readonly calls = new Set<OpenCall>();
+  readonly calls: OpenCall[] = [];
   finishedMs: number | undefined;
   /** Of the last call of KMS v2; zero: none. */
   kmsCallUnixMs = 0;
   session: HttpSession | undefined;
+  /** Calls begun in the turn of the event loop of that number. */
+  begun = { turn: 0, calls: 0 };
 
   constructor(socket: Socket) {
     this.socket = socket;
@@ -52,13 +54,11 @@ export class Connection {
 
   /** Whether the daemon owes an answer, and not the client the rest of its request. */
   get isServed(): boolean {
-    for (const call of this.calls) if (isInWork(call)) return true;
-    return false;
+    return this.calls.some(isInWork);
   }
 
   oldestUnfinished(): OpenCall | undefined {
-    for (const call of this.calls) if (isUnfinished(call)) return call;
-    return undefined;
+    return this.calls.find(isUnfinished);
   }
 
   /** Asks the client to go on elsewhere, then closes. What it sends from now on it repeats. */
@@ -80,6 +80,18 @@ export class Connection {
     this.session?.destroy();
     this.destroy();
   }
+}
+
+/**
+ * Out of an array, and not of a Set: tables that a Set has outgrown keep what was in it alive until
+ * the next full collection, and with a few calls at a time one is outgrown every few calls.
+ *
+ * @returns whether it was there
+ */
+export function take(call: OpenCall, from: OpenCall[]): boolean {
+  const at = from.indexOf(call);
+  if (at >= 0) from.splice(at, 1);
+  return at >= 0;
 }
 
 /** Its request is kept, in part. */

@@ -2,7 +2,7 @@
 // whatever comes first of answer, deadline and the client's going.
 
 import { KleidiError } from '../errors.ts';
-import type { Stream } from '../http2/stream.ts';
+import type { Stream, StreamListener } from '../http2/stream.ts';
 import {
   answerHeaders,
   answerTrailers,
@@ -12,26 +12,27 @@ import {
   refusalHeaders,
 } from './answer.ts';
 import { maxMessageBytes } from './bounds.ts';
-import type { CallStream } from './callstream.ts';
+import type { CallStream, CallWatcher } from './callstream.ts';
 import { grpcStatus, type Refusal, refusalOf } from './grpcstatus.ts';
 import type { Rpc } from './rpc.ts';
 import { type CallContext, contextUntil } from './service.ts';
 
-const longestTimerMs = 2 ** 31 - 1;
+interface Work {
+  readonly rpc: Rpc;
+  readonly context: CallContext;
+}
 
-export class FastCall implements CallStream {
+export class FastCall implements CallStream, StreamListener {
   readonly #stream: Stream;
-  #timer: NodeJS.Timeout | undefined;
+  endMs = Number.POSITIVE_INFINITY;
   #parts: Buffer[] = [];
   #bytes = 0;
-  #closed: (() => void) | undefined;
+  #work: Work | undefined;
+  #watcher: CallWatcher | undefined;
 
   constructor(stream: Stream) {
     this.#stream = stream;
-    stream.onClose = () => {
-      this.#letGo();
-      this.#closed?.();
-    };
+    stream.listener = this;
   }
 
   get path(): string {
@@ -58,8 +59,8 @@ export class FastCall implements CallStream {
     return this.#stream.closed;
   }
 
-  onClosed(then: () => void): void {
-    this.#closed = then;
+  watch(watcher: CallWatcher): void {
+    this.#watcher = watcher;
   }
 
   reset(code: number): void {
@@ -79,10 +80,33 @@ export class FastCall implements CallStream {
 
   /** Has it answered when all of it has come. @param timeoutMs Infinity: none */
   take(rpc: Rpc, timeoutMs: number): void {
-    const context = contextUntil(performance.now() + timeoutMs, () => this.#isGone);
-    if (timeoutMs < longestTimerMs) this.#timer = setTimeout(() => this.#expire(), timeoutMs);
-    this.#stream.onData = (part) => this.#keep(part);
-    this.#stream.onEnd = () => this.#whole(rpc, context);
+    this.endMs = performance.now() + timeoutMs;
+    this.#work = { rpc, context: contextUntil(this.endMs, () => this.#isGone) };
+  }
+
+  data(part: Buffer): void {
+    if (this.#isGone || this.#work === undefined) return;
+    this.#bytes += part.length;
+    // What waits for more is copied, or it would keep all that was read with it.
+    this.#parts.push(this.isWhole ? part : Buffer.concat([part]));
+    if (this.#bytes > prefixBytes + maxMessageBytes) {
+      this.refuse(tooLarge(this.#bytes - prefixBytes));
+    }
+  }
+
+  end(): void {
+    if (this.#isGone || this.#work === undefined) return;
+    const [first] = this.#parts;
+    const isOne = this.#parts.length === 1 && first !== undefined;
+    const message = messageOf(isOne ? first : Buffer.concat(this.#parts));
+    this.#parts = [];
+    if (Buffer.isBuffer(message)) this.#ask(this.#work, message);
+    else this.refuse(message);
+  }
+
+  closed(): void {
+    this.#letGo();
+    this.#watcher?.closed();
   }
 
   /** Nothing can be sent to the client any more, or it has its answer. */
@@ -92,34 +116,9 @@ export class FastCall implements CallStream {
 
   #letGo(): void {
     this.#parts = [];
-    clearTimeout(this.#timer);
   }
 
-  #expire(): void {
-    this.refuse({ code: grpcStatus.DEADLINE_EXCEEDED, details: 'Deadline exceeded' });
-  }
-
-  #keep(part: Buffer): void {
-    if (this.#isGone) return;
-    this.#bytes += part.length;
-    // What waits for more is copied, or it would keep all that was read with it.
-    this.#parts.push(this.isWhole ? part : Buffer.concat([part]));
-    if (this.#bytes > prefixBytes + maxMessageBytes) {
-      this.refuse(tooLarge(this.#bytes - prefixBytes));
-    }
-  }
-
-  #whole(rpc: Rpc, context: CallContext): void {
-    if (this.#isGone) return;
-    const [first] = this.#parts;
-    const isOne = this.#parts.length === 1 && first !== undefined;
-    const message = messageOf(isOne ? first : Buffer.concat(this.#parts));
-    this.#parts = [];
-    if (Buffer.isBuffer(message)) this.#ask(rpc, context, message);
-    else this.refuse(message);
-  }
-
-  #ask(rpc: Rpc, context: CallContext, message: Buffer): void {
+  #ask({ rpc, context }: Work, message: Buffer): void {
     const request = this.#parse(rpc, message);
     if (request === undefined) return;
     rpc

@@ -2,12 +2,14 @@
 // node:http2, which grpc-js answers.
 import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
 import { refusalHeaders } from './answer.ts';
-import type { CallStream } from './callstream.ts';
+import type { CallStream, CallWatcher } from './callstream.ts';
 import type { Refusal } from './grpcstatus.ts';
 
 export class LibraryStream implements CallStream {
   readonly path: string;
   readonly headerBytes: number;
+  /** grpc-js ends it itself. */
+  readonly endMs = Number.POSITIVE_INFINITY;
   readonly #stream: ServerHttp2Stream;
 
   constructor(stream: ServerHttp2Stream, headers: IncomingHttpHeaders) {
@@ -32,8 +34,8 @@ export class LibraryStream implements CallStream {
     return this.#stream.closed || this.#stream.destroyed;
   }
 
-  onClosed(then: () => void): void {
-    this.#stream.on('close', then);
+  watch(watcher: CallWatcher): void {
+    this.#stream.on('close', () => watcher.closed());
   }
 
   reset(code: number): void {

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { errorCode, setting } from '../../src/http2/frame.ts';
 import type { Stream } from '../../src/http2/stream.ts';
-import { answer, Http2Server } from '../support/http2server.ts';
+import { answer, Http2Server, whenWhole } from '../support/http2server.ts';
 import {
   callHeaders,
   endHeaders,
@@ -71,7 +71,7 @@ async function assertServes(): Promise<void> {
 test('an answer comes in the parts that the windows of the client let through', async () => {
   const body = Buffer.alloc(100_000, 'kleidi');
   server.begin = (stream) => {
-    stream.onEnd = () => answer(stream, body);
+    whenWhole(stream, () => answer(stream, body));
   };
   const connection = RawConnection.greeted(server.path, settings(setting.initialWindowSize, 10));
   connection.send(ask(1), ask(3));
@@ -97,7 +97,7 @@ test('an answer comes in the parts that the windows of the client let through', 
 
 test('a client that reads nothing is not read either, and the others are served', async () => {
   server.begin = (stream) => {
-    stream.onEnd = () => answer(stream, Buffer.from('x'));
+    whenWhole(stream, () => answer(stream, Buffer.from('x')));
   };
   const socket = connectSocket(server.path).pause();
   await once(socket, 'connect');
@@ -179,7 +179,7 @@ test('fields that are named by reference cost what they are, and are kept to the
   server.begin = (stream) => {
     bytes = stream.head.bytes;
     kept = stream.head.get('x-large') ?? '';
-    stream.onEnd = () => answer(stream, Buffer.from('x'));
+    whenWhole(stream, () => answer(stream, Buffer.from('x')));
   };
   const large = Buffer.concat([
     Buffer.from([0x40, 7, ...Buffer.from('x-large'), 127, 0x81, 0x1e]),
@@ -206,9 +206,7 @@ test('a handler that throws costs its own connection', async () => {
 
 test('a client of node:http2 has bodies of any size answered, in any order', async () => {
   server.begin = (stream) => {
-    const parts: Buffer[] = [];
-    stream.onData = (part) => parts.push(Buffer.from(part));
-    stream.onEnd = () => setTimeout(() => answer(stream, Buffer.concat(parts)), stream.id % 7);
+    whenWhole(stream, (body) => setTimeout(() => answer(stream, body), stream.id % 7));
   };
   const session = connectHttp2('http://localhost', {
     createConnection: () => connectSocket(server.path),
@@ -242,8 +240,7 @@ const anyFrame = fc
 
 test('whatever frames come, no more than their connection is lost', async () => {
   server.begin = (stream) => {
-    stream.onData = () => undefined;
-    stream.onEnd = () => answer(stream, Buffer.alloc(1_000));
+    whenWhole(stream, () => answer(stream, Buffer.alloc(1_000)));
   };
   await fc.assert(
     fc.asyncProperty(fc.array(anyFrame, { maxLength: 30 }), fc.boolean(), async (sent, isCut) => {

@@ -20,7 +20,7 @@ export class Http2Server {
   readonly failures: unknown[] = [];
   readonly path = join(temporaryFolder(), 'http2.sock');
   begin: (stream: Stream) => void = (stream) => {
-    stream.onEnd = () => answer(stream, Buffer.from('well, hello'));
+    whenWhole(stream, () => answer(stream, Buffer.from('well, hello')));
   };
   readonly #server: Server;
 
@@ -59,4 +59,14 @@ export class Http2Server {
 
 export function answer(stream: Stream, body: Buffer): void {
   stream.answer(headers, body, trailers);
+}
+
+/** @param then called with all of the body */
+export function whenWhole(stream: Stream, then: (body: Buffer) => void): void {
+  const parts: Buffer[] = [];
+  stream.listener = {
+    data: (part) => parts.push(Buffer.from(part)),
+    end: () => then(Buffer.concat(parts)),
+    closed: () => undefined,
+  };
 }
