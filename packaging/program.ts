@@ -33,6 +33,7 @@ export async function bundleProgram(
 ): Promise<string[]> {
   const [loader, program, cache] = programFiles.map((name) => join(folder, name));
   if (loader === undefined || program === undefined || cache === undefined) return [];
+  const thread = { KLEIDI_TOKEN_THREAD: JSON.stringify(await tokenThread()) };
   const { metafile } = await build({
     ...shared,
     entryPoints: ['src/main.ts'],
@@ -47,7 +48,7 @@ export async function bundleProgram(
     alias: { protobufjs: 'protobufjs/light.js' },
     define: {
       KLEIDI_DESCRIPTORS: JSON.stringify(parsedProtos()),
-      KLEIDI_TOKEN_THREAD: JSON.stringify(await tokenThread()),
+      ...thread,
       'import.meta.url': 'kleidiUrl',
     },
     banner: { js: '(function (exports, require, kleidiUrl) { const module = { exports };' },
@@ -56,7 +57,8 @@ export async function bundleProgram(
     legalComments: 'linked',
   });
   writeFileSync(program, inAscii(readFileSync(program, 'utf8')));
-  await build({ ...shared, entryPoints: ['src/load.ts'], outfile: loader, format: 'esm' });
+  const loading = { ...shared, entryPoints: ['src/load.ts'], define: thread };
+  await build({ ...loading, outfile: loader, format: 'esm' });
   chmodSync(loader, 0o755);
   compile(node, program, cache);
   return Object.keys(metafile.inputs);

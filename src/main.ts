@@ -1,14 +1,14 @@
 // The table of verbs. Runs the one that is called, and turns what it throws into standard
 // error and an exit code.
-
+import type { Worker } from 'node:worker_threads';
 import { describeVerbs } from './cli/describe.ts';
 import { dispatch, summariesOf } from './cli/dispatch.ts';
 import { itemList } from './cli/help.ts';
 import type { Verbs } from './cli/verb.ts';
 import { endWithReader, print, printError, printJson } from './terminal.ts';
 
-const verbs: Verbs = {
-  serve: async () => (await import('./cli/serve.ts')).serve,
+const verbsWith = (worker?: Worker): Verbs => ({
+  serve: async () => (await import('./cli/serve.ts')).serveWith(worker),
   provision: async () => (await import('./cli/provision.ts')).provision,
   status: async () => (await import('./cli/status.ts')).status,
   doctor: async () => (await import('./cli/doctor.ts')).doctor,
@@ -27,9 +27,9 @@ const verbs: Verbs = {
   version: async () => (await import('./cli/version.ts')).version,
   'token-work': async () => (await import('./cli/internal.ts')).tokenWork,
   'verify-token': async () => (await import('./cli/internal.ts')).verifyToken,
-};
+});
 
-async function help(): Promise<string> {
+async function help(verbs: Verbs): Promise<string> {
   return `usage: kleidi VERB [OPTIONS]
 
 Keeps the keys that seal a Kubernetes cluster's Secrets (KMS v2).
@@ -41,7 +41,7 @@ prints data, and --config FILE (default /etc/kleidi/kleidi.yaml).
 Exit codes: 0 ok, 1 failed, 2 wrong use, 78 configuration.`;
 }
 
-async function run(args: readonly string[]): Promise<number> {
+async function run(verbs: Verbs, args: readonly string[]): Promise<number> {
   const [first, ...rest] = args;
   if (first !== 'serve') endWithReader();
   if (first === '--version' || first === '-V') return dispatch(verbs, ['version', ...rest]);
@@ -52,11 +52,14 @@ async function run(args: readonly string[]): Promise<number> {
   if (first === 'help' && rest.length > 0) return dispatch(verbs, [...rest, '--help']);
   if (first !== undefined && !['--help', '-h', 'help'].includes(first))
     return dispatch(verbs, args);
-  print(await help());
+  print(await help(verbs));
   return first === undefined ? 2 : 0;
 }
 
-/** @returns the exit code */
-export async function main(args: readonly string[]): Promise<number> {
-  return run(args).catch(printError);
+/**
+ * @param worker for `serve`: a token thread that was begun before the program was loaded
+ * @returns the exit code
+ */
+export async function main(args: readonly string[], worker?: Worker): Promise<number> {
+  return run(verbsWith(worker), args).catch(printError);
 }

@@ -59,6 +59,9 @@ function variant(load: Load, what: string, ...flags: readonly string[]): Load {
   return { ...load, name: `${load.name} ${what}`, flags: [...load.flags, ...flags] };
 }
 
+/** Not counted: V8 compiles what is called often, which the first load would pay for. */
+export const warmUps: readonly Load[] = ops.map((op) => closed(op, 8, 20_000));
+
 /** @param scale of the number of calls; 1 takes one or two seconds for each load */
 export function allLoads(scale: number): Load[] {
   const calls = (count: number): number => Math.max(100, Math.round(count * scale));

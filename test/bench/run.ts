@@ -9,7 +9,7 @@
 import { statSync, writeFileSync } from 'node:fs';
 import { availableParallelism, cpus, loadavg, release } from 'node:os';
 import { parseArgs } from 'node:util';
-import { allLoads, drive, type Load, type Row } from './loads.ts';
+import { allLoads, drive, type Load, type Row, warmUps } from './loads.ts';
 import {
   benchProgram,
   otherPlugin,
@@ -52,6 +52,7 @@ function machine(): object {
 async function measure(loads: readonly Load[]): Promise<Row[]> {
   const rows: Row[] = [];
   const both = [kleidi, other];
+  for (const load of warmUps) for (const plugin of both) await drive(driver, plugin, load, 0);
   for (const load of loads) {
     for (const plugin of both) await drive(driver, plugin, load, 0);
     for (let round = 1; round <= Number(values.rounds); round += 1) {

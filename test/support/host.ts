@@ -47,11 +47,12 @@ export class TestHost {
 
   /** Writes the configuration; `settings` replace top-level fields, but extend pkcs11. */
   configure(settings: Settings): void {
+    const carrier = process.env['KLEIDI_TEST_GRPC'];
     const base = {
       ring: this.ringPath,
       socket: this.socket,
       // The library has its turn in integration/library.
-      grpc: process.env['KLEIDI_TEST_GRPC'] ?? 'fast',
+      ...(carrier === undefined ? {} : { grpc: carrier }),
       runtimeDir: join(this.folder, 'run'),
       encryptionConfig: join(this.folder, 'encryption-config.yaml'),
       log: { level: 'info', format: 'json' },

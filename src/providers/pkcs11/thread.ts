@@ -3,6 +3,7 @@
 // set of those that were given up is kept for as long as the process lives.
 import { Worker } from 'node:worker_threads';
 import { KleidiError, reasonOf } from '../../errors.ts';
+import { textOptions, threadOptions } from '../../threadoptions.ts';
 import { type Answer, buffersOf, packed, thrownBy, unpacked } from './messages.ts';
 import type { ThreadWork } from './threadwork.ts';
 
@@ -26,18 +27,10 @@ export class TokenThread {
 
   readonly #onCall: (call: Promise<unknown>) => void;
 
-  constructor(onCall: (call: Promise<unknown>) => void) {
+  /** @param worker has begun already, and was asked nothing */
+  constructor(onCall: (call: Promise<unknown>) => void, worker = newWorker()) {
     this.#onCall = onCall;
-    const isBuilt = typeof KLEIDI_TOKEN_THREAD === 'string';
-    const source = isBuilt ? KLEIDI_TOKEN_THREAD : new URL('threadentry.ts', import.meta.url);
-    this.#worker = new Worker(source, {
-      eval: isBuilt,
-      workerData: { program: import.meta.url },
-      env: {},
-      // Node would compile the text several times, to see whether it is TypeScript.
-      ...(isBuilt ? { execArgv: ['--no-strip-types'] } : {}),
-      resourceLimits: { maxOldGenerationSizeMb: 48, maxYoungGenerationSizeMb: 4 },
-    });
+    this.#worker = worker;
     this.#worker.on('message', (answer: Answer) => this.#answered(answer));
     this.#worker.once('error', (error) => this.#lost(error));
     this.ended = new Promise((resolve) => {
@@ -88,6 +81,13 @@ export class TokenThread {
   }
 }
 
+function newWorker(): Worker {
+  const program = import.meta.url;
+  return typeof KLEIDI_TOKEN_THREAD === 'string'
+    ? new Worker(KLEIDI_TOKEN_THREAD, textOptions(program))
+    : new Worker(new URL('threadentry.ts', program), threadOptions(program));
+}
+
 /** The calls of this process that are out in threads. One for as long as it lives. */
 export class ModuleThreads {
   readonly #out = new Set<Promise<unknown>>();
@@ -104,9 +104,11 @@ export class ModuleThreads {
   /**
    * Starts a thread that calls nothing yet, for the next `start`: a thread takes about as
    * long to begin as the rest of the program to load, and both can go on at once.
+   *
+   * @param worker the one that was begun before the program was loaded
    */
-  prepare(): void {
-    this.#prepared ??= this.#begin();
+  prepare(worker?: Worker): void {
+    this.#prepared ??= this.#begin(worker);
     this.#prepared.holds(false);
   }
 
@@ -132,11 +134,12 @@ export class ModuleThreads {
     return prepared;
   }
 
-  #begin(): TokenThread {
-    return new TokenThread((call) => {
+  #begin(worker?: Worker): TokenThread {
+    const onCall = (call: Promise<unknown>): void => {
       remember(this.#out, call);
       this.#called.resolve();
-    });
+    };
+    return new TokenThread(onCall, worker);
   }
 
   giveUp(call: Promise<unknown>, why: KleidiError): void {
