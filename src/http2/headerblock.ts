@@ -20,7 +20,8 @@ export class HeaderBlock {
     this.stream = frame.stream;
     this.isLast = (frame.flags & flag.endStream) !== 0;
     this.isWhole = (frame.flags & flag.endHeaders) !== 0;
-    this.#bytes = bytes;
+    // What waits for more is copied, or it would keep all that was read with it.
+    this.#bytes = this.isWhole ? bytes : Buffer.concat([bytes]);
   }
 
   /** @throws Breach */

@@ -11,6 +11,7 @@ import {
   prefixBytes,
   refusalHeaders,
 } from './answer.ts';
+import { Body } from './body.ts';
 import { maxMessageBytes } from './bounds.ts';
 import type { CallStream, CallWatcher } from './callstream.ts';
 import { grpcStatus, type Refusal, refusalOf } from './grpcstatus.ts';
@@ -25,8 +26,7 @@ interface Work {
 export class FastCall implements CallStream, StreamListener {
   readonly #stream: Stream;
   endMs = Number.POSITIVE_INFINITY;
-  #parts: Buffer[] = [];
-  #bytes = 0;
+  readonly #body = new Body();
   #work: Work | undefined;
   #watcher: CallWatcher | undefined;
 
@@ -86,20 +86,14 @@ export class FastCall implements CallStream, StreamListener {
 
   data(part: Buffer): void {
     if (this.#isGone || this.#work === undefined) return;
-    this.#bytes += part.length;
-    // What waits for more is copied, or it would keep all that was read with it.
-    this.#parts.push(this.isWhole ? part : Buffer.concat([part]));
-    if (this.#bytes > prefixBytes + maxMessageBytes) {
-      this.refuse(tooLarge(this.#bytes - prefixBytes));
-    }
+    const bytes = this.#body.bytes + part.length;
+    if (bytes > prefixBytes + maxMessageBytes) this.refuse(tooLarge(bytes - prefixBytes));
+    else this.#body.add(part, this.isWhole);
   }
 
   end(): void {
     if (this.#isGone || this.#work === undefined) return;
-    const [first] = this.#parts;
-    const isOne = this.#parts.length === 1 && first !== undefined;
-    const message = messageOf(isOne ? first : Buffer.concat(this.#parts));
-    this.#parts = [];
+    const message = messageOf(this.#body.take());
     if (Buffer.isBuffer(message)) this.#ask(this.#work, message);
     else this.refuse(message);
   }
@@ -115,7 +109,7 @@ export class FastCall implements CallStream, StreamListener {
   }
 
   #letGo(): void {
-    this.#parts = [];
+    this.#body.take();
   }
 
   #ask({ rpc, context }: Work, message: Buffer): void {
