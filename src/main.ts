@@ -16,6 +16,7 @@ const verbsWith = (worker?: Worker): Verbs => ({
   config: async () => (await import('./cli/config.ts')).config,
   key: async () => (await import('./cli/groups.ts')).key,
   pin: async () => (await import('./cli/groups.ts')).pin,
+  credential: async () => (await import('./cli/groups.ts')).credential,
   recovery: async () => (await import('./cli/groups.ts')).recovery,
   ring: async () => (await import('./cli/groups.ts')).ring,
   backup: async () => (await import('./cli/backup.ts')).backup,

@@ -39,6 +39,12 @@ export const pin = commandGroup({
   example: 'kleidi pin set --change --random',
 });
 
+export const credential = commandGroup({
+  summary: 'secrets that open on this machine alone',
+  actions: { seal: async () => (await import('./credential/seal.ts')).credentialSeal },
+  example: 'kleidi credential seal vault-secret-id < secret-id',
+});
+
 export const ring = commandGroup({
   summary: 'show, digest to compare hosts by, export, adopt',
   actions: {

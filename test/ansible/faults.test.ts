@@ -139,6 +139,20 @@ await onHosts(async () => {
     cp2.sh(`mv ${pin}.away ${pin}`);
     assert.deepEqual(stopped.changed, { cp1: 0, cp2: 0, cp3: 0 }, stopped.output);
   });
+
+  test('to what PINs are sealed: a host without a TPM says so and serves on, and is as wanted after', async () => {
+    const config = { kleidi_config: { pkcs11: { module: moduleOf(cp1) } } };
+    controller.ofHost.set('cp1', { kleidi_pin_binding: 'host+tpm2' });
+    await stops(config, /cannot seal the credential 'pin' to the TPM/, /hint: .*pinBinding: host/);
+    cp1.sh('kleidi status');
+    controller.ofHost.clear();
+    const { changed } = await completes({ ...config, kleidi_pin_binding: 'host' });
+    assert.deepEqual(Object.values(changed).map(Math.sign), [1, 1, 1]);
+    for (const host of [cp1, cp2, cp3]) {
+      assert.match(host.read('/etc/kleidi/kleidi.yaml'), /pinBinding: host/);
+      host.sh('kleidi pin reseal --check');
+    }
+  });
 });
 
 const moduleOf = (host: SystemHost): string =>

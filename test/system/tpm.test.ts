@@ -76,10 +76,25 @@ async function check(suite: Suite): Promise<void> {
     const decrypt = `${withTpm}systemd-creds decrypt --name=pin ${credential} - > /dev/null`;
     assert.notEqual(other.try(decrypt).exitCode, 0);
     host.sh(`${withTpm}kleidi pin reseal --config /root/disk.yaml`);
+    assert.equal(host.try(`${withTpm}kleidi pin reseal --check`).exitCode, 1);
     other.write(credential, host.read(credential), 0o400);
     assert.equal(other.try(decrypt).exitCode, 0, 'which is what a stolen disk gives without');
-    host.sh(`${withTpm}kleidi pin reseal`);
+    host.sh(`${withTpm}kleidi pin reseal; kleidi pin reseal --check`);
     await other.remove();
+  });
+
+  test(`${suite}: another secret is sealed as the PINs are, and no PIN is replaced by it`, () => {
+    const sealed = host.sh(`${withTpm}echo s3cret | kleidi credential seal vault-secret-id`);
+    assert.match(sealed, /vault-secret-id.cred: sealed to this machine's disk and TPM/);
+    const path = '/etc/kleidi/credentials/vault-secret-id.cred';
+    const open = `${withTpm}systemd-creds decrypt --name=vault-secret-id ${path} -`;
+    assert.equal(host.sh(open), 's3cret');
+    assert.equal(host.sh(`stat -c '%U %a' ${path}; rm ${path}`), 'root 400');
+    const before = host.read(credential);
+    const refused = host.try(`${withTpm}echo 1234 | kleidi credential seal pin`);
+    assert.equal(refused.exitCode, 1);
+    assert.match(refused.stderr, /is a PIN of the token; nothing was changed\n.*kleidi pin set/);
+    assert.equal(host.read(credential), before);
   });
 
   test(`${suite}: a credential that was changed: what systemd says, and what after-stop adds`, async () => {

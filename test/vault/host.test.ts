@@ -38,9 +38,7 @@ await onHosts(async () => {
       `${vault} write -f -wrap-ttl=60s -field=wrapping_token auth/approle/role/kleidi/secret-id`,
     );
     const credential = '/etc/kleidi/credentials/vault-secret-id.cred';
-    host.sh(
-      `${vault} unwrap -field=secret_id ${token} | systemd-creds encrypt --with-key=host --name=vault-secret-id - ${credential}`,
-    );
+    host.sh(`${vault} unwrap -field=secret_id ${token} | kleidi credential seal vault-secret-id`);
     secretId.text = host.sh(`systemd-creds decrypt --name=vault-secret-id ${credential} -`);
     assert.match(secretId.text, /^[0-9a-f-]{36}$/);
     assert.notEqual(host.try(`${vault} unwrap ${token}`).exitCode, 0);

@@ -14,11 +14,26 @@ import {
 import type { PinUser } from '../../providers/pkcs11/refusedpin.ts';
 import { referenceOf } from './pending.ts';
 import { sealSecret, settled } from './seal.ts';
+import { wantedBinding } from './systemdcreds.ts';
 
 /** Nothing where it cannot be told. */
 export interface Resealed {
   readonly before: Binding | undefined;
   readonly after: Binding | undefined;
+}
+
+/** @returns undefined where there is no sealed one */
+export async function bindingDue(config: Config, who: PinUser): Promise<Resealed | undefined> {
+  const path = sealedPath(referenceOf(config, who));
+  if (path === undefined) return undefined;
+  return { before: await bindingIn(path), after: wantedBinding(config.pkcs11) };
+}
+
+function sealedPath(reference: string): string | undefined {
+  const parsed = parseReference(reference);
+  if (parsed.kind === 'file') return undefined;
+  const path = encryptedCredential(parsed.name);
+  return existsSync(path) ? path : undefined;
 }
 
 /**
@@ -29,10 +44,8 @@ export interface Resealed {
  */
 export async function reseal(config: Config, who: PinUser): Promise<Resealed | undefined> {
   const reference = referenceOf(config, who);
-  const parsed = parseReference(reference);
-  if (parsed.kind === 'file') return undefined;
-  const path = encryptedCredential(parsed.name);
-  if (!existsSync(path)) return undefined;
+  const path = sealedPath(reference);
+  if (path === undefined) return undefined;
   const waits = pendingSecret(reference);
   if (waits !== undefined) throw interrupted(waits, who);
   const before = await bindingIn(path);

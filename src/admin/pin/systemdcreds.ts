@@ -19,6 +19,12 @@ export type SealPolicy = Pick<Config['pkcs11'], 'pinBinding' | 'pinPcrs'>;
  */
 const idlePcr = 23;
 
+/** To what a credential is sealed where all works. */
+export function wantedBinding({ pinBinding }: SealPolicy): Binding {
+  if (pinBinding !== 'auto') return pinBinding;
+  return hasTpm() ? 'host+tpm2' : 'host';
+}
+
 /**
  * @returns undefined where this systemd has no systemd-creds
  * @throws KleidiError tool-missing, pin-missing (the host key is lost)
@@ -28,11 +34,10 @@ export async function encryptCredential(
   pin: string,
   policy: SealPolicy,
 ): Promise<Buffer | undefined> {
-  const { pinBinding } = policy;
-  if (pinBinding !== 'auto') return sealTo(pinBinding, name, pin, policy);
-  if (!hasTpm()) return sealTo('host', name, pin, policy);
+  const wanted = wantedBinding(policy);
+  if (policy.pinBinding !== 'auto' || wanted === 'host') return sealTo(wanted, name, pin, policy);
   try {
-    return await sealTo('host+tpm2', name, pin, policy);
+    return await sealTo(wanted, name, pin, policy);
   } catch (error) {
     if (!(error instanceof KleidiError) || error.code !== 'tool-missing') throw error;
     warn(`${error.message}; it is sealed to this machine's disk alone`);

@@ -1,16 +1,20 @@
 // kleidi pin reseal: binds the PINs of this host as the configuration says now.
-import { type Resealed, reseal } from '../../admin/pin/reseal.ts';
+import { bindingDue, type Resealed, reseal } from '../../admin/pin/reseal.ts';
 import { requireTokenInUse } from '../../admin/pin/wanted.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
-import type { Binding } from '../../host/binding.ts';
 import { withRingLock } from '../../keyring/ringfile.ts';
 import { print, printJson, warn } from '../../terminal.ts';
-import { jsonOption } from '../option.ts';
+import { bindingWords } from '../bindingwords.ts';
+import { flag, jsonOption } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { command } from '../verb.ts';
 
-const optionTable = { json: jsonOption };
+const optionTable = {
+  check: flag(`changes nothing: exit code 1 where one is not sealed to what pkcs11.pinBinding says;
+    PCRs are not compared`),
+  json: jsonOption,
+};
 
 export const pinReseal = command({
   changes: true,
@@ -28,6 +32,7 @@ export const pinReseal = command({
 
 async function resealPins(options: Parsed<typeof optionTable>): Promise<number> {
   const config = loadConfig(options.configPath);
+  if (options.flag('check')) return checkBinding(config, options.json);
   await requireTokenInUse(config);
   const [pin, soPin] = await withRingLock(config.ring, async () => [
     await reseal(config, 'user'),
@@ -43,6 +48,14 @@ async function resealPins(options: Parsed<typeof optionTable>): Promise<number> 
   return 0;
 }
 
+async function checkBinding(config: Config, json: boolean): Promise<number> {
+  const [pin, soPin] = [await bindingDue(config, 'user'), await bindingDue(config, 'so')];
+  const isDue = [pin, soPin].some((each) => each !== undefined && each.before !== each.after);
+  if (json) printJson({ pin: pin ?? null, soPin: soPin ?? null, due: isDue });
+  else print(isDue ? 'due: kleidi pin reseal' : 'sealed as the configuration says');
+  return isDue ? 1 : 0;
+}
+
 /** Only a new token needs it: one that is lost with a TPM holds up nothing. */
 async function resealSoPin(config: Config): Promise<Resealed | undefined> {
   try {
@@ -54,21 +67,11 @@ async function resealSoPin(config: Config): Promise<Resealed | undefined> {
   }
 }
 
-const words: Readonly<Record<Binding, string>> = {
-  host: "this machine's disk",
-  tpm2: "this machine's TPM",
-  'host+tpm2': "this machine's disk and TPM",
-};
-
 function report(name: string, resealed: Resealed | undefined): void {
   if (resealed === undefined) return;
   const { before, after } = resealed;
-  const was = before === after ? 'as before' : `before: ${wordsOf(before)}`;
-  print(`${name}: sealed to ${wordsOf(after)} (${was})`);
-}
-
-function wordsOf(binding: Binding | undefined): string {
-  return binding === undefined ? 'something else' : words[binding];
+  const was = before === after ? 'as before' : `before: ${bindingWords(before)}`;
+  print(`${name}: sealed to ${bindingWords(after)} (${was})`);
 }
 
 function nothingSealed(): KleidiError {
