@@ -144,22 +144,25 @@ bounded('requests that come a byte at a time keep no buffers of 64 KiB each', as
   await lastIsAnswered();
 });
 
-bounded(
-  'requests of 60,000 frames with one byte each take little more than they hold',
-  async () => {
-    const greedy = await open(8, greeted);
-    for (let stream = 1; stream < 20; stream += 2) {
-      const byte = frame(frames.data, 0, stream, Buffer.alloc(1));
-      const request = Buffer.alloc(60_000 * byte.length, byte);
-      for (const connection of greedy) {
-        connection.begin(stream);
-        connection.send(frame(frames.data, 0, stream, messageHead(60_001)), request);
+// With grpc-js each frame is an object of Node's streams: the bound on unfinished bytes alone holds.
+if (process.env['KLEIDI_TEST_GRPC'] !== 'library') {
+  bounded(
+    'requests of 60,000 frames with one byte each take little more than they hold',
+    async () => {
+      const greedy = await open(8, greeted);
+      for (let stream = 1; stream < 20; stream += 2) {
+        const byte = frame(frames.data, 0, stream, Buffer.alloc(1));
+        const request = Buffer.alloc(60_000 * byte.length, byte);
+        for (const connection of greedy) {
+          connection.begin(stream);
+          connection.send(frame(frames.data, 0, stream, messageHead(60_001)), request);
+        }
+        await Promise.all(greedy.map((connection) => connection.flushed()));
       }
-      await Promise.all(greedy.map((connection) => connection.flushed()));
-    }
-    await lastIsAnswered();
-  },
-);
+      await lastIsAnswered();
+    },
+  );
+}
 
 bounded('512 connections with large headers on 100 calls each', async () => {
   const greedy = await open(connections, greeted);
