@@ -6,15 +6,14 @@ import { connect as connectHttp2 } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import fc from 'fast-check';
-import { errorCode, setting } from '../../src/http2/frame.ts';
+import { errorCode, setting, uint32 } from '../../src/http2/frame.ts';
 import type { Stream } from '../../src/http2/stream.ts';
+import { ask, assertServes, endOf, until } from '../support/http2asks.ts';
 import { answer, Http2Server, whenWhole } from '../support/http2server.ts';
 import {
   callHeaders,
   endHeaders,
   endStream,
-  type Frame,
   frame,
   frames,
   preface,
@@ -31,41 +30,9 @@ function settings(id: number, value: number): Buffer {
   return bytes;
 }
 
-function uint32(value: number): Buffer {
-  const bytes = Buffer.alloc(4);
-  bytes.writeUInt32BE(value);
-  return bytes;
-}
-
-function ask(stream: number): Buffer {
-  return frame(frames.headers, endHeaders | endStream, stream, callHeaders('/'));
-}
-
-async function until(holds: () => boolean, what: string): Promise<void> {
-  const endMs = Date.now() + 10_000;
-  while (!holds()) {
-    assert.ok(Date.now() < endMs, what);
-    await sleep(5);
-  }
-}
-
 function bodyOf(connection: RawConnection, stream: number): Buffer {
   const parts = connection.of(frames.data).filter((each) => each.stream === stream);
   return Buffer.concat(parts.map((each) => each.payload));
-}
-
-function endOf(connection: RawConnection, stream: number): Frame | undefined {
-  return connection.received.find(
-    (each) => each.stream === stream && (each.flags & endStream) !== 0,
-  );
-}
-
-/** By a client that has nothing to do with the others. */
-async function assertServes(): Promise<void> {
-  const connection = RawConnection.greeted(server.path);
-  connection.send(ask(1));
-  await until(() => endOf(connection, 1) !== undefined, 'no answer');
-  connection.socket.destroy();
 }
 
 test('an answer comes in the parts that the windows of the client let through', async () => {
@@ -111,7 +78,7 @@ test('a client that reads nothing is not read either, and the others are served'
   const [read, waiting] = [ours.bytesRead, ours.writableLength];
   assert.ok(read < (pings * ping.length) / 2, `${read} bytes read`);
   assert.ok(waiting < 256 * 1024, `${waiting} bytes wait`);
-  await assertServes();
+  await assertServes(server.path);
   // It reads after all: each ping has its answer.
   let bytes = 0;
   socket.on('data', (part) => {
@@ -223,40 +190,4 @@ test('a client of node:http2 has bodies of any size answered, in any order', asy
   for (let at = 0; at < lengths.length; at += 50)
     await Promise.all(lengths.slice(at, at + 50).map(ask));
   session.close();
-});
-
-const anyFrame = fc
-  .record({
-    type: fc.oneof(fc.integer({ min: 0, max: 10 }), fc.integer({ min: 0, max: 255 })),
-    flags: fc.oneof(fc.constantFrom(0, 1, 4, 5, 0xc, 0x2d), fc.integer({ min: 0, max: 255 })),
-    stream: fc.oneof(fc.integer({ min: 0, max: 9 }), fc.integer({ min: 0, max: 2 ** 32 - 1 })),
-    payload: fc.oneof(
-      fc.constant(callHeaders('/')),
-      fc.uint8Array({ maxLength: 40 }).map((bytes) => Buffer.from(bytes)),
-      fc.nat(2 ** 32 - 1).map(uint32),
-    ),
-  })
-  .map(({ type, flags, stream, payload }) => frame(type, flags, stream, payload));
-
-test('whatever frames come, no more than their connection is lost', async () => {
-  server.begin = (stream) => {
-    whenWhole(stream, () => answer(stream, Buffer.alloc(1_000)));
-  };
-  await fc.assert(
-    fc.asyncProperty(fc.array(anyFrame, { maxLength: 30 }), fc.boolean(), async (sent, isCut) => {
-      const connection = RawConnection.greeted(server.path);
-      const all = Buffer.concat(sent);
-      // In parts too, as the kernel may give them.
-      connection.send(isCut ? all.subarray(0, all.length / 2) : all);
-      if (isCut) setImmediate(() => connection.send(all.subarray(all.length / 2)));
-      connection.send(frame(frames.ping, 0, 0, Buffer.alloc(8, 1)));
-      const isOver = (): boolean => connection.isClosed || connection.of(frames.ping).length > 0;
-      for (let i = 0; i < 100 && !isOver(); i += 1) await sleep(1);
-      connection.socket.destroy();
-      await connection.closed;
-      assert.deepEqual(server.failures, []);
-    }),
-    { numRuns: 500 },
-  );
-  await assertServes();
 });
