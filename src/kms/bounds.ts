@@ -14,8 +14,8 @@ const leastOpenCalls = 1024;
 
 /**
  * Calls open at once on one connection, by SETTINGS_MAX_CONCURRENT_STREAMS: clients keep
- * the rest back, and lose nothing. Not fewer (RFC 9113, 6.5.2): Node counts a stream that
- * it refused for a little longer than its client does.
+ * the rest back, and lose nothing. Not fewer (RFC 9113, 6.5.2): with `grpc: library` Node counts
+ * a stream that it refused for a little longer than its client does.
  */
 export const callsPerConnection = 100;
 
@@ -28,13 +28,13 @@ export const callsPerTurn = { ofOne: 8, ofAll: 1024 } as const;
 /** Of one message. kube-apiserver never sends more than a few KiB. */
 export const maxMessageBytes = 64 * 1024;
 
-/** Headers of one call. kube-apiserver sends 200 bytes; nghttp2 itself allows 64 KiB. */
+/** Headers of one call. kube-apiserver sends 200 bytes; both carriers allow 64 KiB. */
 export const maxHeaderBytes = 8 * 1024;
 
 /**
- * What connections have sent since the oldest request that is not whole began. Parts of
- * a request keep the buffers alive in which they came, with all else in them: a byte at
- * a time would keep 64 KiB a byte. So this counts what was read, not what is a request.
+ * What connections have sent since the oldest request that is not whole began. With
+ * `grpc: library` parts of a request keep the buffers alive in which they came, with all else in
+ * them: a byte at a time would keep 64 KiB a byte. So this counts what was read, not what is a request.
  */
 export const unfinishedBytes = { ofOne: 16 << 20, ofAll: 64 << 20 } as const;
 

@@ -53,12 +53,11 @@ export class Calls {
     const { path, headerBytes } = stream;
     if (path.startsWith(kmsPath)) connection.kmsCallUnixMs = Date.now();
     const weight = path === '/kleidi.v1.StateService/State' ? stateWeight : 1;
-    const bytesBefore = connection.bytesRead;
     const call: OpenCall = {
       stream,
       connection,
       startedMs: performance.now(),
-      bytesBefore,
+      bytesBefore: connection.bytesRead,
       weight,
       closed: () => this.#closed(call),
     };

@@ -4,7 +4,7 @@ import type { Config } from '../../config.ts';
 import { KleidiError, usage } from '../../errors.ts';
 import { writeFileAtomically } from '../../files.ts';
 import { type Binding, bindingIn } from '../../host/binding.ts';
-import { sealSecret, settled } from './seal.ts';
+import { sealSecret } from './seal.ts';
 
 interface Given {
   readonly path: string;
@@ -29,7 +29,6 @@ export async function sealGiven(config: Config, name: string, secret: string): P
   requireNoPin(config, reference);
   const sealed = await sealSecret(reference, secret, undefined, config.pkcs11);
   await writeFileAtomically(sealed.path, sealed.contents, sealed.mode, sealed.owner);
-  await settled(reference);
   return { path: sealed.path, binding: await bindingIn(sealed.path) };
 }
 
