@@ -1,10 +1,12 @@
 // The loader takes what V8 made of the program where it belongs to it, and compiles
 // the program anew where it does not: never the code of another source.
 import assert from 'node:assert/strict';
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { copyFileSync, cpSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { temporaryFolder } from '../support/folder.ts';
 import { program } from '../support/kleidi.ts';
 
@@ -70,4 +72,27 @@ test('not under flags that V8 compiles otherwise with, and not where it is missi
 
 test('the program is ASCII, as the loader reads it', () => {
   assert.doesNotMatch(readFileSync(join(dist, 'program.js'), 'latin1'), /[^\0-\x7f]/);
+});
+
+/** Made on a machine that stands still for a moment, as a busy one does. */
+async function compiledWithPause(afterMs: number): Promise<Buffer> {
+  const cache = join(temporaryFolder(), 'program.cache');
+  const maker = join(root, 'packaging/compile.mjs');
+  const args = ['--random-seed=1', maker, join(dist, 'program.js'), cache];
+  const child = spawn(process.execPath, args, { cwd: dist, env: {}, stdio: 'ignore' });
+  const end = once(child, 'exit');
+  await sleep(afterMs);
+  child.kill('SIGSTOP');
+  await sleep(600);
+  child.kill('SIGCONT');
+  assert.deepEqual(await end, [0, null]);
+  return readFileSync(cache);
+}
+
+test('what V8 makes of it does not depend on the speed of the machine', async () => {
+  const here = readFileSync(join(dist, 'program.cache'));
+  for (const afterMs of [80, 120, 140, 160, 200, 240]) {
+    const there = await compiledWithPause(afterMs);
+    assert.ok(here.equals(there), `another one where it stands still after ${afterMs} ms`);
+  }
 });
