@@ -65,7 +65,6 @@ function stageHost(tree: Tree): void {
   tree.copy(systemd('kleidi.preset'), '/usr/lib/systemd/system-preset/80-kleidi.preset');
   tree.copy(systemd('kleidi.catalog'), '/usr/lib/systemd/catalog/kleidi.catalog');
   tree.copy(systemd('before-start'), `${lib}/before-start`, { mode: 0o755 });
-  tree.copy(systemd('after-stop'), `${lib}/after-stop`, { mode: 0o755 });
   tree.write(`${lib}/first-boot`, scriptText(firstBoot), { mode: 0o755 });
   for (const file of globSync(systemd('drop-ins/*.conf')).sort()) {
     tree.copy(file, `${lib}/drop-ins/${basename(file)}`);

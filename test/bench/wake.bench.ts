@@ -12,7 +12,7 @@ import { clientOf, installedHost } from '../support/installed.ts';
 import { median } from './table.ts';
 
 interface Killed {
-  /** Until the next: kleidi-prepare.service holds up what ends again and again within 10 s. */
+  /** Until the next: within a minute of a start, before-start first asks systemd how the last one ended. */
   readonly pauseMs: number;
   pid(): number;
   kill(pid: number): void;
@@ -35,7 +35,7 @@ async function underSystemd(): Promise<Killed> {
   const host = await installedHost();
   await host.until('kleidi status');
   return {
-    pauseMs: 12_000,
+    pauseMs: 61_000,
     pid: () => Number(host.sh('systemctl show -p MainPID --value kleidi')),
     kill: (pid) => host.sh(`kill -9 ${pid}`),
     client: () => clientOf(host),

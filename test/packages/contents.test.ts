@@ -24,7 +24,6 @@ const onlyDeb = [
 const onlyRpm = ['/usr/share/doc/kleidi/CHANGELOG.md', '/usr/share/selinux/packages/kleidi.pp'];
 const executable = [
   '/usr/bin/kleidi',
-  '/usr/lib/kleidi/after-stop',
   '/usr/lib/kleidi/before-start',
   '/usr/lib/kleidi/bin/node',
   '/usr/lib/kleidi/first-boot',

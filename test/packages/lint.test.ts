@@ -52,9 +52,7 @@ const scripts = [...scriptlets, firstBoot].map((scriptlet) => {
   writeFileSync(path, scriptText(scriptlet));
   return path;
 });
-const shellFiles = ['packaging/kleidi.sh', 'systemd/after-stop', 'systemd/before-start'].map(
-  (file) => join(root, file),
-);
+const shellFiles = ['packaging/kleidi.sh', 'systemd/before-start'].map((file) => join(root, file));
 
 test('every script parses in sh, and in bash as sh', () => {
   for (const file of [...scripts, ...shellFiles]) {

@@ -6,10 +6,7 @@ export function writeUnit(host: SystemHost, name: string, type: string, args: st
   const unit = host
     .read('/usr/lib/systemd/system/kleidi.service')
     .replace('Type=notify', `Type=${type}`)
-    .replace(
-      /^(?:Requires|Wants|After|ExecStopPost|Restart.*|WatchdogS.*)=.*|^\[Install\][\s\S]*/gm,
-      '',
-    )
+    .replace(/^(?:Requires|Wants|After|Restart.*|WatchdogS.*)=.*|^\[Install\][\s\S]*/gm, '')
     .replace(
       /^ExecStart=.*/m,
       `ExecStart=/usr/lib/kleidi/bin/node --disable-warning=ExperimentalWarning ${args}`,

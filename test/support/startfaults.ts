@@ -83,8 +83,7 @@ export const startFaults: readonly Fault[] = [
 export const oneTask: Fault = {
   name: 'one task, which the runtime cannot do with',
   ...dropped('TasksMax=1'),
-  // As it is held up; what comes after a stop has another text.
-  says: [/error: systemd cannot set the service up \(exit status 243\)/, /hint: .*systemctl cat/],
+  says: [/error: no start: exit status 243/, /hint: .*systemctl cat/],
   ends: true,
 };
 
@@ -99,10 +98,9 @@ export const tooLittleMemory: Fault = {
 export const hardlyAnyMemory: Fault = {
   name: 'hardly any memory',
   ...dropped('MemoryMax=512K'),
-  // As it is held up; what comes after a stop has another text.
   says: [
-    /error: (?:systemd cannot set the service up \(exit status|the daemon ended 4 times)/,
-    /hint: journalctl -u kleidi -b; (?:systemctl cat kleidi|kleidi doctor)$/m,
+    /error: (?:no start: exit status 243|systemd cannot set the service up \(exit status|the daemon ended 4 times)/,
+    /hint: .*(?:systemctl cat kleidi|kleidi doctor)$/m,
   ],
   ends: true,
 };

@@ -97,7 +97,7 @@ async function check(suite: Suite): Promise<void> {
     assert.equal(host.read(credential), before);
   });
 
-  test(`${suite}: a credential that was changed: what systemd says, and what after-stop adds`, async () => {
+  test(`${suite}: a credential that was changed: what systemd says, and what before-start adds`, async () => {
     host.sh(
       `cp ${credential} /root/kept.cred; sed -i '3s/./A/5' ${credential}; cmp -s ${credential} /root/kept.cred && exit 1 || :`,
     );

@@ -1,4 +1,4 @@
-// What a credential of systemd-creds is bound to, by its first bytes; after-stop tells the same
+// What a credential of systemd-creds is bound to, by its first bytes; before-start tells the same
 // from the same bytes.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -22,8 +22,8 @@ test('each kind is known, and what is none is not', () => {
   assert.equal(bindingOf('a PIN in clear'), undefined);
 });
 
-test('after-stop knows all that are bound to a TPM, by what they begin with', () => {
-  const script = readFileSync('systemd/after-stop', 'utf8');
+test('before-start knows all that are bound to a TPM, by what they begin with', () => {
+  const script = readFileSync('systemd/before-start', 'utf8');
   for (const [id, binding] of cases) {
     const line = script.split('\n').find((each) => each.includes(sealed(id).slice(0, 20)));
     assert.equal(line?.endsWith(`echo ${binding} ;;`) ?? false, binding !== 'host', id);

@@ -1,6 +1,6 @@
-// What after-stop says of exit status 243: what files prove, and no more; and it
-// never runs systemd-creds, which deletes the host key where the machine-id is wrong.
-// What before-start runs.
+// What before-start says of an end with exit status 243: what files prove, and no more; and
+// it never runs systemd-creds, which deletes the host key where the machine-id is wrong.
+// What else it runs.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { installedHost } from '../support/installed.ts';
@@ -9,11 +9,23 @@ import { onHosts, type SystemHost } from '../support/systemhost.ts';
 const key = '/var/lib/systemd/credential.secret';
 const lost = /lost token|token is lost/;
 
-/** Its lines, and the programs that it has run. */
-function afterStop(host: SystemHost): { readonly says: string; readonly runs: string } {
-  const run =
-    'strace -qq -f -e trace=execve -o /tmp/runs env EXIT_CODE=exited EXIT_STATUS=243 sh /usr/lib/kleidi/after-stop';
-  const says = host.sh(run);
+/** The daemon has just ended with this status. Starts nothing: systemd too looks at what is changed here. */
+function endWith243(host: SystemHost): void {
+  const program = '/usr/lib/kleidi/kleidi.js';
+  host.sh(`cp -p ${program} /var/kept.js; echo 'process.exit(243)' > ${program}
+    awk '{ print int($1 * 100), 1 }' /proc/uptime > /var/starts; rm -f /run/kleidi-daemon.starts
+    systemctl start kleidi.service || :; systemctl stop kleidi.socket kleidi.service kleidi-prepare.service
+    cp -p /var/kept.js ${program}; test "$(systemctl show -p ExecMainStatus --value kleidi)" = 243
+    install -d /var/quick; printf '#!/bin/sh\n' > /var/quick/sleep; chmod 755 /var/quick/sleep`);
+}
+
+/** Its lines at the next start, and the programs that it has run. */
+function told(host: SystemHost): { readonly says: string; readonly runs: string } {
+  const since = host.sh('date +%s.%N');
+  host.sh(`cp /var/starts /run/kleidi-daemon.starts
+    PATH=/var/quick:$PATH strace -qq -f -e trace=execve -o /tmp/runs sh /usr/lib/kleidi/before-start`);
+  // -m: under whatever machine-id it was written.
+  const says = host.sh(`journalctl --sync; journalctl -m -u kleidi -o cat --since @${since}`);
   return { says, runs: host.read('/tmp/runs') };
 }
 
@@ -33,8 +45,9 @@ await onHosts(async () => {
   });
 
   test('the machine-id is another one: that comes first', () => {
+    endWith243(host);
     host.sh('echo 0123456789abcdef0123456789abcdef > /etc/machine-id');
-    const { says, runs } = afterStop(host);
+    const { says, runs } = told(host);
     host.sh('cp -p /var/machine-id /etc/');
     assert.match(says, /error: the PIN is sealed to this host under another \/etc\/machine-id/);
     assert.match(says, /hint: put the machine-id of before back first/);
@@ -45,16 +58,16 @@ await onHosts(async () => {
 
   test('the host key is gone: only then a token may be lost', () => {
     host.sh(`rm ${key}`);
-    const { says } = afterStop(host);
+    const { says } = told(host);
     assert.match(says, /error: the key that the PIN is sealed with is gone/);
     assert.doesNotMatch(says, lost);
     assert.match(says, /hint: install -m 0400 \S+\.kleidi \S+credential\.secret$/m);
     host.sh(`mv ${key}.kleidi /var/copy`);
-    const alone = afterStop(host).says;
+    const alone = told(host).says;
     assert.match(alone, lost, 'there is no copy either');
     assert.doesNotMatch(alone, /recovery/, 'nor a recovery key');
     host.sh('touch /var/lib/kleidi/pin.recovery.json');
-    const wrapped = afterStop(host).says;
+    const wrapped = told(host).says;
     host.sh('rm /var/lib/kleidi/pin.recovery.json');
     assert.doesNotMatch(wrapped, lost, 'the recovery key opens the PIN');
     assert.match(
