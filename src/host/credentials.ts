@@ -134,10 +134,23 @@ async function decryptCredential(name: string, path = encryptedCredential(name))
     const lost = existsSync(path) && binding !== 'tpm2' ? await lostHostKey() : undefined;
     if (lost !== undefined) throw lost;
     if (isBoundToTpm(binding)) throw closedByTpm(path);
-    throw new KleidiError('pin-missing', `credential ${path} cannot be opened`, {
-      hint: 'run as root; if the file is missing or damaged: kleidi provision names the way back',
-    });
+    throw closed(path);
   }
+}
+
+function closed(path: string): KleidiError {
+  if (!existsSync(path)) {
+    return new KleidiError(
+      'pin-missing',
+      `credential ${path} cannot be opened: it does not exist`,
+      {
+        hint: 'put it back from a backup of this host; where there is none, kleidi provision names the way back',
+      },
+    );
+  }
+  return new KleidiError('pin-missing', `credential ${path} cannot be opened`, {
+    hint: 'run as root; where it is damaged, put it back from a backup of this host, or have the PIN opened with the recovery key: /usr/share/doc/kleidi/operations.md, lost host key',
+  });
 }
 
 function closedByTpm(path: string): KleidiError {

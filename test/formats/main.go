@@ -10,6 +10,8 @@
 //	{"do":"backup","text":T}                    sha256
 //	{"do":"kek","kek":HEX}                      fp, check
 //	{"do":"ringid","fp":HEX,"check":HEX}        ringId
+//	{"do":"tpmkek","rsa":B64,"hmac":HEX}        fp, check
+//	{"do":"tpmdecrypt","rsa":B64,"hmac":HEX,"ring":NAME,"keyId":T,"ciphertext":HEX}  plaintext
 //	{"do":"decrypt","kek":HEX,"ring":NAME,"keyId":T,"ciphertext":HEX}  plaintext
 //
 // What is refused has "refused" with the reason, and nothing else.
@@ -28,6 +30,7 @@ type question struct {
 	Keks       []string `json:"keks"`
 	Rsa        string   `json:"rsa"`
 	Seed       string   `json:"seed"`
+	Hmac       string   `json:"hmac"`
 	Kek        string   `json:"kek"`
 	Fp         string   `json:"fp"`
 	Check      string   `json:"check"`
@@ -39,16 +42,18 @@ type question struct {
 type answer map[string]any
 
 var doers = map[string]func(question) answer{
-	"ring":    doRing,
-	"bundle":  doBundle,
-	"request": doRequest,
-	"public":  doPublic,
-	"recover": doRecover,
-	"pin":     doPin,
-	"backup":  doBackup,
-	"kek":     doKek,
-	"ringid":  doRingID,
-	"decrypt": doDecrypt,
+	"ring":       doRing,
+	"bundle":     doBundle,
+	"request":    doRequest,
+	"public":     doPublic,
+	"recover":    doRecover,
+	"pin":        doPin,
+	"backup":     doBackup,
+	"kek":        doKek,
+	"ringid":     doRingID,
+	"decrypt":    doDecrypt,
+	"tpmkek":     doTpmKek,
+	"tpmdecrypt": doTpmDecrypt,
 }
 
 // refusal is panicked with where an input is not allowed, and caught in ask.

@@ -1,5 +1,5 @@
-// The commands in docs/operations.md and README.md: each is one that the program
-// has, with options that it takes. That each has been run: test/after/ran.test.ts.
+// The commands in the runbooks: each is one that the program has, with options that it
+// takes. That each has been run: test/after/ran.test.ts.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describedCommands, describedFor, runbookCommands } from '../support/runbooks.ts';

@@ -7,7 +7,7 @@ export interface Described {
   readonly options: Readonly<Record<string, string>>;
 }
 
-const pages = ['docs/operations.md', 'README.md'];
+const pages = ['docs/operations.md', 'docs/troubleshooting.md', 'README.md'];
 
 /** Every command in code spans and in indented or fenced lines. */
 export function runbookCommands(): readonly string[] {
