@@ -22,8 +22,10 @@ function endWith243(host: SystemHost): void {
 /** Its lines at the next start, and the programs that it has run. */
 function told(host: SystemHost): { readonly says: string; readonly runs: string } {
   const since = host.sh('date +%s.%N');
-  host.sh(`cp /var/starts /run/kleidi-daemon.starts
+  host.sh(`cp /var/starts /run/kleidi-daemon.starts; rm -f /run/kleidi-daemon.made
+    install -d /var/here; cd /var/here
     PATH=/var/quick:$PATH strace -qq -f -e trace=execve -o /tmp/runs sh /usr/lib/kleidi/before-start`);
+  assert.equal(host.sh('ls -A /var/here; ls /run/kleidi-daemon.made'), '/run/kleidi-daemon.made');
   // -m: under whatever machine-id it was written.
   const says = host.sh(`journalctl --sync; journalctl -m -u kleidi -o cat --since @${since}`);
   return { says, runs: host.read('/tmp/runs') };
