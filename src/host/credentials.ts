@@ -130,24 +130,22 @@ async function decryptCredential(name: string, path = encryptedCredential(name))
         cause,
       });
     }
+    if (!existsSync(path)) throw gone(path);
     const binding = await bindingIn(path);
-    const lost = existsSync(path) && binding !== 'tpm2' ? await lostHostKey() : undefined;
+    const lost = binding === 'tpm2' ? undefined : await lostHostKey();
     if (lost !== undefined) throw lost;
     if (isBoundToTpm(binding)) throw closedByTpm(path);
     throw closed(path);
   }
 }
 
+function gone(path: string): KleidiError {
+  return new KleidiError('pin-missing', `credential ${path} cannot be opened: it does not exist`, {
+    hint: 'put it back from a backup of this host; where there is none, kleidi provision names the way back',
+  });
+}
+
 function closed(path: string): KleidiError {
-  if (!existsSync(path)) {
-    return new KleidiError(
-      'pin-missing',
-      `credential ${path} cannot be opened: it does not exist`,
-      {
-        hint: 'put it back from a backup of this host; where there is none, kleidi provision names the way back',
-      },
-    );
-  }
   return new KleidiError('pin-missing', `credential ${path} cannot be opened`, {
     hint: 'run as root; where it is damaged, put it back from a backup of this host, or have the PIN opened with the recovery key: /usr/share/doc/kleidi/operations.md, lost host key',
   });

@@ -3,6 +3,7 @@
 //
 //   node test/bench/sandbox.bench.ts [ROUNDS]
 import { installedHost } from '../support/installed.ts';
+import { writeUnit } from '../support/sandboxunit.ts';
 import { median } from './table.ts';
 
 /** Settings that are left out. */
@@ -14,28 +15,13 @@ const without: Readonly<Record<string, RegExp>> = {
   'without any':
     /^(?:Private|Protect|Temporary|Bind|Inaccessible|NoExec|ExecPaths|Load|SetC|Restrict|IPA|SystemCall|Device|ProcS|Lock|RemoveIPC|Keyring|NoNew|Capab|Ambient)/,
 };
-/** What makes it a service that stays, and is waited for. */
-const ofService =
-  /^(?:Requires|After|Wants|Restart|RestartSec|WatchdogSec|NotifyAccess|WantedBy|\[Install)/;
-
-function variant(unit: string, left: RegExp): string {
-  return unit
-    .split('\n')
-    .filter((line) => !ofService.test(line) && !left.test(line))
-    .map((line) => line.replace(/^Type=.*/, 'Type=oneshot'))
-    .map((line) => line.replace(/^ExecStart=.*/, 'ExecStart=/usr/lib/kleidi/bin/node --version'))
-    .join('\n');
-}
-
 const [, , given = '15'] = process.argv;
 const host = await installedHost();
 await host.until('kleidi status');
-const unit = host.read('/usr/lib/systemd/system/kleidi.service');
 const names = Object.keys(without);
 Object.values(without).forEach((left, i) => {
-  host.write(`/run/systemd/system/sandbox-${i}.service`, variant(unit, left));
+  writeUnit(host, `sandbox-${i}`, 'oneshot', '--version', left);
 });
-host.sh('systemctl daemon-reload');
 const timesMs = names.map((): number[] => []);
 for (let round = 0; round < Number(given); round += 1) {
   timesMs.forEach((times, i) => {

@@ -50,8 +50,9 @@ func recoveryID(rsaSpki, kemSpki []byte) string {
 	return hash([]byte("kleidi/v2 recovery-key "), rsaSpki, kemSpki)
 }
 
-func openKey(q question) recoveryKey {
-	der, err := base64.StdEncoding.DecodeString(q.Rsa)
+// rsaPrivate is PKCS#8 in base64.
+func rsaPrivate(text string) *rsa.PrivateKey {
+	der, err := base64.StdEncoding.DecodeString(text)
 	if err != nil {
 		panic(err)
 	}
@@ -59,11 +60,15 @@ func openKey(q question) recoveryKey {
 	if err != nil {
 		panic(err)
 	}
+	return parsed.(*rsa.PrivateKey)
+}
+
+func openKey(q question) recoveryKey {
 	kem, err := mlkem.NewDecapsulationKey1024(unhex(q.Seed))
 	if err != nil {
 		panic(err)
 	}
-	k := recoveryKey{rsa: parsed.(*rsa.PrivateKey), kem: kem}
+	k := recoveryKey{rsa: rsaPrivate(q.Rsa), kem: kem}
 	rsaSpki, err := x509.MarshalPKIXPublicKey(&k.rsa.PublicKey)
 	if err != nil {
 		panic(err)

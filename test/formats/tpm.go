@@ -7,7 +7,6 @@ import (
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
 	"encoding/binary"
 	"encoding/hex"
 )
@@ -20,15 +19,7 @@ type tpmKek struct {
 }
 
 func tpmKekOf(q question) tpmKek {
-	der, err := base64.StdEncoding.DecodeString(q.Rsa)
-	if err != nil {
-		panic(err)
-	}
-	key, err := x509.ParsePKCS8PrivateKey(der)
-	if err != nil {
-		panic(err)
-	}
-	return tpmKek{key.(*rsa.PrivateKey), unhex(q.Hmac)}
+	return tpmKek{rsaPrivate(q.Rsa), unhex(q.Hmac)}
 }
 
 func (k tpmKek) mac(parts ...[]byte) []byte {

@@ -100,7 +100,7 @@ export const hardlyAnyMemory: Fault = {
   ...dropped('MemoryMax=512K'),
   says: [
     /error: (?:no start: exit status 243|systemd cannot set the service up \(exit status|the daemon ended 4 times)/,
-    /hint: .*(?:systemctl cat kleidi|kleidi doctor)$/m,
+    /hint: journalctl -u kleidi -b(?:; (?:systemctl cat kleidi|kleidi doctor)| names it; .*: systemctl cat kleidi)$/m,
   ],
   ends: true,
 };
