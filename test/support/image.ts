@@ -4,8 +4,9 @@ import { spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { folderInHost } from './installed.ts';
+import { rigFolder } from './madeonce.ts';
 import { packagesFolder } from './packages.ts';
-import { baseTree, rigFolder, type Suite } from './systemhost.ts';
+import { baseTree, type Suite } from './systemhost.ts';
 
 /** In a mount namespace of its own, which ends with the command. */
 const build = `mount -t overlay image -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"

@@ -2,7 +2,6 @@
 // with its own network namespace and cgroups. Commands are run inside it as an
 // operator would run them. Needs root; see `whyNoHosts`.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
 import {
   existsSync,
   globSync,
@@ -16,6 +15,7 @@ import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { madeOnce, rigFolder } from './madeonce.ts';
 import { recordShell } from './ran.ts';
 
 export type Suite = 'bookworm' | 'trixie';
@@ -26,7 +26,6 @@ export interface CommandResult {
   readonly stderr: string;
 }
 
-export const rigFolder = process.env['KLEIDI_RIG_DIR'] ?? '/var/tmp/kleidi-rig';
 const baseScript = fileURLToPath(new URL('../system/base.sh', import.meta.url));
 const controllers = globSync('/sys/fs/cgroup/*/');
 
@@ -50,17 +49,7 @@ export async function onHosts(define: () => Promise<void>): Promise<void> {
 
 /** The base tree of a suite; made once, in about a minute. */
 export function baseTree(suite: Suite): string {
-  const version = createHash('sha256').update(readFileSync(baseScript)).digest('hex').slice(0, 12);
-  const base = join(rigFolder, `base-${suite}-${version}`);
-  if (existsSync(base)) return base;
-  mkdirSync(rigFolder, { recursive: true });
-  const lock = join(rigFolder, `${suite}.lock`);
-  const script = `[ -d "$3" ] || exec sh "$1" "$2" "$3"`;
-  const made = spawnSync('flock', [lock, 'sh', '-c', script, 'base', baseScript, suite, base], {
-    stdio: ['ignore', 'inherit', 'inherit'],
-  });
-  if (made.status !== 0) throw new Error(`no base tree of ${suite}`);
-  return base;
+  return madeOnce(`base-${suite}`, baseScript, ['sh', baseScript, suite]);
 }
 
 export class SystemHost {

@@ -1,8 +1,7 @@
 // A whole machine: QEMU with a kernel of its own and a TPM 2.0 that swtpm simulates, so that
 // there is a /dev/tpmrm0. Root is asked by ssh. A boot takes a minute without KVM.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after } from 'node:test';
@@ -10,7 +9,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { KmsClient } from './client.ts';
 import { temporaryFolder } from './folder.ts';
-import { baseTree, type CommandResult, rigFolder, type Suite } from './systemhost.ts';
+import { madeOnce } from './madeonce.ts';
+import { baseTree, type CommandResult, type Suite } from './systemhost.ts';
 
 const diskScript = fileURLToPath(new URL('../system/vmdisk.sh', import.meta.url));
 const patienceMs = 10 * 60_000;
@@ -20,13 +20,8 @@ const accelerator = process.env['KLEIDI_VM_ACCEL'] ?? 'tcg';
 /** What machines of a suite boot from; made once, in some minutes. */
 function bootFiles(suite: Suite): string {
   const base = baseTree(suite);
-  const version = createHash('sha256').update(readFileSync(diskScript)).update(base).digest('hex');
-  const made = join(rigFolder, `vm-${suite}-${version.slice(0, 12)}`);
-  const script = `[ -d "$3" ] || exec unshare --mount --propagation private sh "$1" "$2" "$3"`;
-  const args = [`${made}.lock`, 'sh', '-c', script, 'vm', diskScript, base, made];
-  const { status } = spawnSync('flock', args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  if (status !== 0) throw new Error(`no disk for ${suite}`);
-  return made;
+  const aside = ['unshare', '--mount', '--propagation', 'private', 'sh', diskScript, base];
+  return madeOnce(`vm-${suite}`, diskScript, aside, base);
 }
 
 export class VirtualMachine {
