@@ -22,6 +22,9 @@ const longestFirst: readonly string[] = [
   'test/ansible/addmaster.test.ts',
   'test/ansible/rollout.test.ts',
   'test/ansible/faults.test.ts',
+  'test/ansible/vault.test.ts',
+  'test/ansible/down.test.ts',
+  'test/ansible/preflight.test.ts',
 ];
 
 export function longestFirstOf(files: readonly string[]): string[] {

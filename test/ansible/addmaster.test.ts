@@ -38,7 +38,7 @@ await onCluster(async (binaries) => {
   const pub = controller.write('recovery.pub', '');
   cpSync(recovery.pub, pub);
   const settings = {
-    ...{ kleidi_ring: 'prod', kleidi_delay: 2, kleidi_retries: 100 },
+    ...{ kleidi_ring: 'prod', kleidi_delay: 4, kleidi_retries: 100 },
     ...rolloutSettings({ ...recovery, pub }),
   };
   const ceremony = join(controller.folder, 'ceremony');

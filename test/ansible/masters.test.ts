@@ -56,7 +56,7 @@ await onCluster(async (binaries) => {
     kleidi_ring: 'prod',
     ...rolloutSettings(recovery),
     kleidi_package: older,
-    kleidi_delay: 2,
+    kleidi_delay: 4,
     kleidi_retries: 100,
   };
   const filesBefore = hosts.map(filesOf);

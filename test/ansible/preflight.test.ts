@@ -69,11 +69,16 @@ await onHosts(async () => {
     assert.ok(!secrets.some((line) => said.includes(line)));
   });
 
-  test('a recovery key that is not the one on paper is refused', async () => {
+  test('a recovery key that is not named whole, or not the one on paper, is refused', async () => {
     await refused(
       { kleidi_recovery_public_key: other.pub },
       new RegExp(`other.pub has the fingerprint ${other.sha256}, kleidi_recovery_sha256 is`),
     );
+    await refused(
+      { kleidi_recovery_public_key: '' },
+      /Make the recovery key on a machine that is offline/,
+    );
+    await refused({ kleidi_recovery_sha256: 'abc' }, /to the 64 digits that it has shown/);
     const noKey = controller.write('note.pub', '{"sha256": "not a key"}\n');
     await refused({ kleidi_recovery_public_key: noKey }, /has the fingerprint of no recovery key/);
     await refused(

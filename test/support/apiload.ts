@@ -15,8 +15,11 @@ export interface ApiLoadReport {
 }
 
 const secrets = '/api/v1/namespaces/default/secrets';
-/** Between two calls of one writer or reader: hosts have two processors in all. */
-const pauseMs = 20;
+/**
+ * Between two calls of one writer or reader: the machine has two processors in all, and each
+ * API server is asked more often than a daemon is away at its restart.
+ */
+const pauseMs = 100;
 
 class ApiLoad {
   readonly #client: ApiClient;
