@@ -29,6 +29,7 @@ export interface Config {
     readonly environment: readonly string[];
   };
   readonly vault: VaultConfig;
+  readonly tpm: TpmConfig;
   readonly selfTest: { readonly intervalMs: number };
   readonly verifier: { readonly intervalMs: number };
   readonly limits: {
@@ -37,6 +38,14 @@ export interface Config {
     readonly callTimeoutMs: number;
     readonly openTimeoutMs: number;
   };
+}
+
+interface TpmConfig {
+  readonly module: string;
+  readonly token: string;
+  readonly store: string;
+  readonly tcti: string;
+  readonly pin: string;
 }
 
 export interface VaultConfig {

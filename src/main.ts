@@ -25,6 +25,7 @@ const verbsWith = (worker?: Worker): Verbs => ({
   apiserver: async () => (await import('./cli/groups.ts')).apiserver,
   snapshot: async () => (await import('./cli/groups.ts')).snapshot,
   vault: async () => (await import('./cli/groups.ts')).vault,
+  tpm: async () => (await import('./cli/groups.ts')).tpm,
   version: async () => (await import('./cli/version.ts')).version,
   'token-work': async () => (await import('./cli/internal.ts')).tokenWork,
   'verify-token': async () => (await import('./cli/internal.ts')).verifyToken,

@@ -1,6 +1,7 @@
 // The fields of kleidi.yaml: the meaning, default and rule of each, as convict
 // takes them. config.ts reads files by it.
 import { firstModule } from './softhsm.ts';
+import { firstTpmModule } from './tpmmodule.ts';
 
 /**
  * Makes fields that take what is good, and say of all else what they found. Throws that;
@@ -146,6 +147,18 @@ export const schema = {
       jwtFile: pathOrNothing('File with the JWT, for jwt; read at each login.', ''),
       token: secretReference('Token, for token.', 'credential:vault-token'),
     },
+  },
+  tpm: {
+    module: {
+      ...absolutePath('The PKCS#11 module of tpm2-pkcs11. Default: the first found.', ''),
+      get default() {
+        return firstTpmModule();
+      },
+    },
+    token: tokenLabel('Label of the token in its store.', 'kleidi'),
+    store: absolutePath('Folder of its store: kleidi tpm create makes it.', '/var/lib/kleidi/tpm'),
+    tcti: word('How the TPM is reached, as TPM2-TSS names it.', 'device:/dev/tpmrm0'),
+    pin: secretReference('User PIN of that token.', 'credential:tpm-pin'),
   },
   selfTest: {
     intervalMs: wholeNumber(100, 3_600_000)('Between two self-tests of the token.', 10_000),

@@ -63,10 +63,12 @@ function maskSecrets(shown: Config): Config {
   const { auth } = shown.vault;
   const { secretId, key, token } = auth;
   const masked = { secretId: mask(secretId), key: mask(key), token: mask(token) };
+  const tpm = { ...shown.tpm, pin: mask(shown.tpm.pin) };
   return {
     ...shown,
     pkcs11: { ...shown.pkcs11, pin: mask(pin), soPin: mask(soPin) },
     vault: { ...shown.vault, auth: { ...auth, ...masked } },
+    tpm,
   };
 }
 

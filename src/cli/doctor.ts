@@ -47,6 +47,7 @@ function subjectOf(configPath: string): Subject {
     ring: once(() => readRing(config().ring)),
     role: once(() => roleOf(config, join(dirname(configPath), 'install.conf'))),
     keks: once(() => new TokenCommand(config()).list()),
+    tpmKeks: once(() => new TokenCommand(config(), { kind: 'tpm' }).list()),
     vaultKey: once(() => vaultKey(config())),
     state: once(() => askState(config().socket)),
   };

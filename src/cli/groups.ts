@@ -84,3 +84,9 @@ export const vault = commandGroup({
   },
   example: 'kleidi vault policy | vault policy write kleidi -',
 });
+
+export const tpm = commandGroup({
+  summary: 'a KEK that the TPM of this machine keeps',
+  actions: { create: async () => (await import('./tpm/create.ts')).tpmCreate },
+  example: 'kleidi tpm create --single-master --accept-no-recovery',
+});

@@ -39,6 +39,8 @@ export interface Subject {
   ring(): Promise<Ring>;
   /** The KEKs in the token. @throws KleidiError where it cannot be opened */
   keks(): Promise<readonly KekDescription[]>;
+  /** Those in the TPM. @throws KleidiError where its token cannot be opened */
+  tpmKeks(): Promise<readonly KekDescription[]>;
   /** The Transit key and its versions. @throws KleidiError vault-* */
   vaultKey(): Promise<{ readonly settings: KeySettings; readonly keks: readonly VaultKek[] }>;
   /** Of the running daemon. @throws KleidiError not-running */

@@ -21,6 +21,7 @@ import { ring } from './ring.ts';
 import { selinux } from './selinux.ts';
 import { socket } from './socket.ts';
 import { token } from './token.ts';
+import { tpm } from './tpm.ts';
 import { unit } from './unit.ts';
 import { vault } from './vault.ts';
 
@@ -28,6 +29,7 @@ export const checks: readonly Check[] = [
   configuration,
   credential,
   token,
+  tpm,
   vault,
   ring,
   socket,

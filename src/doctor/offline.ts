@@ -6,7 +6,7 @@ import { type Check, type Findings, ok, type Subject, warn } from './check.ts';
 import { unit } from './unit.ts';
 
 const unused = new Set([
-  ...['credential', 'token', 'vault', 'ring', 'socket', 'metrics', 'apiserver', 'recovery'],
+  ...['credential', 'token', 'tpm', 'vault', 'ring', 'socket', 'metrics', 'apiserver', 'recovery'],
 ]);
 const units = [
   'kleidi.socket',

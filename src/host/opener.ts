@@ -5,9 +5,9 @@ import type { Config } from '../config.ts';
 import { KleidiError } from '../errors.ts';
 import type { Ring } from '../keyring/ring.ts';
 import type { ProviderCounts } from '../providers/counts.ts';
-import { openProvider, openVault } from '../providers/open.ts';
-import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
-import type { KekIdentity, Provider, ProviderKind } from '../providers/provider.ts';
+import { daemonSettings, openProvider, openVault, pinReference } from '../providers/open.ts';
+import { ModuleThreads } from '../providers/pkcs11/thread.ts';
+import type { KekIdentity, Provider, ProviderKind, TokenKind } from '../providers/provider.ts';
 import type { CrashLoop } from './crashloop.ts';
 import { readSecret } from './credentials.ts';
 import { type Verdict, verifyToken } from './verifier.ts';
@@ -25,13 +25,14 @@ export class Opener {
   readonly #config: Config;
   readonly #env: NodeJS.ProcessEnv;
   readonly #marks: CrashLoop;
-  readonly #threads: ModuleThreads;
+  /** A module of its own each: where one hangs, the other can still be opened anew. */
+  readonly #threads: Readonly<Record<TokenKind, ModuleThreads>>;
   readonly #counts: ProviderCounts;
-  #pin = '';
+  readonly #pins = new Map<TokenKind, string>();
   #hasAnswered = false;
 
   constructor({ config, env, marks, threads, counts }: OpenerParts) {
-    this.#threads = threads;
+    this.#threads = { pkcs11: threads, tpm: new ModuleThreads() };
     this.#counts = counts;
     this.#config = config;
     this.#env = env;
@@ -64,17 +65,22 @@ export class Opener {
     ring: Ring,
     onBroken: (error: KleidiError) => void,
   ): Promise<Provider> {
-    if (kind === 'pkcs11') return this.#openToken(ring, onBroken);
+    if (kind !== 'vault') return this.#openToken(kind, ring, onBroken);
     const secret = (reference: string) => readSecret(reference, this.#env);
     return openVault(this.#config, secret, this.#counts);
   }
 
-  async #openToken(ring: Ring, onBroken: (error: KleidiError) => void): Promise<Provider> {
-    this.#pin = await readSecret(this.#config.pkcs11.pin, this.#env);
-    if (this.#marks.tooMany) await this.#askChildFirst(ring);
+  async #openToken(
+    kind: TokenKind,
+    ring: Ring,
+    onBroken: (error: KleidiError) => void,
+  ): Promise<Provider> {
+    const pin = await readSecret(pinReference(this.#config, kind), this.#env);
+    this.#pins.set(kind, pin);
+    if (this.#marks.tooMany) await this.#askChildFirst(kind, ring);
     const hooks = {
       counts: this.#counts,
-      onStage: (stage: string): void => this.#marks.enter(stage),
+      onStage: (stage: string): void => this.#marks.enter(stageOf(kind, stage)),
       onBroken: (error: KleidiError): void => {
         onBroken(error);
         // Still here: what has failed in a stage of the start has not ended the process.
@@ -82,7 +88,8 @@ export class Opener {
       },
     };
     try {
-      return await openProvider(this.#config, this.#pin, hooks, this.#threads);
+      const settings = await daemonSettings(this.#config, kind);
+      return await openProvider(settings, pin, hooks, this.#threads[kind]);
     } catch (error) {
       // It has failed and not died: this start is no crash.
       this.#marks.enter('ready');
@@ -90,30 +97,54 @@ export class Opener {
     }
   }
 
-  /** Whether no call is out in the module, or all come back soon: process.exit would wait. */
-  isQuiet(): Promise<boolean> {
-    return this.#threads.quiet(this.#config.limits.callTimeoutMs);
+  /** Whether no call is out in a module, or all come back soon: process.exit would wait. */
+  async isQuiet(): Promise<boolean> {
+    const { callTimeoutMs } = this.#config.limits;
+    const threads = Object.values(this.#threads);
+    const quiet = await Promise.all(threads.map((each) => each.quiet(callTimeoutMs)));
+    return quiet.every((each) => each);
   }
 
   /** What a new process sees, and with the PIN that it would be given. */
-  async verify(keks: readonly KekIdentity[]): Promise<Verdict> {
-    const pin = await readSecret(this.#config.pkcs11.pin, this.#env).catch(() => undefined);
-    this.#pin = pin ?? this.#pin;
-    return verifyToken(this.#config, this.#pin, keks);
+  async verify(kind: TokenKind, keks: readonly KekIdentity[]): Promise<Verdict> {
+    const reference = pinReference(this.#config, kind);
+    const pin = await readSecret(reference, this.#env).catch(() => undefined);
+    if (pin !== undefined) this.#pins.set(kind, pin);
+    return verifyToken(this.#config, kind, this.#pins.get(kind) ?? '', keks);
+  }
+
+  /** Whether the last start may have died in this module. */
+  #isNamedFor(kind: TokenKind): boolean {
+    const { diedIn } = this.#marks;
+    return diedIn === undefined || diedIn.endsWith(ofTpm) === (kind === 'tpm');
   }
 
   /** Not by opening the token alone: the module may fail only where a KEK is used. */
-  async #askChildFirst(ring: Ring): Promise<void> {
+  async #askChildFirst(kind: TokenKind, ring: Ring): Promise<void> {
     // Not at the first attempt, which READY waits for.
     const isFirst = !this.#hasAnswered;
     this.#hasAnswered = true;
     if (isFirst) throw crashedAtStart(this.#marks.diedIn);
-    const verdict = await this.verify(ring.keks.filter((kek) => kek.provider === 'pkcs11'));
-    if (verdict.kind === 'whole' || verdict.kind === 'missing') return this.#marks.clear();
+    const verdict = await this.verify(
+      kind,
+      ring.keks.filter((kek) => kek.provider === kind),
+    );
+    if (verdict.kind === 'whole' || verdict.kind === 'missing') {
+      // Deaths in the other module are still to be asked about.
+      if (this.#isNamedFor(kind)) this.#marks.clear();
+      return;
+    }
     this.#marks.renew();
     const isCrash = verdict.kind === 'unchecked' || verdict.error.code === 'module-crashed';
     throw isCrash ? crashedAtStart(this.#marks.diedIn) : verdict.error;
   }
+}
+
+const ofTpm = " of the TPM's module";
+
+/** A crash in it is told afterwards by this name. */
+function stageOf(kind: TokenKind, stage: string): string {
+  return kind === 'tpm' && stage !== 'ready' ? stage + ofTpm : stage;
 }
 
 function crashedAtStart(stage: string | undefined): KleidiError {

@@ -12,6 +12,7 @@ import type { ModuleThreads } from '../providers/pkcs11/thread.ts';
 import type { Fingerprint, ProviderKind } from '../providers/provider.ts';
 import { type RefusedRing, readCandidate, refusedForWriting } from './candidate.ts';
 import { type CrashLoop, killItself } from './crashloop.ts';
+import { DiskCheck } from './diskcheck.ts';
 import { endOverModule } from './ending.ts';
 import { Jobs, RetryTimer } from './jobs.ts';
 import { replacedToken } from './machine.ts';
@@ -42,6 +43,7 @@ export class Reconciler {
   readonly #retry = new RetryTimer(() => void this.#jobs.run(() => this.#reconcile()));
   readonly #jobs: Jobs;
   readonly #providers: Providers;
+  readonly #disk: DiskCheck;
   readonly #reopenedFor = new Set<Fingerprint>();
   readonly #tokenOf: string | undefined;
 
@@ -50,6 +52,8 @@ export class Reconciler {
     this.#tokenOf = replacedToken(parts.config.ring)?.folder;
     this.#opener = new Opener(parts);
     this.#providers = new Providers(parts.counts);
+    const { counts } = parts;
+    this.#disk = new DiskCheck({ opener: this.#opener, providers: this.#providers, counts });
     this.#jobs = new Jobs({
       failed: (error) => this.#jobFailed(error),
       ended: () => {
@@ -152,21 +156,16 @@ export class Reconciler {
 
   /** Whether a new process would see what this one lacks. */
   async #appearsAfresh(keyring: Keyring): Promise<boolean> {
-    const missing = keyring.missing('pkcs11');
-    if (missing.every(({ fp }) => this.#reopenedFor.has(fp)) || !this.#mayReopen) return false;
-    return (await this.#opener.verify(missing)).kind === 'whole';
-  }
-
-  /** Not while the disk no longer holds what memory does: it could not be opened again. */
-  get #mayReopen(): boolean {
-    return this.#providers.openKinds().includes('pkcs11') && !this.#parts.serving.tokenDamaged;
+    // Where the disk no longer holds what memory does, it could not be opened again.
+    if (this.#parts.serving.tokenDamaged) return false;
+    return this.#disk.seesMore(keyring, this.#reopenedFor);
   }
 
   /** Once for each KEK: one that stays missing afterwards is not in sight of this process. */
   async #reopen(missing: Keyring): Promise<void> {
     const { supervised, report, restart } = this.#parts;
     const reason = 'the ring names KEKs that only a new process sees';
-    for (const { fp } of missing.missing('pkcs11')) this.#reopenedFor.add(fp);
+    for (const { fp } of missing.missing()) this.#reopenedFor.add(fp);
     if (supervised) return restart(reason);
     report.reopens(reason);
     await this.#providers.close();
@@ -185,13 +184,9 @@ export class Reconciler {
   }
 
   async #verify(): Promise<void> {
-    const { serving, report, counts } = this.#parts;
-    if (serving.keyring === undefined || !this.#providers.openKinds().includes('pkcs11')) return;
-    const held = serving.keyring.verified('pkcs11');
-    if (held.length === 0) return;
-    const verdict = await this.#opener.verify(held);
-    counts.verified(verdict.kind);
-    report.disk.judge(verdict);
+    const { serving, report } = this.#parts;
+    const verdict = serving.keyring && (await this.#disk.verdict(serving.keyring));
+    if (verdict !== undefined) report.disk.judge(verdict);
   }
 
   /** The module cannot be used by this process any more. */

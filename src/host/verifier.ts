@@ -5,9 +5,9 @@
 import type { Config } from '../config.ts';
 import { type ErrorCode, KleidiError } from '../errors.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
-import { pkcs11Settings } from '../providers/open.ts';
+import { daemonSettings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
-import type { Fingerprint, KekIdentity } from '../providers/provider.ts';
+import type { Fingerprint, KekIdentity, TokenKind } from '../providers/provider.ts';
 import { isSoftHsm } from '../softhsm.ts';
 
 const timeoutMs = 30_000;
@@ -19,6 +19,16 @@ export type Verdict =
   | { readonly kind: 'unusable'; readonly error: KleidiError }
   /** The check itself could not be made: it says nothing about the token. */
   | { readonly kind: 'unchecked'; readonly error: KleidiError };
+
+const bySeverity: readonly Verdict['kind'][] = ['missing', 'unusable', 'unchecked', 'whole'];
+
+/** Of those of several tokens. */
+export function worstOf(verdicts: readonly Verdict[]): Verdict | undefined {
+  const [worst] = verdicts.toSorted(
+    (a, b) => bySeverity.indexOf(a.kind) - bySeverity.indexOf(b.kind),
+  );
+  return worst;
+}
 
 /** What a child says of the token that it has seen. */
 const aboutToken: ReadonlySet<ErrorCode> = new Set([
@@ -37,6 +47,7 @@ const aboutFiles: ReadonlySet<ErrorCode> = new Set([
 /** Never rejects. */
 export async function verifyToken(
   config: Config,
+  kind: TokenKind,
   pin: string,
   keks: readonly KekIdentity[],
 ): Promise<Verdict> {
@@ -46,19 +57,20 @@ export async function verifyToken(
   });
   try {
     const fps = keks.map(({ fp }) => fp);
-    child.send({ settings: pkcs11Settings(config), pin, fps });
+    child.send({ settings: await daemonSettings(config, kind), pin, fps });
     const { verified } = await child.receive();
     const found = Array.isArray(verified) ? (verified as KekIdentity[]) : [];
     const missing = missingKeks(keks, found).map(({ fp }) => fp);
     return missing.length === 0 ? { kind: 'whole' } : { kind: 'missing', fps: missing };
   } catch (thrown) {
     const error = KleidiError.from(thrown);
-    return { kind: isAboutToken(error, config) ? 'unusable' : 'unchecked', error };
+    return { kind: isAboutToken(error, config, kind) ? 'unusable' : 'unchecked', error };
   } finally {
     await child.end();
   }
 }
 
-function isAboutToken({ code }: KleidiError, { pkcs11 }: Config): boolean {
-  return aboutToken.has(code) || (aboutFiles.has(code) && isSoftHsm(pkcs11.module));
+function isAboutToken({ code }: KleidiError, { pkcs11 }: Config, kind: TokenKind): boolean {
+  const isFiles = kind === 'pkcs11' && isSoftHsm(pkcs11.module);
+  return aboutToken.has(code) || (aboutFiles.has(code) && isFiles);
 }

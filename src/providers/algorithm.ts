@@ -1,6 +1,6 @@
 // How the body of a ciphertext is sealed: one way for each provider, and the byte that
 // names it in the envelope.
-import type { ProviderKind } from './provider.ts';
+import type { ProviderKind, TokenKind } from './provider.ts';
 
 interface Algorithm {
   /** `alg` in the envelope. */
@@ -19,9 +19,13 @@ const algorithms: Readonly<Record<ProviderKind, Algorithm>> = {
    * 9 digits, 710 bytes are the most.
    */
   vault: { alg: 0x02, maxPlaintextBytes: 700, minBodyBytes: 9 + 40 },
+  /** RSA-2048-OAEP with SHA-256, and an HMAC. */
+  tpm: { alg: 0x03, maxPlaintextBytes: 256 - 2 - 2 * 32, minBodyBytes: 256 + 32 },
 };
 
 export const providerKinds = Object.keys(algorithms);
+
+export const tokenKinds: readonly TokenKind[] = ['pkcs11', 'tpm'];
 
 /** Longest plaintext of any provider. */
 export const largestPlaintextBytes = Math.max(

@@ -20,7 +20,10 @@ export interface KekIdentity {
 /** KEKs that a provider can use: the check of each, computed from the key itself. */
 export type UsableKeks = ReadonlyMap<Fingerprint, KeyCheck>;
 
-export type ProviderKind = 'pkcs11' | 'vault';
+export type ProviderKind = TokenKind | 'vault';
+
+/** Behind a PKCS#11 module: in the token, or in the TPM of this machine. */
+export type TokenKind = 'pkcs11' | 'tpm';
 
 /** How this host stands with the server behind a provider. Times are Unix times. */
 export interface ServerStanding {

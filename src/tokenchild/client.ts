@@ -7,9 +7,10 @@ import { pendingSecret, readSecret } from '../host/credentials.ts';
 import { type BundleKek, type KeksOfRing, macText, vouchedOf } from '../keyring/bundle.ts';
 import type { RingName } from '../keyring/ringid.ts';
 import { vouchText } from '../keyring/voucher.ts';
-import { pkcs11Settings } from '../providers/open.ts';
+import { pinReference, tokenSettings } from '../providers/open.ts';
 import { TokenChild } from '../providers/pkcs11/child.ts';
 import type { PinUser } from '../providers/pkcs11/refusedpin.ts';
+import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { tokenOwner } from '../providers/pkcs11/tokenfolder.ts';
 import type {
   ArrivingKek,
@@ -18,6 +19,7 @@ import type {
   ImportHooks,
   KekDescription,
   KekIdentity,
+  TokenKind,
 } from '../providers/provider.ts';
 import { softHsmFolder } from '../softhsm.ts';
 import {
@@ -34,11 +36,19 @@ const timeoutMs = 120_000;
 /** A snapshot may hold a sealed seed for each object. */
 const openTimeoutMs = 1_800_000;
 
+/** Which token: that of pkcs11, or of the TPM; the store of the latter may be a copy. */
+interface TokenAt {
+  readonly kind: TokenKind;
+  readonly store?: string;
+}
+
 export class TokenCommand {
   readonly #config: Config;
+  readonly #at: TokenAt;
 
-  constructor(config: Config) {
+  constructor(config: Config, at: TokenAt = { kind: 'pkcs11' }) {
     this.#config = config;
+    this.#at = at;
   }
 
   /** @throws KleidiError refused, module-failed */
@@ -110,6 +120,13 @@ export class TokenCommand {
     return destroyed === true;
   }
 
+  get #settings(): Pkcs11Settings {
+    const { kind, store } = this.#at;
+    const settings = tokenSettings(this.#config, kind);
+    if (settings.tpm === undefined || store === undefined) return settings;
+    return { ...settings, tpm: { ...settings.tpm, store } };
+  }
+
   /** One answer for each seed; what is inside stays in the child. */
   async openSeeds(
     keks: readonly KekIdentity[],
@@ -136,7 +153,7 @@ export class TokenCommand {
    */
   async #kept(child: TokenChild): Promise<Record<string, unknown>> {
     const answer = await child.receive();
-    const folder = softHsmFolder(this.#config.pkcs11.softhsmConf);
+    const folder = softHsmFolder(this.#settings.softhsmConf);
     if (folder !== undefined) await syncTree(folder);
     return answer;
   }
@@ -146,7 +163,7 @@ export class TokenCommand {
     talk: (child: TokenChild) => Promise<T>,
     limitMs = timeoutMs,
   ): Promise<T> {
-    const reference = this.#config.pkcs11.pin;
+    const reference = pinReference(this.#config, this.#at.kind);
     const pin = await readSecret(reference, process.env);
     return this.#with(pin, job, talk, limitMs).catch((error: unknown) => {
       throw withPending(error, reference);
@@ -159,7 +176,7 @@ export class TokenCommand {
     talk: (child: TokenChild) => Promise<T>,
     limitMs = timeoutMs,
   ): Promise<T> {
-    const settings = pkcs11Settings(this.#config);
+    const settings = this.#settings;
     const child = TokenChild.start('token-work', {
       owner: tokenOwner(settings.softhsmConf),
       timeoutMs: limitMs,

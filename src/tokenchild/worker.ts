@@ -6,7 +6,9 @@ import { withFileLock } from '../filelock.ts';
 import { failureLine } from '../providers/pkcs11/child.ts';
 import { Pkcs11Module } from '../providers/pkcs11/module.ts';
 import { type PinUser, RefusedPin } from '../providers/pkcs11/refusedpin.ts';
-import type { Pkcs11Settings } from '../providers/pkcs11/settings.ts';
+import type { KeyScheme } from '../providers/pkcs11/scheme.ts';
+import { schemeOf } from '../providers/pkcs11/schemes.ts';
+import { expose, type Pkcs11Settings } from '../providers/pkcs11/settings.ts';
 import { Token, type TokenAccess } from '../providers/pkcs11/token.ts';
 import { shareWithGroup } from '../providers/pkcs11/tokenfolder.ts';
 import { describeKeks, destroyKek } from '../providers/pkcs11/write/creation.ts';
@@ -34,6 +36,7 @@ export async function workInToken(): Promise<number> {
   const lines = readLines();
   try {
     const request = (await lines.next()).value as unknown as TokenRequest;
+    expose(request.settings);
     answer(await withTokenLock(request, () => perform(request, lines)));
     return 0;
   } catch (error) {
@@ -73,6 +76,7 @@ async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Prom
     return done;
   }
   const share = (): Promise<void> => shareTokens(settings);
+  const scheme = schemeOf(settings);
   const module = Pkcs11Module.open(settings.module, settings.softhsmConf);
   try {
     if (job.kind === 'initialize') {
@@ -80,7 +84,8 @@ async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Prom
       return done;
     }
     const access = accessOf(settings, pin, 'user');
-    return await performOn(await Token.open(module, access), job, async (message) => {
+    const token = await Token.open(module, access, scheme.mechanisms);
+    return await performOn({ token, scheme }, job, async (message) => {
       await share();
       await agree(lines, message);
     });
@@ -94,8 +99,11 @@ async function perform({ settings, pin, job }: TokenRequest, lines: Lines): Prom
 function tryPin(settings: Pkcs11Settings, pin: string, who: PinUser): Promise<object> {
   return onPin(settings, 'forgotten', async (module) => {
     const access = accessOf(settings, pin, who);
-    if (who === 'user') return { keks: describeKeks(await Token.open(module, access)) };
-    await openAs(module, access, 'so');
+    const scheme = schemeOf(settings);
+    const { mechanisms } = scheme;
+    if (who === 'user')
+      return { keks: describeKeks(await Token.open(module, access, mechanisms), scheme) };
+    await openAs(module, access, 'so', mechanisms);
     return { keks: [] };
   });
 }
@@ -106,7 +114,8 @@ async function changePinOf(
   { who, pin }: Extract<TokenJob, { kind: 'change-pin' }>,
 ): Promise<void> {
   const access = accessOf(settings, old, who);
-  await onPin(settings, 'kept', (module) => changePin(module, access, who, pin));
+  const { mechanisms } = schemeOf(settings);
+  await onPin(settings, 'kept', (module) => changePin(module, access, who, pin, mechanisms));
   await access.refusedPin.forget(pin);
 }
 
@@ -137,14 +146,19 @@ async function shareTokens({ module, softhsmConf }: Pkcs11Settings): Promise<voi
   if (folder !== undefined) await shareWithGroup(folder);
 }
 
+interface OpenToken {
+  readonly token: Token;
+  readonly scheme: KeyScheme;
+}
+
 async function performOn(
-  token: Token,
+  { token, scheme }: OpenToken,
   job: Exclude<TokenJob, { kind: 'initialize' | 'open' | 'try-pin' | 'change-pin' }>,
   agree: Agree,
 ): Promise<object> {
   switch (job.kind) {
     case 'list':
-      return { keks: describeKeks(token) };
+      return { keks: describeKeks(token, scheme) };
     case 'create':
       await createInToken(token, job, agree);
       return done;
@@ -157,7 +171,7 @@ async function performOn(
       });
       return done;
     case 'destroy':
-      return { destroyed: destroyKek(token, job.fp) };
+      return { destroyed: destroyKek(token, scheme, job.fp) };
   }
 }
 

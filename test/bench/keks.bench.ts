@@ -13,7 +13,7 @@ import { additionalData, seal } from '../../src/keyring/envelope.ts';
 import { formatKeyId } from '../../src/keyring/keyid.ts';
 import { formatRing, type Ring } from '../../src/keyring/ring.ts';
 import { algorithmOf } from '../../src/providers/algorithm.ts';
-import { findKeks } from '../../src/providers/pkcs11/kek.ts';
+import { findKeks } from '../../src/providers/pkcs11/aeskek.ts';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
 import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
 import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';

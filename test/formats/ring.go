@@ -54,7 +54,7 @@ func parseEntry(value any) kekEntry {
 		fp:       hexText("fp", o["fp"], 32),
 		check:    hexText("check", o["check"], 32),
 		state:    oneOf("state", o["state"], "staged", "write", "read", "retired", "destroyed"),
-		provider: oneOf("provider", o["provider"], "pkcs11", "vault"),
+		provider: oneOf("provider", o["provider"], "pkcs11", "vault", "tpm"),
 		recovery: hexOrNull("recovery", o["recovery"], 64),
 		created:  timeText("created", o["created"]),
 	}

@@ -36,6 +36,7 @@ const expected = [
   ...executable,
   '/usr/lib/kleidi/drop-ins/jitless.conf',
   '/usr/lib/kleidi/drop-ins/network-hsm.conf',
+  '/usr/lib/kleidi/drop-ins/tpm.conf',
   '/usr/lib/kleidi/drop-ins/usb-hsm.conf',
   '/usr/lib/kleidi/drop-ins/vault.conf',
   '/usr/lib/kleidi/kleidi.js',

@@ -33,6 +33,7 @@ function subjectIn(root: string, settings = ''): Subject {
     role: async () => 'master',
     ring: asked,
     keks: asked,
+    tpmKeks: asked,
     vaultKey: asked,
     state: asked,
   };

@@ -5,8 +5,9 @@ import type { Config } from '../../config.ts';
 import { KleidiError, usage } from '../../errors.ts';
 import { isHex } from '../../jsonvalue.ts';
 import type { Ring, RingKek } from '../../keyring/ring.ts';
+import { tokenKinds } from '../../providers/algorithm.ts';
 import { missingKeks } from '../../providers/kekidentity.ts';
-import type { Fingerprint, ProviderKind } from '../../providers/provider.ts';
+import type { Fingerprint, ProviderKind, TokenKind } from '../../providers/provider.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import { requireKnown } from './vaultknown.ts';
 
@@ -38,27 +39,37 @@ export function selectFingerprint({ keks }: Ring, text: string | undefined): Fin
  */
 export async function requireHeld(config: Config, keks: readonly RingKek[]): Promise<void> {
   const of = (kind: ProviderKind): RingKek[] => keks.filter((kek) => kek.provider === kind);
-  await requireInToken(config, of('pkcs11'));
+  for (const kind of tokenKinds) await requireInToken(config, kind, of(kind));
   if (of('vault').length > 0) await requireKnown(config, of('vault'));
 }
 
 /** Of these KEKs, those that the token lacks. It is opened only where there are any. */
 export async function missingInToken(
   config: Config,
+  kind: TokenKind,
   keks: readonly RingKek[],
 ): Promise<readonly RingKek[]> {
-  return keks.length === 0 ? [] : missingKeks(keks, await new TokenCommand(config).list());
+  if (keks.length === 0) return [];
+  return missingKeks(keks, await new TokenCommand(config, { kind }).list());
 }
 
 /**
  * The token of this host holds these KEKs: fingerprint and check of each are recomputed.
  * @throws KleidiError kek-missing
  */
-async function requireInToken(config: Config, keks: readonly RingKek[]): Promise<void> {
-  const missing = (await missingInToken(config, keks)).map(({ fp }) => fp);
+async function requireInToken(
+  config: Config,
+  kind: TokenKind,
+  keks: readonly RingKek[],
+): Promise<void> {
+  const missing = (await missingInToken(config, kind, keks)).map(({ fp }) => fp);
   if (missing.length === 0) return;
-  const text = `the token of this host does not hold KEK ${missing.join(', ')}`;
+  const where = kind === 'tpm' ? 'the TPM of this machine' : 'the token of this host';
+  const text = `${where} does not hold KEK ${missing.join(', ')}`;
   throw new KleidiError('kek-missing', `${text}; nothing was changed`, {
-    hint: 'bring it here with kleidi join; kleidi key list shows what the token holds',
+    hint:
+      kind === 'tpm'
+        ? 'it is in the TPM of the machine that made it, and there alone; kleidi key list'
+        : 'bring it here with kleidi join; kleidi key list shows what the token holds',
   });
 }

@@ -3,6 +3,8 @@
 // inside comes back.
 import type { Config } from '../../config.ts';
 import { isUnretired, type Ring } from '../../keyring/ring.ts';
+import { tokenKinds } from '../../providers/algorithm.ts';
+import type { TokenKind } from '../../providers/provider.ts';
 import { canOpen } from '../../snapshot/judgement.ts';
 import type { Snapshot } from '../../snapshot/snapshot.ts';
 import type { KmsSeal } from '../../snapshot/storedobject.ts';
@@ -30,18 +32,35 @@ export async function verifySeeds(
   ring: Ring,
   snapshot: Snapshot,
 ): Promise<Verification> {
-  const inToken = ring.keks.filter((kek) => kek.provider === 'pkcs11');
-  const all = distinct(snapshot, ring);
-  const cases = distinct(snapshot, { ...ring, keks: inToken });
-  const keks = inToken.filter(isUnretired);
-  const answers = await new TokenCommand(config).openSeeds(keks, cases.map(sealedSeed));
+  const parts: OfToken[] = [];
+  for (const kind of tokenKinds) parts.push(await verifyIn(config, kind, ring, snapshot));
+  const sum = (count: (part: OfToken) => number): number =>
+    parts.reduce((total, part) => total + count(part), 0);
+  const failures = parts.flatMap((part) => part.failures);
+  const seeds = sum((part) => part.seeds);
+  const elsewhere = distinct(snapshot, ring).length - seeds - failures.length;
+  return { seeds, objects: sum(({ objects }) => objects), failures, elsewhere };
+}
+
+type OfToken = Omit<Verification, 'elsewhere'>;
+
+async function verifyIn(
+  config: Config,
+  kind: TokenKind,
+  ring: Ring,
+  snapshot: Snapshot,
+): Promise<OfToken> {
+  const keks = ring.keks.filter((kek) => kek.provider === kind);
+  const cases = distinct(snapshot, { ...ring, keks });
+  if (cases.length === 0) return { seeds: 0, objects: 0, failures: [] };
+  const token = new TokenCommand(config, { kind });
+  const answers = await token.openSeeds(keks.filter(isUnretired), cases.map(sealedSeed));
   const failures = cases.flatMap(({ count, seal }, i) => {
     const why = answers[i]?.why;
     return why === undefined ? [] : [{ example: count.example, keyId: seal.keyId, why }];
   });
   const objects = answers.filter(({ hasOpenedObject }) => hasOpenedObject).length;
-  const elsewhere = all.length - cases.length;
-  return { seeds: cases.length - failures.length, objects, failures, elsewhere };
+  return { seeds: cases.length - failures.length, objects, failures };
 }
 
 /** What the ring cannot open by name is told by the scan already. */

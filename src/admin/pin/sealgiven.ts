@@ -33,7 +33,16 @@ export async function sealGiven(config: Config, name: string, secret: string): P
 }
 
 /** The token must have the same PIN: those two are changed together. */
-function requireNoPin({ pkcs11 }: Config, reference: string): void {
+function requireNoPin({ pkcs11, tpm }: Config, reference: string): void {
+  if (reference === tpm.pin) {
+    throw new KleidiError(
+      'refused',
+      `${reference} is the PIN of the TPM's token; nothing was changed`,
+      {
+        hint: 'kleidi tpm create makes it; kleidi pin reseal seals it anew',
+      },
+    );
+  }
   if (reference !== pkcs11.pin && reference !== pkcs11.soPin) return;
   const so = reference === pkcs11.soPin ? ' --so' : '';
   throw new KleidiError('refused', `${reference} is a PIN of the token; nothing was changed`, {

@@ -15,7 +15,8 @@ export async function requireVerified(config: Config, ring: Ring): Promise<void>
   const live = ring.keks.filter(isUnretired);
   const of = (kind: ProviderKind): RingKek[] => live.filter((kek) => kek.provider === kind);
   const missing = [
-    ...(await missingInToken(config, of('pkcs11'))),
+    ...(await missingInToken(config, 'pkcs11', of('pkcs11'))),
+    ...(await missingInToken(config, 'tpm', of('tpm'))),
     ...(of('vault').length === 0 ? [] : missingKeks(of('vault'), await inVault(config))),
   ];
   if (missing.length === 0) return;

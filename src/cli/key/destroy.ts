@@ -8,6 +8,7 @@ import { removeBundlesOf } from '../../admin/keys/bundlefolder.ts';
 import { selectFingerprint } from '../../admin/keys/held.ts';
 import { requireResult } from '../../admin/ring/expecteddigest.ts';
 import { ringLine, verifiedDigest } from '../../admin/ring/verifieddigest.ts';
+import { destroyTpmKek, tpmHolds } from '../../admin/tpm/destroy.ts';
 import { findInstallations } from '../../apiserver/installation.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
@@ -98,15 +99,22 @@ async function destroyHere(
     note('Vault still holds its key: raise min_decryption_version, then trim the Transit key');
     return { ring: next, wasHeld: true, kept: [] };
   }
-  const wasHeld = await new TokenCommand(config).destroy(fp);
+  const wasHeld = await destroyKey(config, next, fp);
   return { ring: next, wasHeld, kept: await removeBundlesOf(config, fp) };
 }
 
-/** What an interrupted command has left in the token alone may be destroyed, too. */
+async function destroyKey(config: Config, ring: Ring, fp: Fingerprint): Promise<boolean> {
+  const isOfRing = ring.keks.find((kek) => kek.fp === fp)?.provider;
+  const isInTpm = isOfRing === 'tpm' || (isOfRing === undefined && (await tpmHolds(config, fp)));
+  return isInTpm ? destroyTpmKek(config, fp) : new TokenCommand(config).destroy(fp);
+}
+
+/** What an interrupted command has left in a token alone may be destroyed, too. */
 async function without(config: Config, ring: Ring, fp: Fingerprint): Promise<Ring> {
   const kek = ring.keks.find((each) => each.fp === fp);
   if (kek !== undefined) return destroy(ring, fp);
   if ((await new TokenCommand(config).list()).some((each) => each.fp === fp)) return ring;
+  if (await tpmHolds(config, fp)) return ring;
   throw new KleidiError('refused', `KEK ${fp} is neither in the ring nor in the token`, {
     hint: 'kleidi key list; if it was destroyed before, all is done',
   });

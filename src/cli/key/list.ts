@@ -1,6 +1,7 @@
 // kleidi key list: every KEK of ring and token, with its attributes.
 
 import { vaultKey } from '../../admin/keys/vaultknown.ts';
+import { tpmStoreExists } from '../../admin/tpm/store.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import type { Ring, RingKek } from '../../keyring/ring.ts';
 import { readRing } from '../../keyring/ringfile.ts';
@@ -28,7 +29,11 @@ export const keyList = command({
 async function list({ configPath, json }: Parsed<typeof optionTable>): Promise<number> {
   const config = loadConfig(configPath);
   const ring = await readRing(config.ring);
-  const keks = merge(ring, await inToken(config, ring), await inVault(config, ring));
+  const keks = merge(ring, {
+    pkcs11: await inToken(config, ring),
+    tpm: await inTpm(config, ring),
+    vault: await inVault(config, ring),
+  });
   if (json) printJson(keks);
   else print(table([['FINGERPRINT', 'RING', 'HELD BY', 'NOTE'], ...keks.map(row)]));
   return 0;
@@ -38,6 +43,11 @@ async function list({ configPath, json }: Parsed<typeof optionTable>): Promise<n
 async function inToken(config: Config, ring: Ring): Promise<readonly KekDescription[]> {
   const isUsed = config.vault.address.length === 0 || ring.keks.some(isOf('pkcs11'));
   return isUsed ? new TokenCommand(config).list() : [];
+}
+
+async function inTpm(config: Config, ring: Ring): Promise<readonly KekDescription[]> {
+  const isUsed = tpmStoreExists(config) || ring.keks.some(isOf('tpm'));
+  return isUsed ? new TokenCommand(config, { kind: 'tpm' }).list() : [];
 }
 
 async function inVault(config: Config, ring: Ring): Promise<readonly KekIdentity[]> {
@@ -62,34 +72,44 @@ interface Listed {
   readonly extractable: boolean | null;
 }
 
-function merge(
-  ring: Ring,
-  objects: readonly KekDescription[],
-  versions: readonly KekIdentity[],
-): Listed[] {
+interface Held {
+  readonly pkcs11: readonly KekDescription[];
+  readonly tpm: readonly KekDescription[];
+  readonly vault: readonly KekIdentity[];
+}
+
+function merge(ring: Ring, held: Held): Listed[] {
+  const objects = [...held.pkcs11, ...held.tpm];
+  const inTpm = new Set(held.tpm.map(({ fp }) => fp));
   const fps = new Set([...ring.keks, ...objects].map((kek) => kek.fp));
   return [...fps].map((fp) => {
     const object = objects.find((kek) => kek.fp === fp);
     const entry = ring.keks.find((kek) => kek.fp === fp);
-    const provider = entry?.provider ?? 'pkcs11';
+    const provider = entry?.provider ?? (inTpm.has(fp) ? 'tpm' : 'pkcs11');
     return {
       fp,
       state: entry?.state ?? null,
       provider,
-      held: isHeld(entry, provider === 'pkcs11' ? objects : versions),
+      held: isHeld(entry, held[provider]),
       sensitive: object?.sensitive ?? null,
       extractable: object?.extractable ?? null,
     };
   });
 }
 
-/** What the ring does not name is in the token. */
+/** What the ring does not name is in a token. */
 function isHeld(entry: RingKek | undefined, held: readonly KekIdentity[]): boolean {
   return entry === undefined || missingKeks([entry], held).length === 0;
 }
 
+const places: Readonly<Record<ProviderKind, string>> = {
+  pkcs11: 'token',
+  tpm: 'TPM',
+  vault: 'Vault',
+};
+
 function row(kek: Listed): string[] {
-  const place = kek.provider === 'pkcs11' ? 'token' : 'Vault';
+  const place = places[kek.provider];
   const notes: string[] = [];
   if (kek.state === 'destroyed' && kek.held)
     notes.push('its key is still there: kleidi key destroy');

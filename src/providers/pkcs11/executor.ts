@@ -8,8 +8,8 @@ import type { Fingerprint } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
 import { ckrName, ckrOf, ckrText } from './ckr.ts';
 import type { HeldKeks } from './kek.ts';
-import type { Handle } from './module.ts';
 import { type Operation, type Recovery, recoveryFor } from './recoverypolicy.ts';
+import type { FoundKek } from './scheme.ts';
 
 interface Failure {
   readonly kind: Recovery['kind'];
@@ -62,16 +62,16 @@ export class Executor {
   async run<T>(
     operation: Operation,
     fp: Fingerprint,
-    run: (calls: TokenCalls, key: Handle) => Promise<T>,
+    run: (calls: TokenCalls, kek: FoundKek) => Promise<T>,
   ): Promise<T> {
     const climbed = new Set<Recovery['kind']>();
     for (;;) {
       this.requireWhole();
       const keks = this.#keks;
-      const key = this.#requireHeld(fp);
+      const kek = this.#requireHeld(fp);
       this.#counts.moduleCalled(operation);
       try {
-        return await run(this.calls, key);
+        return await run(this.calls, kek);
       } catch (error) {
         if (error instanceof KleidiError) throw error;
         this.#counts.moduleFailed(ckrName(error));
@@ -87,11 +87,11 @@ export class Executor {
   /** Seals and opens a random value. */
   async roundTrip(fp: Fingerprint): Promise<void> {
     const secret = randomBytes(32);
-    const body = await this.run('self-test', fp, (calls, key) =>
-      calls.seal(key, secret, selfTestAad),
+    const body = await this.run('self-test', fp, (calls, kek) =>
+      calls.seal(kek, secret, selfTestAad),
     );
-    const opened = await this.run('self-test', fp, (calls, key) =>
-      calls.unseal(key, body, selfTestAad),
+    const opened = await this.run('self-test', fp, (calls, kek) =>
+      calls.unseal(kek, body, selfTestAad),
     );
     if (opened.equals(secret)) return;
     throw this.break(new KleidiError('module-failed', 'the token opens its own seal wrongly'));
@@ -182,9 +182,9 @@ export class Executor {
     return mine;
   }
 
-  #requireHeld(fp: Fingerprint): Handle {
-    const key = this.#keks.get(fp)?.handle;
-    if (key !== undefined) return key;
+  #requireHeld(fp: Fingerprint): FoundKek {
+    const kek = this.#keks.get(fp);
+    if (kek !== undefined) return kek;
     throw new KleidiError('kek-missing', `KEK ${fp} is not in token ${this.#label}`, {
       hint: 'kleidi key list shows what the token holds',
     });

@@ -5,16 +5,16 @@
 import type { Fingerprint, KekIdentity } from '../provider.ts';
 import { SlownessWatch } from './callmode.ts';
 import type { TokenCalls } from './calls.ts';
-import * as gcm from './gcm.ts';
-import { identityOf } from './identity.ts';
 import { findWanted, type HeldKeks } from './kek.ts';
 import type { Handle } from './module.ts';
 import { kernelNonces, type NonceSource } from './nonces.ts';
+import type { FoundKek, KeyCall, KeyScheme } from './scheme.ts';
 import type { Token } from './token.ts';
 
 export class LocalToken implements TokenCalls {
   readonly mode = 'in-thread';
   readonly token: Token;
+  readonly #scheme: KeyScheme;
   readonly #watch: SlownessWatch;
   readonly #nonces: NonceSource = kernelNonces();
   #session: Handle | undefined;
@@ -24,8 +24,9 @@ export class LocalToken implements TokenCalls {
    *   nothing is sealed here any more
    * @throws KleidiError file-failed where the kernel gives no nonces
    */
-  constructor(token: Token, onSlow?: () => void) {
+  constructor(token: Token, scheme: KeyScheme, onSlow?: () => void) {
     this.token = token;
+    this.#scheme = scheme;
     this.#watch = new SlownessWatch(() => {
       if (onSlow === undefined) return;
       this.#nonces.close();
@@ -37,23 +38,23 @@ export class LocalToken implements TokenCalls {
     return this.token.module.description;
   }
 
-  async seal(key: Handle, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
+  async seal(kek: FoundKek, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
     return this.#lend((session) =>
-      gcm.encrypt(this.#call(session, key), this.#nonces, plaintext, aad),
+      this.#scheme.seal(this.#call(session, kek), this.#nonces, plaintext, aad),
     );
   }
 
-  async unseal(key: Handle, body: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#lend((session) => gcm.decrypt(this.#call(session, key), body, aad));
+  async unseal(kek: FoundKek, body: Buffer, aad: Buffer): Promise<Buffer> {
+    return this.#lend((session) => this.#scheme.unseal(this.#call(session, kek), body, aad));
   }
 
-  async identify(key: Handle): Promise<KekIdentity> {
-    return this.#lend((session) => identityOf(this.token.module.api, session, key));
+  async identify(kek: FoundKek): Promise<KekIdentity> {
+    return this.#lend((session) => this.#scheme.identify(this.#call(session, kek)));
   }
 
   async find(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks> {
     await this.token.revive();
-    return findWanted(this.token, wanted, held);
+    return findWanted(this.token, this.#scheme, wanted, held);
   }
 
   async close(): Promise<void> {
@@ -72,8 +73,8 @@ export class LocalToken implements TokenCalls {
     this.#session = undefined;
   }
 
-  #call(session: Handle, key: Handle): gcm.GcmCall {
-    return { api: this.token.module.api, session, key };
+  #call(session: Handle, kek: FoundKek): KeyCall {
+    return { api: this.token.module.api, session, kek };
   }
 
   #lend<T>(operation: (session: Handle) => T): T {

@@ -5,6 +5,7 @@ import { existsSync } from 'node:fs';
 import pkcs11js from 'pkcs11js';
 import { KleidiError } from '../../errors.ts';
 import { isSoftHsm } from '../../softhsm.ts';
+import { isTpmModule } from '../../tpmmodule.ts';
 import { ckr, ckrOf, ckrText } from './ckr.ts';
 
 export type Handle = Buffer;
@@ -16,13 +17,17 @@ export class Pkcs11Module {
   readonly description: string;
   /** SoftHSM allows tricks that a hardware module may not. */
   readonly isSoftHsm: boolean;
+  /** The TPM's own, tpm2-pkcs11. */
+  readonly isTpm: boolean;
 
   private constructor(api: pkcs11js.PKCS11, path: string) {
     const info = api.C_GetInfo();
     const { major, minor } = info.libraryVersion;
     this.api = api;
     this.path = path;
-    this.isSoftHsm = isSoftHsm(`${info.manufacturerID} ${info.libraryDescription}`);
+    const names = `${info.manufacturerID} ${info.libraryDescription}`;
+    this.isSoftHsm = isSoftHsm(names);
+    this.isTpm = isTpmModule(names);
     this.description = `${info.manufacturerID.trim() || 'PKCS#11 module'} ${major}.${minor}`;
   }
 
@@ -33,7 +38,7 @@ export class Pkcs11Module {
    */
   static open(path: string, softhsmConf: string): Pkcs11Module {
     if (!existsSync(path)) throw missing(path);
-    process.env['SOFTHSM2_CONF'] = softhsmConf;
+    if (softhsmConf !== '') process.env['SOFTHSM2_CONF'] = softhsmConf;
     const api = new pkcs11js.PKCS11();
     try {
       api.load(path);
@@ -76,7 +81,9 @@ function initialize(api: pkcs11js.PKCS11): void {
 
 function missing(path: string): KleidiError {
   return new KleidiError('module-missing', `PKCS#11 module ${path} does not exist`, {
-    hint: 'install the module (Debian: apt install softhsm2) or set pkcs11.module',
+    hint: isTpmModule(path)
+      ? 'install the module (Debian: apt install libtpm2-pkcs11-1) or set tpm.module'
+      : 'install the module (Debian: apt install softhsm2) or set pkcs11.module',
   });
 }
 
@@ -93,7 +100,9 @@ function uninitialisable(path: string, softhsmConf: string, cause: unknown): Kle
     'module-failed',
     `PKCS#11 module ${path} cannot be initialised: ${ckrText(cause)}`,
     {
-      hint: `SoftHSM answers so where ${softhsmConf} or its token folder cannot be read: check that both exist and who owns them`,
+      hint: isTpmModule(path)
+        ? 'it answers so where the TPM cannot be reached: check tpm.tcti; the daemon also needs the drop-in tpm.conf'
+        : `SoftHSM answers so where ${softhsmConf} or its token folder cannot be read: check that both exist and who owns them`,
       cause,
     },
   );

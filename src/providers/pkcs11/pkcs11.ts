@@ -4,7 +4,7 @@
 import { KleidiError } from '../../errors.ts';
 import { ProviderCounts } from '../counts.ts';
 import { isSameKek } from '../kekidentity.ts';
-import type { Fingerprint, Provider, UsableKeks } from '../provider.ts';
+import type { Fingerprint, Provider, ProviderKind, UsableKeks } from '../provider.ts';
 import type { CallMode } from './calls.ts';
 import { Executor, toKleidiError } from './executor.ts';
 import { usable } from './kek.ts';
@@ -12,7 +12,8 @@ import { LocalToken } from './local.ts';
 import { Pkcs11Module } from './module.ts';
 import { type PooledParts, PooledToken } from './pooled.ts';
 import { RefusedPin } from './refusedpin.ts';
-import type { Pkcs11Settings } from './settings.ts';
+import { schemeOf } from './schemes.ts';
+import { expose, type Pkcs11Settings } from './settings.ts';
 import { ModuleThreads } from './thread.ts';
 import { type Place, Token, type TokenAccess } from './token.ts';
 
@@ -25,7 +26,7 @@ export interface Pkcs11Hooks {
 }
 
 export class Pkcs11Provider implements Provider {
-  readonly kind = 'pkcs11';
+  readonly kind: ProviderKind;
   readonly #settings: Pkcs11Settings;
   readonly #pin: string;
   readonly #hooks: Pkcs11Hooks;
@@ -41,6 +42,7 @@ export class Pkcs11Provider implements Provider {
     hooks: Pkcs11Hooks,
     threads: ModuleThreads,
   ) {
+    this.kind = settings.tpm === undefined ? 'pkcs11' : 'tpm';
     this.#threads = threads;
     this.#settings = settings;
     this.#pin = pin;
@@ -71,10 +73,12 @@ export class Pkcs11Provider implements Provider {
     const hooks = { onStage: ignored, onBroken: ignored };
     const provider = new Pkcs11Provider(settings, pin, hooks, new ModuleThreads());
     provider.#isPlaced = true;
+    expose(settings);
     const module = Pkcs11Module.open(settings.module, settings.softhsmConf);
+    const scheme = schemeOf(settings);
     try {
-      const token = await Token.open(module, provider.#access());
-      provider.#executor.calls = new LocalToken(token);
+      const token = await Token.open(module, provider.#access(), scheme.mechanisms);
+      provider.#executor.calls = new LocalToken(token, scheme);
       return provider;
     } catch (error) {
       module.close();
@@ -109,15 +113,15 @@ export class Pkcs11Provider implements Provider {
   }
 
   async wrap(fp: Fingerprint, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
-    const body = await this.#executor.run('wrap', fp, (calls, key) =>
-      calls.seal(key, plaintext, aad),
+    const body = await this.#executor.run('wrap', fp, (calls, kek) =>
+      calls.seal(kek, plaintext, aad),
     );
     this.#probe = fp;
     return body;
   }
 
   unwrap(fp: Fingerprint, body: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#executor.run('unwrap', fp, (calls, key) => calls.unseal(key, body, aad));
+    return this.#executor.run('unwrap', fp, (calls, kek) => calls.unseal(kek, body, aad));
   }
 
   async selfTest(writeFp?: Fingerprint): Promise<UsableKeks> {
@@ -139,8 +143,8 @@ export class Pkcs11Provider implements Provider {
   async #testAll(): Promise<void> {
     if (this.#probe !== undefined) await this.#executor.roundTrip(this.#probe);
     for (const kek of this.#executor.keks.values()) {
-      const computed = await this.#executor.run('self-test', kek.fp, (calls, key) =>
-        calls.identify(key),
+      const computed = await this.#executor.run('self-test', kek.fp, (calls, kek) =>
+        calls.identify(kek),
       );
       if (isSameKek(computed, kek)) continue;
       const error = new KleidiError('token-damaged', `KEK ${kek.fp} has become another key`);
@@ -170,10 +174,10 @@ export class Pkcs11Provider implements Provider {
   /** Once, with the first KEK there is, before anything is served. */
   async #choosePlace(): Promise<void> {
     const { calls, keks } = this.#executor;
-    const key = this.#probe === undefined ? undefined : keks.get(this.#probe)?.handle;
-    if (key === undefined || this.#isPlaced || !(calls instanceof PooledToken)) return;
+    const kek = this.#probe === undefined ? undefined : keks.get(this.#probe);
+    if (kek === undefined || this.#isPlaced || !(calls instanceof PooledToken)) return;
     this.#isPlaced = true;
-    if (!(await calls.isFast(key))) return;
+    if (!(await calls.isFast(kek))) return;
     // Slot, sessions, keys and login are those of the process: nothing is opened twice.
     this.#executor.calls = this.#here(calls.place);
     // Nobody waits for the thread's end: whether it comes is watched there.
@@ -184,7 +188,7 @@ export class Pkcs11Provider implements Provider {
     const { module: path, softhsmConf } = this.#settings;
     const module = Pkcs11Module.open(path, softhsmConf);
     const token = Token.at(module, this.#access(), place);
-    return new LocalToken(token, () => this.#moveToThreads(token));
+    return new LocalToken(token, schemeOf(this.#settings), () => this.#moveToThreads(token));
   }
 
   /** What was fast is not any more. No call is under way here: each ends before the next. */

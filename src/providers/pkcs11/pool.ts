@@ -82,7 +82,7 @@ export class ThreadPool {
   }
 
   #start(): TokenThread {
-    return this.#parts.threads.start(this.#parts.settings.softhsmConf);
+    return this.#parts.threads.start(this.#parts.settings);
   }
 
   /** @param finalize false where the token stays open for another thread */

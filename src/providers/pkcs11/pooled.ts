@@ -5,8 +5,8 @@ import type { Fingerprint, KekIdentity } from '../provider.ts';
 import type { TokenCalls } from './calls.ts';
 import type { HeldKeks } from './kek.ts';
 import { type Limit, opening } from './limit.ts';
-import type { Handle } from './module.ts';
 import { ThreadPool } from './pool.ts';
+import type { FoundKek } from './scheme.ts';
 import type { Pkcs11Settings } from './settings.ts';
 import type { ModuleThreads, TokenThread } from './thread.ts';
 import type { Place } from './token.ts';
@@ -65,20 +65,20 @@ export class PooledToken implements TokenCalls {
     throw new KleidiError('starting', 'the token is not open yet');
   }
 
-  seal(key: Handle, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
+  seal(kek: FoundKek, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
     return this.#pool.run(this.#call, (thread) =>
-      thread.call('seal', this.place, key, plaintext, aad),
+      thread.call('seal', this.place, kek, plaintext, aad),
     );
   }
 
-  unseal(key: Handle, body: Buffer, aad: Buffer): Promise<Buffer> {
+  unseal(kek: FoundKek, body: Buffer, aad: Buffer): Promise<Buffer> {
     return this.#pool.run(this.#call, (thread) =>
-      thread.call('unseal', this.place, key, body, aad),
+      thread.call('unseal', this.place, kek, body, aad),
     );
   }
 
-  identify(key: Handle): Promise<KekIdentity> {
-    return this.#pool.run(this.#call, (thread) => thread.call('identify', this.place, key));
+  identify(kek: FoundKek): Promise<KekIdentity> {
+    return this.#pool.run(this.#call, (thread) => thread.call('identify', this.place, kek));
   }
 
   async find(wanted: ReadonlySet<Fingerprint>, held: HeldKeks): Promise<HeldKeks> {
@@ -91,10 +91,10 @@ export class PooledToken implements TokenCalls {
   }
 
   /** Whether the module is fast enough to be called in the thread of an event loop. */
-  isFast(key: Handle): Promise<boolean> {
+  isFast(kek: FoundKek): Promise<boolean> {
     const endMs = performance.now() + this.#parts.settings.openTimeoutMs;
     return this.#pool.run(opening('C_Encrypt', endMs), (thread) =>
-      thread.call('isFast', this.place, key),
+      thread.call('isFast', this.place, kek),
     );
   }
 

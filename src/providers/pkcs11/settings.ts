@@ -1,5 +1,6 @@
 // What a provider over a PKCS#11 token needs to know. Plain data: it goes to
 // other threads and to child processes.
+
 export interface Pkcs11Settings {
   readonly module: string;
   readonly token: string;
@@ -8,4 +9,23 @@ export interface Pkcs11Settings {
   readonly callTimeoutMs: number;
   /** For C_Initialize and C_Login together, and for a search for KEKs. */
   readonly openTimeoutMs: number;
+  /** Where the module is tpm2-pkcs11: the folder of its store, and how it reaches the TPM. */
+  readonly tpm?: TpmPlace;
+}
+
+interface TpmPlace {
+  readonly store: string;
+  /** As TPM2-TSS names it: device:/dev/tpmrm0. */
+  readonly tcti: string;
+}
+
+/** Modules read these from the environment of the process. In its main thread alone. */
+export function expose({ softhsmConf, tpm }: Pkcs11Settings): void {
+  if (tpm === undefined) {
+    process.env['SOFTHSM2_CONF'] = softhsmConf;
+    return;
+  }
+  process.env['TPM2_PKCS11_BACKEND'] = 'esysdb';
+  process.env['TPM2_PKCS11_STORE'] = tpm.store;
+  process.env['TPM2_PKCS11_TCTI'] = tpm.tcti;
 }

@@ -26,18 +26,27 @@ export function findSlot(module: Pkcs11Module, label: string): Handle {
     'token-missing',
     `token '${label}' is not present: the module shows ${seen}`,
     {
-      hint: 'check pkcs11.token, the token folder and its owner; on a new host run: kleidi provision',
+      hint: module.isTpm
+        ? 'check tpm.token and tpm.store; kleidi tpm create makes a token there'
+        : 'check pkcs11.token, the token folder and its owner; on a new host run: kleidi provision',
     },
   );
 }
 
+export type NamedMechanism = readonly [number, string];
+
+export const aesMechanisms: readonly NamedMechanism[] = [
+  [pkcs11js.CKM_AES_GCM, 'CKM_AES_GCM'],
+  [pkcs11js.CKM_AES_CMAC, 'CKM_AES_CMAC'],
+];
+
 /** @throws KleidiError module-unsupported, module-failed */
-export function requireMechanisms(module: Pkcs11Module, slot: Handle): void {
+export function requireMechanisms(
+  module: Pkcs11Module,
+  slot: Handle,
+  needed: readonly NamedMechanism[],
+): void {
   const offered = mechanismsOf(module, slot);
-  const needed: readonly (readonly [number, string])[] = [
-    [pkcs11js.CKM_AES_GCM, 'CKM_AES_GCM'],
-    [pkcs11js.CKM_AES_CMAC, 'CKM_AES_CMAC'],
-  ];
   const missing = needed.filter(([number]) => !offered.has(number)).map(([, name]) => name);
   if (missing.length === 0) return;
   throw new KleidiError(

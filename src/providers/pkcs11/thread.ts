@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads';
 import { KleidiError, reasonOf } from '../../errors.ts';
 import { textOptions, threadOptions } from '../../threadoptions.ts';
 import { type Answer, buffersOf, packed, thrownBy, unpacked } from './messages.ts';
+import { expose, type Pkcs11Settings } from './settings.ts';
 import type { ThreadWork } from './threadwork.ts';
 
 /** What a thread runs, threadentry.ts; a text in the built program (packaging/program.ts). */
@@ -123,10 +124,10 @@ export class ModuleThreads {
     if (this.#stuck.size > 0 && this.#why !== undefined) throw this.#why;
   }
 
-  /** @param softhsmConf where SoftHSM shall read its settings */
-  start(softhsmConf: string): TokenThread {
+  /** @param settings of the module that the thread will call */
+  start(settings: Pkcs11Settings): TokenThread {
     // A module sees the environment of the process, which only the main thread can set.
-    process.env['SOFTHSM2_CONF'] = softhsmConf;
+    expose(settings);
     const prepared = this.#prepared;
     this.#prepared = undefined;
     if (prepared === undefined || prepared.hasEnded) return this.#begin();

@@ -10,8 +10,10 @@ import { isFast } from './callmode.ts';
 import type { HeldKeks } from './kek.ts';
 import { LocalToken } from './local.ts';
 import { type Answer, buffersOf, failure, packed, type Request, unpacked } from './messages.ts';
-import { type Handle, Pkcs11Module } from './module.ts';
+import { Pkcs11Module } from './module.ts';
 import { RefusedPin } from './refusedpin.ts';
+import type { FoundKek } from './scheme.ts';
+import { schemeOf } from './schemes.ts';
 import type { Pkcs11Settings } from './settings.ts';
 import { type Place, Token, type TokenAccess } from './token.ts';
 
@@ -26,14 +28,17 @@ export class ThreadWork {
   }
 
   async login(settings: Pkcs11Settings, pin: string): Promise<Place> {
-    const token = await Token.open(this.#opened(), accessOf(settings, pin));
-    this.#local = new LocalToken(token);
+    const scheme = schemeOf(settings);
+    const access = accessOf(settings, pin);
+    const token = await Token.open(this.#opened(), access, scheme.mechanisms);
+    this.#local = new LocalToken(token, scheme);
     return token.place;
   }
 
   /** Another thread has opened the token. */
   join(settings: Pkcs11Settings, pin: string, place: Place): void {
-    this.#local = new LocalToken(Token.at(this.#opened(), accessOf(settings, pin), place));
+    const token = Token.at(this.#opened(), accessOf(settings, pin), place);
+    this.#local = new LocalToken(token, schemeOf(settings));
   }
 
   async find(
@@ -46,26 +51,26 @@ export class ThreadWork {
     return { place: local.token.place, keks };
   }
 
-  async seal(place: Place, key: Handle, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
+  async seal(place: Place, kek: FoundKek, plaintext: Buffer, aad: Buffer): Promise<Buffer> {
     try {
-      return await this.#at(place).seal(key, plaintext, aad);
+      return await this.#at(place).seal(kek, plaintext, aad);
     } finally {
       plaintext.fill(0);
     }
   }
 
-  unseal(place: Place, key: Handle, body: Buffer, aad: Buffer): Promise<Buffer> {
-    return this.#at(place).unseal(key, body, aad);
+  unseal(place: Place, kek: FoundKek, body: Buffer, aad: Buffer): Promise<Buffer> {
+    return this.#at(place).unseal(kek, body, aad);
   }
 
-  identify(place: Place, key: Handle): Promise<KekIdentity> {
-    return this.#at(place).identify(key);
+  identify(place: Place, kek: FoundKek): Promise<KekIdentity> {
+    return this.#at(place).identify(kek);
   }
 
-  isFast(place: Place, key: Handle): Promise<boolean> {
+  isFast(place: Place, kek: FoundKek): Promise<boolean> {
     const local = this.#at(place);
     return isFast(async () => {
-      await local.unseal(key, await local.seal(key, randomBytes(32), selfTestAad), selfTestAad);
+      await local.unseal(kek, await local.seal(kek, randomBytes(32), selfTestAad), selfTestAad);
     });
   }
 

@@ -7,7 +7,7 @@ import { ckr, ckrOf, ckrText } from './ckr.ts';
 import type { Handle, Pkcs11Module } from './module.ts';
 import { isTokenLost } from './recoverypolicy.ts';
 import type { PinUser, RefusedPin } from './refusedpin.ts';
-import { findSlot, firstSession, newSession, requireMechanisms } from './slot.ts';
+import { aesMechanisms, findSlot, firstSession, newSession, requireMechanisms } from './slot.ts';
 
 export interface TokenAccess {
   readonly label: string;
@@ -40,9 +40,13 @@ export class Token {
   }
 
   /** @throws KleidiError token-missing, module-unsupported, pin-refused, token-damaged */
-  static async open(module: Pkcs11Module, access: TokenAccess): Promise<Token> {
+  static async open(
+    module: Pkcs11Module,
+    access: TokenAccess,
+    mechanisms = aesMechanisms,
+  ): Promise<Token> {
     const slot = findSlot(module, access.label);
-    requireMechanisms(module, slot);
+    requireMechanisms(module, slot, mechanisms);
     if (!module.isSoftHsm) await access.refusedPin.requireUntried(access.pin);
     const anchor = firstSession(module, slot, access.writable);
     const token = new Token(module, access, slot, anchor);
@@ -106,7 +110,7 @@ export class Token {
  * @throws KleidiError pin-refused, token-damaged, module-failed
  */
 export async function loginOnce(
-  { api, isSoftHsm }: Pkcs11Module,
+  { api, isSoftHsm, isTpm }: Pkcs11Module,
   session: Handle,
   { label, pin, refusedPin }: Omit<TokenAccess, 'writable'>,
   who: PinUser = 'user',
@@ -116,10 +120,10 @@ export async function loginOnce(
   } catch (error) {
     const number = ckrOf(error);
     if (number === ckr.USER_ALREADY_LOGGED_IN) return;
-    if (!isPinRefusal(error)) throw loginFailed(label, error);
+    if (!isPinRefusal(error)) throw loginFailed(label, error, isTpm);
     if (isSoftHsm) throw softHsmRefusal(label, error);
     await refusedPin.remember(pin);
-    throw pinRefused(label, error);
+    throw pinRefused(label, error, isTpm ? tpmPinHint : hsmPinHint);
   }
 }
 
@@ -136,19 +140,24 @@ const pinRefusals: ReadonlySet<number | undefined> = new Set([
   ckr.PIN_LOCKED,
 ]);
 
-function loginFailed(label: string, cause: unknown): KleidiError {
-  const code = isTokenLost(ckrOf(cause)) ? 'module-failed' : 'token-damaged';
+function loginFailed(label: string, cause: unknown, isTpm: boolean): KleidiError {
+  const code = isTpm || isTokenLost(ckrOf(cause)) ? 'module-failed' : 'token-damaged';
   return new KleidiError(code, `login to token '${label}' failed: ${ckrText(cause)}`, {
-    hint: 'check the token folder, its owner and the HSM; restore the token from its recovery if it is damaged',
+    hint: isTpm
+      ? 'the TPM does not answer, or its store was made by another one: on a new board, or where the TPM was cleared, KEKs of the old one are gone (/usr/share/doc/kleidi/operations.md, a KEK in the TPM)'
+      : 'check the token folder, its owner and the HSM; restore the token from its recovery if it is damaged',
     cause,
   });
 }
 
-function pinRefused(label: string, cause: unknown): KleidiError {
-  return new KleidiError('pin-refused', `token '${label}' refuses the PIN: ${ckrText(cause)}`, {
-    hint: 'kleidi will not try this PIN again, so that the token does not lock: put the right PIN there with kleidi pin set, which also finishes a change of the PIN that was killed',
-    cause,
-  });
+const hsmPinHint =
+  'kleidi will not try this PIN again, so that the token does not lock: put the right PIN there with kleidi pin set, which also finishes a change of the PIN that was killed';
+const tpmPinHint =
+  'the store of the TPM and the credential of tpm.pin are not of one another: put both back from one backup of this host';
+
+function pinRefused(label: string, cause: unknown, hint: string): KleidiError {
+  const text = `token '${label}' refuses the PIN: ${ckrText(cause)}`;
+  return new KleidiError('pin-refused', text, { hint, cause });
 }
 
 /** SoftHSM never locks, and says PIN_INCORRECT when token.object is damaged. */

@@ -14,10 +14,11 @@ import type {
   OaepHash,
   WrappedNewKek,
 } from '../../provider.ts';
+import { findKeks } from '../aeskek.ts';
 import { ckrText } from '../ckr.ts';
 import { cmacOf, identityOf } from '../identity.ts';
-import { type FoundKek, findKeks } from '../kek.ts';
 import type { Handle } from '../module.ts';
+import type { FoundKek, KeyScheme } from '../scheme.ts';
 import type { Token } from '../token.ts';
 import type { WrappedPart } from './oaep.ts';
 import { importRecipient, wrapKey } from './oaep.ts';
@@ -50,20 +51,23 @@ export function createKek(
   });
 }
 
-export function describeKeks(token: Token): readonly KekDescription[] {
+export function describeKeks(token: Token, scheme: KeyScheme): readonly KekDescription[] {
   try {
-    return findKeks(token).keks.map((kek) => describe(token, kek));
+    return scheme.find(token).keks.map((kek) => describe(token, kek));
   } catch (error) {
     throw toWriteError(error, 'the KEKs cannot be listed');
   }
 }
 
 /** Removes every object with this key, half-made ones too; false where there is none. */
-export function destroyKek(token: Token, fp: Fingerprint): boolean {
+export function destroyKek(token: Token, scheme: KeyScheme, fp: Fingerprint): boolean {
   try {
-    const findings = findKeks(token);
+    const findings = scheme.find(token);
     const found = findings.keks.filter((kek) => kek.fp === fp);
-    for (const { handle } of found) token.module.api.C_DestroyObject(token.anchor, handle);
+    for (const { handle, partner } of found) {
+      const handles = partner === undefined ? [handle] : [handle, partner.hmac];
+      for (const each of handles) token.module.api.C_DestroyObject(token.anchor, each);
+    }
     destroyHalfMade(token, findings, new Set([fp]));
     return found.length > 0;
   } catch (error) {

@@ -2,11 +2,12 @@
 // more (SoftHSM 2.6 and 2.7); inside OAEP it is not a collision matter. The
 // hash is named in every bundle, never guessed.
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import pkcs11js from 'pkcs11js';
+import type pkcs11js from 'pkcs11js';
 import { KleidiError, reasonOf } from '../../../errors.ts';
 import type { KekIdentity, OaepHash } from '../../provider.ts';
 import { requireRsaKey } from '../../rsakey.ts';
 import type { Handle } from '../module.ts';
+import { oaepMechanism } from '../oaepmechanism.ts';
 import { recipientTemplate, type Template } from './template.ts';
 
 /** A KEK as it travels to this token. */
@@ -17,23 +18,6 @@ export interface WrappedPart extends KekIdentity {
   readonly label: string;
 }
 
-/** CKZ_DATA_SPECIFIED, which pkcs11js does not name: the label is given, and empty. */
-const dataSpecified = 1;
-
-const hashes = {
-  sha1: { hashAlg: pkcs11js.CKM_SHA_1, mgf: pkcs11js.CKG_MGF1_SHA1 },
-  sha256: { hashAlg: pkcs11js.CKM_SHA256, mgf: pkcs11js.CKG_MGF1_SHA256 },
-} as const;
-
-function mechanism(hash: OaepHash): pkcs11js.Mechanism {
-  const parameter: pkcs11js.RsaOAEP = {
-    type: pkcs11js.CK_PARAMS_RSA_OAEP,
-    ...hashes[hash],
-    source: dataSpecified,
-  };
-  return { mechanism: pkcs11js.CKM_RSA_PKCS_OAEP, parameter };
-}
-
 export function wrapKey(
   api: pkcs11js.PKCS11,
   session: Handle,
@@ -42,7 +26,9 @@ export function wrapKey(
   key: Handle,
 ): Buffer {
   // Room for RSA-8192; the module says how much it used.
-  return Buffer.from(api.C_WrapKey(session, mechanism(hash), publicKey, key, Buffer.alloc(1024)));
+  return Buffer.from(
+    api.C_WrapKey(session, oaepMechanism(hash), publicKey, key, Buffer.alloc(1024)),
+  );
 }
 
 export function unwrapKey(
@@ -53,7 +39,7 @@ export function unwrapKey(
   wrapped: Buffer,
   template: Template,
 ): Handle {
-  return api.C_UnwrapKey(session, mechanism(hash), privateKey, wrapped, template);
+  return api.C_UnwrapKey(session, oaepMechanism(hash), privateKey, wrapped, template);
 }
 
 /** @throws KleidiError refused where the key is not one that a KEK may be wrapped for */

@@ -3,7 +3,7 @@ import { KleidiError } from '../../../errors.ts';
 import { ckrText } from '../ckr.ts';
 import type { Handle, Pkcs11Module } from '../module.ts';
 import type { PinUser } from '../refusedpin.ts';
-import { findSlot, firstSession } from '../slot.ts';
+import { findSlot, firstSession, type NamedMechanism } from '../slot.ts';
 import { isPinRefusal, loginOnce, Token, type TokenAccess } from '../token.ts';
 
 /** @returns a session that is logged in @throws KleidiError as `Token.open` */
@@ -11,8 +11,9 @@ export async function openAs(
   module: Pkcs11Module,
   access: TokenAccess,
   who: PinUser,
+  mechanisms: readonly NamedMechanism[],
 ): Promise<Handle> {
-  if (who === 'user') return (await Token.open(module, access)).anchor;
+  if (who === 'user') return (await Token.open(module, access, mechanisms)).anchor;
   const slot = findSlot(module, access.label);
   if (!module.isSoftHsm) await access.refusedPin.requireUntried(access.pin);
   const session = firstSession(module, slot, true);
@@ -30,8 +31,9 @@ export async function changePin(
   access: TokenAccess,
   who: PinUser,
   pin: string,
+  mechanisms: readonly NamedMechanism[],
 ): Promise<void> {
-  const session = await openAs(module, access, who);
+  const session = await openAs(module, access, who, mechanisms);
   try {
     module.api.C_SetPIN(session, access.pin, pin);
   } catch (cause) {

@@ -2,7 +2,8 @@
 // CKA_ID and holds no key, because SoftHSM writes the value as a second step.
 import pkcs11js from 'pkcs11js';
 import type { Fingerprint } from '../../provider.ts';
-import { attributeOf, type Findings } from '../kek.ts';
+import { attributeOf } from '../kek.ts';
+import type { Findings } from '../scheme.ts';
 import type { Token } from '../token.ts';
 
 /** Removes those of these KEKs; whole keys are left alone. Throws what pkcs11js threw. */

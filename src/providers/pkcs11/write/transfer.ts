@@ -4,9 +4,10 @@
 import { KleidiError } from '../../../errors.ts';
 import { isSameKek } from '../../kekidentity.ts';
 import type { ArrivingKek, Fingerprint, ImportHooks, VerifiedVoucher } from '../../provider.ts';
+import { findKeks } from '../aeskek.ts';
 import { cmacOf } from '../identity.ts';
-import { type FoundKek, findKeks } from '../kek.ts';
 import type { Handle } from '../module.ts';
+import type { FoundKek } from '../scheme.ts';
 import type { Token } from '../token.ts';
 import { inSession, toWriteError } from './creation.ts';
 import type { WrappedPart } from './oaep.ts';

@@ -1,0 +1,45 @@
+// The store of the TPM's token is changed as a copy, which then takes its place in one step: what
+// is killed half-way leaves the old one, and the daemon never reads one that is half written.
+import { existsSync } from 'node:fs';
+import { chown, copyFile, mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Config } from '../../config.ts';
+import { type Owner, syncFolder, writeFileAtomically } from '../../files.ts';
+import { firstOwner } from '../../keyring/ringfile.ts';
+import { tpmStoreFile } from '../../tpmmodule.ts';
+
+export function tpmStoreExists({ tpm }: Config): boolean {
+  return existsSync(join(tpm.store, tpmStoreFile));
+}
+
+/**
+ * Call it under the ring's lock.
+ * @param work gets the folder of the copy, for root alone; what it throws leaves the store as it was
+ */
+export async function changeStore<T>(
+  config: Config,
+  work: (copy: string) => Promise<T>,
+): Promise<T> {
+  const { store } = config.tpm;
+  const copy = `${store}.new`;
+  await rm(copy, { recursive: true, force: true });
+  await mkdir(copy, { recursive: true, mode: 0o700 });
+  try {
+    const path = join(store, tpmStoreFile);
+    if (existsSync(path)) await copyFile(path, join(copy, tpmStoreFile));
+    const result = await work(copy);
+    await keep(config, await readFile(join(copy, tpmStoreFile)));
+    return result;
+  } finally {
+    await rm(copy, { recursive: true, force: true });
+  }
+}
+
+/** Root's, and the daemon's group reads it, as the ring. */
+async function keep({ ring, tpm }: Config, contents: Buffer): Promise<void> {
+  const owner: Owner | undefined = await firstOwner(ring);
+  await mkdir(tpm.store, { recursive: true, mode: 0o750 });
+  if (owner !== undefined) await chown(tpm.store, owner.uid, owner.gid);
+  await writeFileAtomically(join(tpm.store, tpmStoreFile), contents, 0o640, owner);
+  await syncFolder(tpm.store);
+}
