@@ -40,7 +40,7 @@ function compareVersions(a: string, b: string): number {
   return at === -1 ? 0 : (left[at] ?? 0) - (right[at] ?? 0);
 }
 
-function isElf(path: string): boolean {
+export function isElf(path: string): boolean {
   const file = openSync(path, 'r');
   const head = Buffer.alloc(4);
   readSync(file, head);

@@ -18,6 +18,7 @@ import { Tree } from './tree.ts';
 
 const lib = '/usr/lib/kleidi';
 const doc = '/usr/share/doc/kleidi';
+export const sbomPath = `${doc}/sbom.cdx.json`;
 const stripped = ['--strip-unneeded', '--remove-section=.comment', '--remove-section=.note'];
 const units = '/usr/lib/systemd/system';
 
@@ -32,7 +33,8 @@ export async function stage(folder: string, release: Release): Promise<Tree> {
   return tree;
 }
 
-async function stageProgram(tree: Tree, release: Release): Promise<void> {
+/** Node, the program, its add-ons and what is written of them: all that an image needs. */
+export async function stageProgram(tree: Tree, release: Release): Promise<void> {
   const runtime = join(root, 'node_modules', release.machine.node);
   requirePinned(join(runtime, 'bin/node'), process.arch);
   tree.copy(join(runtime, 'bin/node'), `${lib}/bin/node`, { mode: 0o755 });
@@ -50,7 +52,7 @@ async function stageProgram(tree: Tree, release: Release): Promise<void> {
     }
   }
   const packages = shippedPackages(inputs, release.machine.node);
-  tree.write(`${doc}/sbom.cdx.json`, billOfMaterials(packages, runtime, release), { kind: 'doc' });
+  tree.write(sbomPath, billOfMaterials(packages, runtime, release), { kind: 'doc' });
   tree.writeGzip(`${doc}/licenses.txt.gz`, licenseText(packages), { kind: 'license' });
 }
 

@@ -2,6 +2,8 @@
 import { spawnSync } from 'node:child_process';
 
 const packages: Readonly<Record<string, string>> = {
+  'apt-cache': 'apt (Debian, Ubuntu)',
+  'apt-get': 'apt (Debian, Ubuntu)',
   'dpkg-deb': 'dpkg',
   rpmbuild: 'rpm',
   objdump: 'binutils',
