@@ -15,6 +15,7 @@ import {
 import { builtPackage } from '../support/packages.ts';
 import { missingTool } from '../support/skip.ts';
 import { onHosts } from '../support/systemhost.ts';
+import { testKekIsGone, testTpmKek } from '../support/tpmkeksteps.ts';
 import { VirtualMachine } from '../support/virtualmachine.ts';
 
 const skip = missingTool('qemu-system-x86_64', 'swtpm', 'mke2fs', 'ssh');
@@ -29,6 +30,7 @@ async function check(): Promise<void> {
     packageFile: '/root/kleidi.deb',
     withTpm: '',
     tcti: 'device:/dev/tpmrm0',
+    kekTcti: 'device:/dev/tpmrm0',
     client: () => machine.client(),
     replaceTpm: async () => {
       await machine.stop();
@@ -39,6 +41,7 @@ async function check(): Promise<void> {
   const opens = await installBound(bound);
   testRestarts(bound, opens);
   testLocks(bound, opens);
+  testTpmKek(bound);
 
   test('vm: a copy of the whole disk in another machine opens nothing', async () => {
     await machine.stop();
@@ -54,6 +57,7 @@ async function check(): Promise<void> {
   });
 
   testNewBoard(bound, opens);
+  testKekIsGone(bound);
 }
 
 if (skip === false) await onHosts(check);

@@ -26,6 +26,8 @@ export interface Bound {
   readonly withTpm: string;
   /** How tpm2-tools reach it. */
   readonly tcti: string;
+  /** How kleidi's module reaches it. */
+  readonly kekTcti: string;
   client(): Promise<KmsClient>;
   /** A TPM that knows nothing; the machine is on afterwards. */
   replaceTpm(): Promise<void>;

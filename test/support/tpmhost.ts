@@ -8,8 +8,10 @@ import type { Suite, SystemHost } from './systemhost.ts';
 
 /** tpm2-tools brings what systemd loads. */
 const packages: Readonly<Record<Suite, string>> = {
-  bookworm: 'swtpm tpm2-abrmd tpm2-tools libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0',
-  trixie: 'swtpm tpm2-abrmd tpm2-tools libtss2-tcti-swtpm0t64 libtss2-tcti-tabrmd0',
+  bookworm:
+    'swtpm tpm2-abrmd tpm2-tools libtss2-tcti-swtpm0 libtss2-tcti-tabrmd0 libtpm2-pkcs11-1 libtpm2-pkcs11-tools',
+  trixie:
+    "swtpm tpm2-abrmd tpm2-tools libtss2-tcti-swtpm0t64 libtss2-tcti-tabrmd0 '^libtpm2-pkcs11-1(t64)?$' libtpm2-pkcs11-tools",
 };
 const device = 'tabrmd:bus_name=com.intel.tss2.Tabrmd';
 
@@ -36,6 +38,15 @@ ExecStart=/usr/sbin/tpm2-abrmd --tcti=swtpm:path=/run/swtpm.sock --allow-root
 WantedBy=multi-user.target
 `;
 
+/** It lets root and tss in; the daemon is in tss by its drop-in, which a bus does not look at. */
+const busPolicy = `<busconfig>
+  <policy context="default">
+    <allow send_destination="com.intel.tss2.Tabrmd"/>
+    <allow receive_sender="com.intel.tss2.Tabrmd"/>
+  </policy>
+</busconfig>
+`;
+
 /** @returns a layer over the base tree with what a TPM takes */
 export function tpmImage(suite: Suite): string {
   // The layer is made beside the folder of the packages.
@@ -60,6 +71,7 @@ export async function tpmHost(suite: Suite, image: string): Promise<SystemHost> 
   const host = await bareHost({ suite, image, env: [`SYSTEMD_TPM2_DEVICE=${device}`] });
   host.write('/etc/systemd/system/swtpm.service', swtpmUnit);
   host.write('/etc/systemd/system/tpm2-abrmd.service', managerUnit);
+  host.write('/etc/dbus-1/system.d/kleidi-test.conf', busPolicy);
   host.sh('systemctl daemon-reload && systemctl enable --now swtpm tpm2-abrmd');
   return host;
 }

@@ -16,6 +16,7 @@ import { clientOf, packageFile } from '../support/installed.ts';
 import { isLong } from '../support/long.ts';
 import { onHosts, type Suite } from '../support/systemhost.ts';
 import { replaceTpm, tpmHost, tpmImage, withTpm } from '../support/tpmhost.ts';
+import { testKekIsGone, testTpmKek } from '../support/tpmkeksteps.ts';
 
 async function check(suite: Suite): Promise<void> {
   const image = tpmImage(suite);
@@ -26,6 +27,7 @@ async function check(suite: Suite): Promise<void> {
     packageFile: packageFile('deb'),
     withTpm,
     tcti: '$SYSTEMD_TPM2_DEVICE',
+    kekTcti: 'tabrmd:bus_type=system',
     client: async () => clientOf(host),
     replaceTpm: async () => replaceTpm(host),
   };
@@ -61,7 +63,10 @@ async function check(suite: Suite): Promise<void> {
   });
 
   testLocks(bound, opens);
+  // Of the bus that leads to tpm2-abrmd; a device needs nothing more.
+  testTpmKek(bound, 'BindReadOnlyPaths=/run/dbus/system_bus_socket');
   testNewBoard(bound, opens);
+  testKekIsGone(bound);
 
   test(`${suite}: a TPM that systemd cannot use: sealed to the disk, said so, and bound later`, async () => {
     const { stderr: said } = host.try(`${withTpm}kleidi pin reseal --config /root/disk.yaml`);

@@ -22,7 +22,8 @@ export DEBIAN_FRONTEND=noninteractive
 chroot "$root" apt-get update -qq
 # tpm2-tools brings what systemd loads for a TPM.
 chroot "$root" apt-get install -y -qq --no-install-recommends \
-  linux-image-amd64 initramfs-tools udev tpm2-tools libtss2-tcti-device0
+  linux-image-amd64 initramfs-tools udev tpm2-tools libtss2-tcti-device0 \
+  libtpm2-pkcs11-1 libtpm2-pkcs11-tools
 rm -rf "$root/usr/sbin/policy-rc.d" "$root/rig-init" "$root"/var/lib/apt/lists/*
 : >"$root/etc/resolv.conf"
 : >"$root/etc/machine-id"

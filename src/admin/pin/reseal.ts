@@ -22,16 +22,9 @@ export interface Resealed {
   readonly after: Binding | undefined;
 }
 
-/** Those of pkcs11's token, and of the TPM's. */
-type SealedPin = PinUser | 'tpm';
-
-function placeOf(config: Config, which: SealedPin): string {
-  return which === 'tpm' ? config.tpm.pin : referenceOf(config, which);
-}
-
 /** @returns undefined where there is no sealed one */
-export async function bindingDue(config: Config, which: SealedPin): Promise<Resealed | undefined> {
-  const path = sealedPath(placeOf(config, which));
+export async function bindingDue(config: Config, who: PinUser): Promise<Resealed | undefined> {
+  const path = sealedPath(referenceOf(config, who));
   if (path === undefined) return undefined;
   return { before: await bindingIn(path), after: wantedBinding(config.pkcs11) };
 }
@@ -49,12 +42,12 @@ function sealedPath(reference: string): string | undefined {
  * @throws KleidiError pin-missing where the old seal does not open, tool-missing, refused;
  *   the old one stays then
  */
-export async function reseal(config: Config, which: SealedPin): Promise<Resealed | undefined> {
-  const reference = placeOf(config, which);
+export async function reseal(config: Config, who: PinUser): Promise<Resealed | undefined> {
+  const reference = referenceOf(config, who);
   const path = sealedPath(reference);
   if (path === undefined) return undefined;
   const waits = pendingSecret(reference);
-  if (waits !== undefined) throw interrupted(waits, which);
+  if (waits !== undefined) throw interrupted(waits, who);
   const before = await bindingIn(path);
   const pin = await readSecret(reference, {});
   const sealed = await sealSecret(reference, pin, undefined, config.pkcs11);
@@ -63,7 +56,7 @@ export async function reseal(config: Config, which: SealedPin): Promise<Resealed
   return { before, after: await bindingIn(path) };
 }
 
-function interrupted(path: string, who: SealedPin): KleidiError {
+function interrupted(path: string, who: PinUser): KleidiError {
   return new KleidiError(
     'refused',
     `a change of the ${who === 'so' ? 'SO PIN' : 'PIN'} has not come to its end: the new one waits in ${path}; nothing was changed`,

@@ -39,7 +39,7 @@ function requireNoPin({ pkcs11, tpm }: Config, reference: string): void {
       'refused',
       `${reference} is the PIN of the TPM's token; nothing was changed`,
       {
-        hint: 'kleidi tpm create makes it; kleidi pin reseal seals it anew',
+        hint: 'kleidi tpm create makes it, and no other opens that token',
       },
     );
   }

@@ -32,6 +32,12 @@ export async function newTpmKek(
   return changeStore(config, (copy) => makeIn(config, copy, { pin, ring, held }));
 }
 
+/**
+ * To the disk alone: the token opens on this TPM alone in any case, and a unit that lacks a
+ * credential does not start, which would take the other KEKs along with a dead board.
+ */
+const sealPolicy = { pinBinding: 'host', pinPcrs: [] } as const;
+
 /** The one that is sealed on this host, or a new one, sealed before anything hangs on it. */
 async function pinOf(config: Config): Promise<string> {
   const reference = config.tpm.pin;
@@ -40,7 +46,7 @@ async function pinOf(config: Config): Promise<string> {
   }
   if (tpmStoreExists(config)) throw lostPin(config);
   const pin = randomPin();
-  const sealed = await sealSecret(reference, pin, undefined, config.pkcs11);
+  const sealed = await sealSecret(reference, pin, undefined, sealPolicy);
   await writeFileAtomically(sealed.path, sealed.contents, sealed.mode, sealed.owner);
   return pin;
 }

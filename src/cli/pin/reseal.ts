@@ -34,29 +34,24 @@ async function resealPins(options: Parsed<typeof optionTable>): Promise<number> 
   const config = loadConfig(options.configPath);
   if (options.flag('check')) return checkBinding(config, options.json);
   await requireTokenInUse(config);
-  const [pin, soPin, tpmPin] = await withRingLock(config.ring, async () => [
+  const [pin, soPin] = await withRingLock(config.ring, async () => [
     await reseal(config, 'user'),
     await resealSoPin(config),
-    await reseal(config, 'tpm'),
   ]);
-  if ([pin, soPin, tpmPin].every((each) => each === undefined)) throw nothingSealed();
+  if (pin === undefined && soPin === undefined) throw nothingSealed();
   if (options.json) {
-    printJson({ pin: pin ?? null, soPin: soPin ?? null, tpmPin: tpmPin ?? null });
+    printJson({ pin: pin ?? null, soPin: soPin ?? null });
     return 0;
   }
   report('PIN', pin);
   report('SO PIN', soPin);
-  report("PIN of the TPM's token", tpmPin);
   return 0;
 }
 
 async function checkBinding(config: Config, json: boolean): Promise<number> {
-  const pin = await bindingDue(config, 'user');
-  const soPin = await bindingDue(config, 'so');
-  const tpmPin = await bindingDue(config, 'tpm');
-  const isDue = [pin, soPin, tpmPin].some((each) => each && each.before !== each.after);
-  const found = { pin: pin ?? null, soPin: soPin ?? null, tpmPin: tpmPin ?? null };
-  if (json) printJson({ ...found, due: isDue });
+  const [pin, soPin] = [await bindingDue(config, 'user'), await bindingDue(config, 'so')];
+  const isDue = [pin, soPin].some((each) => each !== undefined && each.before !== each.after);
+  if (json) printJson({ pin: pin ?? null, soPin: soPin ?? null, due: isDue });
   else print(isDue ? 'due: kleidi pin reseal' : 'sealed as the configuration says');
   return isDue ? 1 : 0;
 }

@@ -1,7 +1,9 @@
 // kleidi tpm create: a new KEK in the TPM of this machine, which never leaves it.
-import { awaitDaemon, stateIfAny } from '../../admin/follow.ts';
+import { awaitDaemon } from '../../admin/follow.ts';
+import { stateBeforePin, takeUpPin } from '../../admin/pin/takeup.ts';
 import { verifiedDigest } from '../../admin/ring/verifieddigest.ts';
 import { createStagedTpmKek } from '../../admin/tpm/entry.ts';
+import { requireTpmDropIn } from '../../admin/tpm/unit.ts';
 import { loadConfig } from '../../config.ts';
 import { usage } from '../../errors.ts';
 import { withRingLock } from '../../keyring/ringfile.ts';
@@ -18,7 +20,9 @@ export const tpmCreate = command({
     nobody can carry it away. No other member can have it, and with this board it is gone: what is
     sealed under it then is lost. For clusters with one control-plane machine, whose Secrets can
     be made again.`,
-    `It is staged; kleidi key promote has it written with, and a rewrite moves what is there.`,
+    `It is staged; kleidi key promote has it written with, and a rewrite moves what is there. The
+    daemon is restarted on its socket, so that it gets the PIN: no call is lost. It needs the
+    drop-in tpm.conf.`,
   ],
   options: {
     'single-master': flag('this cluster has one control-plane machine'),
@@ -31,13 +35,15 @@ export const tpmCreate = command({
       if (!options.flag(name)) throw usage(`a KEK in a TPM has no copy: say so by --${name}`);
     }
     const config = loadConfig(options.configPath);
-    const before = await stateIfAny(config);
+    await requireTpmDropIn(config);
+    const before = await stateBeforePin(config);
     const { kek, ring } = await withRingLock(config.ring, () => createStagedTpmKek(config));
     const digest = await verifiedDigest(config, ring);
     if (options.json) printJson({ fp: kek.fp, state: 'staged', provider: 'tpm', digest });
     else print(`KEK ${kek.fp} is in the TPM of this machine, staged`);
     if (digest !== null && !options.json) noteNextPromotion(ring, kek.fp);
     warn('this KEK has no recovery: with this board, what is sealed under it is lost');
+    await takeUpPin(config, options.configPath, before);
     await awaitDaemon(config, ring, before, [kek.fp]);
     return 0;
   },

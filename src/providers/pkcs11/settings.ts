@@ -26,6 +26,8 @@ export function expose({ softhsmConf, tpm }: Pkcs11Settings): void {
     return;
   }
   process.env['TPM2_PKCS11_BACKEND'] = 'esysdb';
+  // The module says in one line what its library says in three.
+  process.env['TSS2_LOG'] = 'all+none';
   process.env['TPM2_PKCS11_STORE'] = tpm.store;
   process.env['TPM2_PKCS11_TCTI'] = tpm.tcti;
 }
