@@ -6,6 +6,8 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { suite, test } from 'node:test';
 import { KleidiError } from '../../src/errors.ts';
 import { additionalData } from '../../src/keyring/envelope.ts';
+import { ckrOf } from '../../src/providers/pkcs11/ckr.ts';
+import { LocalToken } from '../../src/providers/pkcs11/local.ts';
 import { Pkcs11Module } from '../../src/providers/pkcs11/module.ts';
 import { Pkcs11Provider } from '../../src/providers/pkcs11/pkcs11.ts';
 import { RefusedPin } from '../../src/providers/pkcs11/refusedpin.ts';
@@ -95,6 +97,24 @@ suite('KEKs in a TPM', { skip: missingTpm() }, async () => {
     const random = Buffer.concat([randomBytes(256), randomBytes(32)]);
     await assert.rejects(provider.unwrap(fp, random, aad), code('ciphertext-invalid'));
     assert.deepEqual(await provider.unwrap(fp, await provider.wrap(fp, secret, aad), aad), secret);
+  });
+
+  test('what the TPM itself refuses spends the session, and the next call gets another', async () => {
+    const { token, keks } = await opened();
+    const kek = keks.find((each) => each.fp === fp) ?? assert.fail('no KEK');
+    const local = new LocalToken(token, tpmScheme);
+    const body = await local.seal(kek, secret, aad);
+    const noKey = { ...kek, handle: Buffer.alloc(8, 9) };
+    const half = {
+      ...kek,
+      partner: { ...(kek.partner ?? assert.fail()), hmac: Buffer.alloc(8, 9) },
+    };
+    for (const wrong of [noKey, half]) {
+      await assert.rejects(local.unseal(wrong, body, aad), (error) => ckrOf(error) !== undefined);
+      assert.deepEqual(await local.unseal(kek, body, aad), secret);
+    }
+    local.leave();
+    token.module.leave();
   });
 
   test('40 at once, more than there are threads', async () => {
