@@ -149,7 +149,7 @@ async function provisionMaster(
     provisionHost(config, wish, recovery, replace),
   );
   const ring = await readRing(config.ring);
-  reportHost({ ring, outcome, recovery }, json);
+  reportHost({ ring, outcome, recovery, pin: config.pkcs11.pin }, json);
   if (replace !== undefined) await followReplacement(config, ring, replace);
   return 0;
 }

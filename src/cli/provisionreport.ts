@@ -11,10 +11,12 @@ interface ProvisionedHost {
   readonly ring: Ring;
   readonly outcome: Outcome;
   readonly recovery: RecoveryKey | undefined;
+  /** As the configuration has it. */
+  readonly pin: string;
 }
 
 export function reportHost(host: ProvisionedHost, json: boolean): void {
-  const { ring, outcome, recovery } = host;
+  const { ring, outcome, recovery, pin } = host;
   const { generation } = ring;
   const kek = writeKekOf(ring);
   const keyId = keyIdOf(ring) ?? null;
@@ -32,7 +34,8 @@ export function reportHost(host: ProvisionedHost, json: boolean): void {
   }
   print(sentenceOf(host));
   if (keyId !== null) print(`key id: ${keyId}`);
-  if (kek?.recovery === null) warnOfCost(kek.fp, recovery !== undefined);
+  if (kek?.recovery === null)
+    warnOfCost(kek.fp, waysToLoss(pin, recovery !== undefined), recovery !== undefined);
 }
 
 function sentenceOf({ ring, outcome, recovery }: ProvisionedHost): string {
@@ -46,11 +49,14 @@ function sentenceOf({ ring, outcome, recovery }: ProvisionedHost): string {
   }
 }
 
+function waysToLoss(pin: string, isPinWrapped: boolean): string {
+  if (isPinWrapped) return 'if the token is lost';
+  if (pin.startsWith('file:')) return 'if the token or its PIN is lost';
+  return 'if the token, its PIN or the key of that (/var/lib/systemd/credential.secret) is lost';
+}
+
 /** A KEK is wrapped when it is made: afterwards nothing takes it out of the token. */
-function warnOfCost(fp: string, isPinWrapped: boolean): void {
-  const lost = isPinWrapped
-    ? 'if the token is lost'
-    : 'if the token, its PIN or the key of that (/var/lib/systemd/credential.secret) is lost';
+function warnOfCost(fp: string, lost: string, isPinWrapped: boolean): void {
   warn(`KEK ${fp} has no recovery: ${lost}, so is everything sealed under it`);
   if (!isPinWrapped) return;
   warn(

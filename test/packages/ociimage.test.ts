@@ -172,6 +172,7 @@ else {
     assert.equal(loaded.exitCode, 0, loaded.stderr);
     const first = host.command('provision');
     assert.equal(first.exitCode, 0, first.stderr);
+    assert.match(first.stderr, /no recovery: if the token or its PIN is lost/);
     const pin = statSync(join(host.root, 'etc/kleidi/credentials/pin'));
     assert.deepEqual([pin.mode & 0o777, pin.uid], [0o400, 10_650]);
     const before = kept(host.root);
