@@ -1,7 +1,7 @@
 // kleidi restore --check: is this backup whole, does it bring back every KEK of its ring with
 // the recovery key, and what would restore do here. Writes nothing.
 import type { Backup } from '../keyring/backup.ts';
-import { coverageFaults, rootFaults } from '../keyring/coverage.ts';
+import { boardFaults, coverageFaults, rootFaults } from '../keyring/coverage.ts';
 import { print, printJson } from '../terminal.ts';
 import { bundleIn, type PlannedFile, type RingPlan, stateOf } from './restoreplan.ts';
 
@@ -15,7 +15,11 @@ export async function checkRestore(
   const { ring } = backup;
   const bundles = backup.bundles.map(bundleIn);
   const keks = bundles.flatMap((bundle) => bundle.keks);
-  const faults = [...coverageFaults(ring, bundles), ...rootFaults(ring, keks)];
+  const faults = [
+    ...coverageFaults(ring, bundles),
+    ...rootFaults(ring, keks),
+    ...boardFaults(ring),
+  ];
   const states = await Promise.all(files.map(stateOf));
   const inState = (state: string) => files.filter((_, i) => states[i] === state);
   const found = {

@@ -32,13 +32,20 @@ export function coverageFaults(ring: Ring, bundles: readonly KeksOfRing[]): Cove
   return [...missing, ...unpinned, ...strangers];
 }
 
+/** What no recovery key opens, and no backup brings back. */
+export function boardFaults(ring: Ring): CoverageFault[] {
+  return ring.keks
+    .filter((kek) => kek.provider === 'tpm' && isUnretired(kek))
+    .map(({ fp }) => ({ fp, fault: 'it is in the TPM of one machine, and ends with its board' }));
+}
+
 /**
  * Each KEK that key create makes is vouched for by the write KEK of its time: all go back
  * to one. The word of a KEK that is destroyed cannot be tested any more, and counts. A
- * ring that had KEKs in Vault may have others: those vouch for none.
+ * ring that had KEKs in Vault or a TPM may have others: those vouch for none.
  */
 export function rootFaults(ring: Ring, keks: readonly BundleKek[]): CoverageFault[] {
-  if (ring.keks.some(({ provider }) => provider === 'vault')) return [];
+  if (ring.keks.some(({ provider }) => provider !== 'pkcs11')) return [];
   const ended = ring.keks.filter(({ state }) => state === 'destroyed').map(({ fp }) => fp);
   const known = new Set([...ended, ...keks.map(({ fp }) => fp)]);
   const live = new Set(ring.keks.filter(isUnretired).map(({ fp }) => fp));

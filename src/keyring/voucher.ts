@@ -25,7 +25,7 @@ export function vouchText(ringId: string, { fp, check, created, recovery }: Vouc
   return `${vouchPrefix}${JSON.stringify([ringId, fp, check, created, recovery])}`;
 }
 
-/** The KEK that vouches for the next one. Vault vouches for none: its HMAC is no secret of the ring. */
+/** The KEK that vouches for the next one. Vault and a TPM vouch for none: no other member can test their word. */
 export function vouchingKek(ring: Ring): RingKek | undefined {
   const kek = writeKekOf(ring);
   return kek?.provider === 'pkcs11' ? kek : undefined;
@@ -33,7 +33,7 @@ export function vouchingKek(ring: Ring): RingKek | undefined {
 
 /**
  * Each of these KEKs is of this ring already, or a KEK of it has vouched for it, or for
- * one that has. Before the first promotion, and while a KEK in Vault is written with, the
+ * one that has. Before the first promotion, and while a KEK in Vault or a TPM is written with, the
  * operator's word alone counts.
  * @param verified by the token of this host
  * @throws KleidiError refused

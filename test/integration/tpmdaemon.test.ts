@@ -3,9 +3,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { suite, test } from 'node:test';
 import { type Encrypted, KmsClient } from '../support/client.ts';
+import { Etcd } from '../support/etcd.ts';
+import { newSeed, sealObject } from '../support/kubestore.ts';
 import { missingTpm, SimulatedTpm } from '../support/simulatedtpm.ts';
+import { missingTool } from '../support/skip.ts';
 import { consent, TpmHost } from '../support/tpmmember.ts';
 
 suite('a TPM beside SoftHSM', { skip: missingTpm() }, async () => {
@@ -108,6 +112,46 @@ suite('a TPM beside SoftHSM', { skip: missingTpm() }, async () => {
     const twice = await host.run('tpm', 'create', ...consent);
     assert.match(twice.stderr, /in the TPM and staged already.*\n.*kleidi key promote/);
     assert.ok(!existsSync(`${host.store}.new`));
+  });
+
+  test('a snapshot is proved with both tokens', {
+    skip: missingTool('etcd', 'etcdctl'),
+  }, async () => {
+    const daemon = await serve();
+    const { keks } = host.ring;
+    const of = (provider: string): string =>
+      keks.find((kek) => kek.provider === provider && kek.state !== 'staged')?.fp ?? '';
+    const etcd = await Etcd.start(join(host.folder, 'etcd'));
+    for (const provider of ['pkcs11', 'tpm']) {
+      await host.good('key', 'promote', of(provider)).catch(() => undefined);
+      const sealedSeed = await newSeed(client);
+      await etcd.put(
+        sealObject(`/registry/secrets/ns/${provider}`, Buffer.from('content'), sealedSeed),
+      );
+    }
+    const file = etcd.snapshot(join(host.folder, 'both.db'));
+    const { verification } = JSON.parse(
+      await host.good('snapshot', 'scan', file, '--verify', '--json'),
+    ) as { verification: object };
+    assert.deepEqual(verification, { seeds: 2, objects: 2, failures: [], elsewhere: 0 });
+    await etcd.stop();
+    await daemon.stop();
+  });
+
+  test('destroyed, its keys are no longer in the store; the other KEK of the token stays', async () => {
+    const [staged = assert.fail('none is staged')] = host.ring.keks.filter(
+      (kek) => kek.state === 'staged',
+    );
+    await host.good('key', 'retire', staged.fp);
+    await host.good('key', 'destroy', staged.fp, '--no-scan', '--yes');
+    const listed = JSON.parse(await host.good('key', 'list', '--json')) as {
+      fp: string;
+      held: boolean;
+    }[];
+    assert.deepEqual(
+      listed.map(({ fp, held }) => [fp === staged.fp, held]),
+      host.ring.keks.map(({ fp }) => [fp === staged.fp, fp !== staged.fp]),
+    );
   });
 
   test('the board is gone: said so, and nothing that the other token holds is touched', async () => {

@@ -12,7 +12,7 @@ import { TokenCommand } from '../../tokenchild/client.ts';
 import { kekLabel } from '../../tokenchild/protocol.ts';
 import { randomPin, sealSecret } from '../pin/seal.ts';
 import { ptool } from './ptool.ts';
-import { changeStore, tpmStoreExists } from './store.ts';
+import { changeStore, dropCopy, tpmStoreExists } from './store.ts';
 
 /**
  * One that the store holds and the ring does not name is taken: a command was killed before it
@@ -25,6 +25,7 @@ export async function newTpmKek(
   ring: string,
   known: readonly KekIdentity[],
 ): Promise<KekIdentity> {
+  await dropCopy(config);
   const pin = await pinOf(config);
   const held = tpmStoreExists(config) ? await keksIn(config) : [];
   const [left] = missingKeks(held, known);
@@ -76,7 +77,7 @@ async function makeIn(config: Config, copy: string, making: Making): Promise<Kek
   const id = randomBytes(8).toString('hex');
   for (const algorithm of ['rsa2048', 'hmac:sha256']) {
     const key = ['--algorithm', algorithm, '--id', id, '--key-label', kekLabel(ring)];
-    await ptool(config, copy, ['addkey', '--label', label, '--userpin', userPin, ...key]);
+    await ptool(config, copy, ['addkey', '--label', label, `--userpin=${userPin}`, ...key]);
   }
   await token.changePin('user', userPin, pin);
   // Nobody needs it any more: the token ends with its keys.
@@ -98,7 +99,8 @@ interface NewToken {
 async function makeToken(config: Config, copy: string, token: NewToken): Promise<void> {
   const { label, userPin, soPin } = token;
   await ptool(config, copy, ['init', '--transient-parent', 'tpm2-tools-ecc-default']);
-  const pins = ['--sopin', soPin, '--userpin', userPin];
+  // One word each: a random PIN may begin with a hyphen.
+  const pins = [`--sopin=${soPin}`, `--userpin=${userPin}`];
   await ptool(config, copy, ['addtoken', '--pid', '1', '--label', label, ...pins]);
 }
 

@@ -21,8 +21,8 @@ export async function changeStore<T>(
   work: (copy: string) => Promise<T>,
 ): Promise<T> {
   const { store } = config.tpm;
-  const copy = `${store}.new`;
-  await rm(copy, { recursive: true, force: true });
+  const copy = copyOf(config);
+  await dropCopy(config);
   await mkdir(copy, { recursive: true, mode: 0o700 });
   try {
     const path = join(store, tpmStoreFile);
@@ -31,8 +31,17 @@ export async function changeStore<T>(
     await keep(config, await readFile(join(copy, tpmStoreFile)));
     return result;
   } finally {
-    await rm(copy, { recursive: true, force: true });
+    await dropCopy(config);
   }
+}
+
+function copyOf({ tpm }: Config): string {
+  return `${tpm.store}.new`;
+}
+
+/** Also what a command that was killed has left. Call it under the ring's lock. */
+export async function dropCopy(config: Config): Promise<void> {
+  await rm(copyOf(config), { recursive: true, force: true });
 }
 
 /** Root's, and the daemon's group reads it, as the ring. */

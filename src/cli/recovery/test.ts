@@ -4,7 +4,12 @@
 import { bundlesIn } from '../../admin/keys/oldbundles.ts';
 import { expectedRing } from '../../admin/ring/expecteddigest.ts';
 import type { Bundle, BundleKek } from '../../keyring/bundle.ts';
-import { type CoverageFault, coverageFaults, rootFaults } from '../../keyring/coverage.ts';
+import {
+  boardFaults,
+  type CoverageFault,
+  coverageFaults,
+  rootFaults,
+} from '../../keyring/coverage.ts';
 import type { HybridPrivateKey } from '../../keyring/hybrid.ts';
 import { testKek } from '../../keyring/recovery.ts';
 import { print, printError, printJson } from '../../terminal.ts';
@@ -53,7 +58,9 @@ async function test(options: Parsed<typeof optionTable>): Promise<number> {
   const all = bundles.flatMap(({ keks }) => keks);
   const results = bundles.flatMap((bundle) => testBundle(bundle, key, all));
   const faults =
-    ring === undefined ? [] : [...coverageFaults(ring, bundles), ...rootFaults(ring, all)];
+    ring === undefined
+      ? []
+      : [...coverageFaults(ring, bundles), ...rootFaults(ring, all), ...boardFaults(ring)];
   if (options.json) printJson({ keks: results, ...(ring && { faults }) });
   else report(results, faults);
   return results.every(({ opens }) => opens) && faults.length === 0 ? 0 : 1;
