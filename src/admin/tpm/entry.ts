@@ -1,7 +1,7 @@
-// A KEK of the TPM in the ring: staged, and the first one of a ring written with at once.
+// A new KEK of the TPM enters the ring, staged.
 import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
-import { isUnretired, type Ring } from '../../keyring/ring.ts';
+import type { Ring } from '../../keyring/ring.ts';
 import { readRing, writeRing } from '../../keyring/ringfile.ts';
 import { ringIdFrom } from '../../keyring/ringid.ts';
 import { stage } from '../../keyring/transitions.ts';
@@ -29,7 +29,7 @@ export async function createStagedTpmKek(
 /** Somebody who types the command twice wants one. */
 function requireNoneStaged({ keks }: Ring): void {
   const staged = keks.find((kek) => kek.provider === 'tpm' && kek.state === 'staged');
-  if (staged === undefined || !isUnretired(staged)) return;
+  if (staged === undefined) return;
   throw new KleidiError('refused', `KEK ${staged.fp} is in the TPM and staged already`, {
     hint: `kleidi key promote ${staged.fp}`,
   });

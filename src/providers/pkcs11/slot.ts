@@ -52,7 +52,9 @@ export function requireMechanisms(
   throw new KleidiError(
     'module-unsupported',
     `${module.description} lacks ${missing.join(' and ')}`,
-    { hint: 'kleidi needs both; /usr/share/doc/kleidi/operations.md lists modules that have them' },
+    {
+      hint: '/usr/share/doc/kleidi/hsm.md says what a module must do, and lists some that were tried',
+    },
   );
 }
 
