@@ -13,12 +13,13 @@ import {
 } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
+import { containerId } from '../src/container/hostfolders.ts';
 import { checkSymbolVersions } from './glibc.ts';
 import { debianEntries, downloadPackages } from './image/debianpackages.ts';
 import { imageBill } from './image/imagebill.ts';
 import { type ImageFacts, writeLayout } from './image/layout.ts';
 import { checkLibraries } from './image/needed.ts';
-import { kleidiId, programEntries } from './image/programentries.ts';
+import { programEntries } from './image/programentries.ts';
 import { tar } from './image/tar.ts';
 import { root } from './program.ts';
 import { type Release, readRelease } from './release.ts';
@@ -49,7 +50,7 @@ function factsOf({ version, machine, epochSeconds, maintainer }: Release): Image
     created,
     // What podman and containerd call it when they load it.
     name: `localhost/kleidi:${version}`,
-    user: `${kleidiId}:${kleidiId}`,
+    user: `${containerId}:${containerId}`,
     entrypoint: programOfUnit(),
     command: ['help'],
     labels: {

@@ -26,6 +26,7 @@ const verbsWith = (worker?: Worker): Verbs => ({
   snapshot: async () => (await import('./cli/groups.ts')).snapshot,
   vault: async () => (await import('./cli/groups.ts')).vault,
   tpm: async () => (await import('./cli/groups.ts')).tpm,
+  manifests: async () => (await import('./cli/manifests.ts')).manifests,
   version: async () => (await import('./cli/version.ts')).version,
   'token-work': async () => (await import('./cli/internal.ts')).tokenWork,
   'verify-token': async () => (await import('./cli/internal.ts')).verifyToken,

@@ -43,7 +43,8 @@ const wanted: readonly Wanted[] = [
   { names: ['dash'], take: /^(usr\/)?bin\/(sh|dash)$/ },
   { names: ['util-linux'], take: /^usr\/bin\/flock$/ },
   // For /usr/bin/kleidi: env, sed.
-  { names: ['coreutils'], take: /^(usr\/)?bin\/(cat|env)$/ },
+  // sleep for a container that waits for commands.
+  { names: ['coreutils'], take: /^(usr\/)?bin\/(cat|env|sleep)$/ },
   { names: ['sed'], take: /^(usr\/)?bin\/sed$/ },
   ...['libacl1', 'libselinux1', 'libpcre2-8-0'].map((name) => ({
     names: [name],

@@ -2,29 +2,20 @@
 // user that it runs as, its settings, and the folders that the host gives it.
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { containerId, hostFolders } from '../../src/container/hostfolders.ts';
 import { softHsmSettings } from '../../src/softhsm.ts';
 import { root } from '../program.ts';
 import type { Tree } from '../tree.ts';
 import type { ImageEntry } from './tar.ts';
 
-/** Above those that a distribution gives to its own users. */
-export const kleidiId = 10_650;
-
 const accounts = {
   'etc/passwd': `root:x:0:0:root:/root:/usr/sbin/nologin
-kleidi:x:${kleidiId}:${kleidiId}:kleidi key service:/var/lib/kleidi:/usr/sbin/nologin
+kleidi:x:${containerId}:${containerId}:kleidi key service:/var/lib/kleidi:/usr/sbin/nologin
 `,
   'etc/group': `root:x:0:
-kleidi:x:${kleidiId}:
+kleidi:x:${containerId}:
 `,
 } as const;
-
-/** Each a folder of the host, which that gives to the user by its number. */
-const hostFolders = [
-  { path: 'etc/kleidi/credentials', mode: 0o700 },
-  { path: 'run/kleidi', mode: 0o750 },
-  { path: 'var/lib/kleidi', mode: 0o700 },
-] as const;
 
 /** Of any container: made here for those who run the tree as it is. */
 const mountPoints = [
@@ -38,7 +29,7 @@ export function programEntries(tree: Tree): ImageEntry[] {
     return { kind: 'file', path: path.slice(1), mode, contents: { file: tree.at(path) } };
   });
   const folders = hostFolders.map(
-    (folder) => ({ kind: 'folder', id: kleidiId, ...folder }) as const,
+    ({ path, mode }) => ({ kind: 'folder', id: containerId, path: path.slice(1), mode }) as const,
   );
   const copyright = readFileSync(join(root, 'packaging/deb/copyright'), 'utf8');
   const settings = readFileSync(join(root, 'packaging/image/kleidi.yaml'), 'utf8');

@@ -4,6 +4,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after } from 'node:test';
+import { containerId, hostFolders } from '../../src/container/hostfolders.ts';
 import { missingTool, skipReason } from './skip.ts';
 
 /** crun refuses hosts that mix both versions of cgroups. */
@@ -11,9 +12,9 @@ const settings = `[engine]
 runtime = "runc"
 cgroup_manager = "cgroupfs"
 events_logger = "file"
+[containers]
+default_ulimits = ["nofile=16384:16384", "nproc=1024:1024"]
 `;
-const user = 10_650;
-const hostFolders = ['/etc/kleidi/credentials', '/var/lib/kleidi', '/run/kleidi'] as const;
 
 export interface ContainerResult {
   readonly exitCode: number | null;
@@ -39,9 +40,9 @@ export class ContainerHost {
     this.#version = version;
     this.#folder = folder;
     this.root = join(folder, 'host');
-    for (const path of hostFolders) {
+    for (const { path } of hostFolders) {
       mkdirSync(join(this.root, path), { recursive: true, mode: 0o755 });
-      chownSync(join(this.root, path), user, user);
+      chownSync(join(this.root, path), containerId, containerId);
     }
     writeFileSync(join(this.root, 'etc/machine-id'), `${'1f'.repeat(16)}\n`);
     writeFileSync(join(folder, 'containers.conf'), settings);
@@ -49,6 +50,10 @@ export class ContainerHost {
   }
 
   podman(...args: readonly string[]): ContainerResult {
+    return this.podmanWith('', ...args);
+  }
+
+  podmanWith(input: string, ...args: readonly string[]): ContainerResult {
     const storage = ['root', 'runroot', 'tmpdir'].map(
       (name) => `--${name}=${this.#folder}/${name}`,
     );
@@ -56,6 +61,7 @@ export class ContainerHost {
       'podman',
       [...storage, '--storage-driver=vfs', ...args],
       {
+        input,
         encoding: 'utf8',
         timeout: 120_000,
         env: { ...process.env, CONTAINERS_CONF: join(this.#folder, 'containers.conf') },
