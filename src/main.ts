@@ -29,6 +29,7 @@ const verbsWith = (worker?: Worker): Verbs => ({
   manifests: async () => (await import('./cli/manifests.ts')).manifests,
   version: async () => (await import('./cli/version.ts')).version,
   'token-work': async () => (await import('./cli/internal.ts')).tokenWork,
+  'take-folders': async () => (await import('./cli/internal.ts')).takeFolders,
   'verify-token': async () => (await import('./cli/internal.ts')).verifyToken,
 });
 

@@ -1,6 +1,6 @@
 // A pod of kleidi, alike in a static pod and in a DaemonSet. It has no network of a cluster, no
 // service account and no capability; what it keeps is in folders of its host.
-import { containerId, hostFolders, takeFolders } from './hostfolders.ts';
+import { containerId, hostFolders } from './hostfolders.ts';
 
 export interface PodWish {
   readonly image: string;
@@ -10,7 +10,6 @@ export interface PodWish {
 
 type Yaml = Readonly<Record<string, unknown>>;
 
-const node = '/usr/lib/kleidi/bin/node';
 const restricted = {
   allowPrivilegeEscalation: false,
   readOnlyRootFilesystem: true,
@@ -55,7 +54,7 @@ function taker(image: string): Yaml {
   return {
     name: 'folders',
     image,
-    command: [node, '-e', takeFolders],
+    args: ['take-folders'],
     securityContext: {
       ...restricted,
       runAsUser: 0,

@@ -164,16 +164,8 @@ test('podman plays the static pod: provisioned from nothing, served to the host,
   host.podman('pod', 'rm', '--force', '--all', '--time=2');
   execFileSync('chown', ['-R', '0:0', join(host.root, 'var/lib/kleidi')]);
   const run = ['run', '--rm', `--volume=${host.root}/var/lib/kleidi:/var/lib/kleidi`];
-  const [node = '', ...rest] = pod.taker;
   const image = `localhost/kleidi:${version}`;
-  const refused = host.podman(
-    ...run,
-    '--network=none',
-    '--user=0',
-    `--entrypoint=${node}`,
-    image,
-    ...rest,
-  );
+  const refused = host.podman(...run, '--network=none', '--user=0', image, ...pod.taker);
   assert.equal(refused.exitCode, 1);
   assert.match(refused.stderr, /kleidi is not empty, and belongs to 0:0/);
 });
@@ -190,7 +182,7 @@ function hostAt(name: string): ContainerHost {
 interface Played {
   readonly played: object;
   readonly probes: readonly (readonly string[])[];
-  /** Of the container that takes the folders. */
+  /** What the container that takes the folders calls. */
   readonly taker: readonly string[];
 }
 
@@ -203,7 +195,7 @@ async function podOn(root: string, ...args: string[]): Promise<Played> {
     metadata: { annotations?: object };
     spec: {
       restartPolicy?: string;
-      initContainers: { command: string[] }[];
+      initContainers: { args: string[] }[];
       containers: Record<string, { exec: { command: string[] } } | undefined>[];
       volumes: { hostPath: { path: string } }[];
     };
@@ -220,7 +212,7 @@ async function podOn(root: string, ...args: string[]): Promise<Played> {
     }),
   );
   assert.equal(probes.length, 2);
-  return { played: pod, probes, taker: spec.initContainers[0]?.command ?? [] };
+  return { played: pod, probes, taker: spec.initContainers[0]?.args ?? [] };
 }
 
 async function appears(path: string): Promise<void> {

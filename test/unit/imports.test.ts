@@ -33,7 +33,7 @@ const mayImport: Readonly<Record<string, readonly string[]>> = {
   host: ['', 'host', 'metrics', 'kms', 'keyring', 'providers'],
   snapshot: ['', 'snapshot', 'keyring', 'providers'],
   apiserver: ['', 'apiserver'],
-  container: ['container'],
+  container: ['', 'container'],
   doctor: ['', 'apiserver', 'doctor', 'host', 'kms', 'keyring', 'providers'],
   tokenchild: ['', 'tokenchild', 'host', 'snapshot', 'keyring', 'providers'],
   admin: [
