@@ -42,6 +42,10 @@ export class Etcd {
     throw new Error('etcd does not start');
   }
 
+  get url(): string {
+    return this.#url;
+  }
+
   async put(...entries: Entry[]): Promise<void> {
     for (let i = 0; i < entries.length; i += entriesPerTransaction) {
       const success = entries.slice(i, i + entriesPerTransaction).map(([key, value]) => ({
