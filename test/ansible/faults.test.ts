@@ -155,5 +155,9 @@ await onHosts(async () => {
   });
 });
 
-const moduleOf = (host: SystemHost): string =>
-  host.sh('kleidi config print --json | grep -o \'"module": *"[^"]*"\' | cut -d\\" -f4');
+function moduleOf(host: SystemHost): string {
+  const printed = JSON.parse(host.sh('kleidi config print --json')) as {
+    pkcs11: { module: string };
+  };
+  return printed.pkcs11.module;
+}
