@@ -1,5 +1,6 @@
 // Where distributions put the module of tpm2-pkcs11, and the name of its store.
 import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 
 const tpmModulePaths = [
   '/usr/lib/x86_64-linux-gnu/libtpm2_pkcs11.so.1', // Debian, Ubuntu
@@ -21,5 +22,11 @@ export function isTpmModule(what: string): boolean {
   return /tpm2/i.test(what);
 }
 
-/** An SQLite database in the folder of the store. */
-export const tpmStoreFile = 'tpm2_pkcs11.sqlite3';
+/** An SQLite database. @param folder of the store */
+export function tpmStorePath(folder: string): string {
+  return join(folder, 'tpm2_pkcs11.sqlite3');
+}
+
+export function tpmStoreExists(folder: string): boolean {
+  return existsSync(tpmStorePath(folder));
+}

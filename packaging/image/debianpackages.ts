@@ -42,8 +42,7 @@ const wanted: readonly Wanted[] = [
   // For the lock of the ring: sh, flock, cat.
   { names: ['dash'], take: /^(usr\/)?bin\/(sh|dash)$/ },
   { names: ['util-linux'], take: /^usr\/bin\/flock$/ },
-  // For /usr/bin/kleidi: env, sed.
-  // sleep for a container that waits for commands.
+  // For /usr/bin/kleidi: env, sed; for a container that waits for commands: sleep.
   { names: ['coreutils'], take: /^(usr\/)?bin\/(cat|env|sleep)$/ },
   { names: ['sed'], take: /^(usr\/)?bin\/sed$/ },
   ...['libacl1', 'libselinux1', 'libpcre2-8-0'].map((name) => ({

@@ -1,11 +1,9 @@
 // Doctor's group tpm: whether the TPM of this machine opens what the ring names as kept there.
 // Says nothing on a host that keeps nothing there.
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { isUnretired, type Ring } from '../keyring/ring.ts';
 import { missingKeks } from '../providers/kekidentity.ts';
 import type { KekDescription } from '../providers/provider.ts';
-import { tpmStoreFile } from '../tpmmodule.ts';
+import { tpmStoreExists } from '../tpmmodule.ts';
 import { type Check, type Findings, fail, failure, ok, warn } from './check.ts';
 
 export const tpm: Check = {
@@ -15,8 +13,7 @@ export const tpm: Check = {
   async run(subject) {
     const ring = await subject.ring().catch(() => undefined);
     const named = ring?.keks.filter((kek) => kek.provider === 'tpm') ?? [];
-    if (named.length === 0 && !existsSync(join(subject.config().tpm.store, tpmStoreFile)))
-      return undefined;
+    if (named.length === 0 && !tpmStoreExists(subject.config().tpm.store)) return undefined;
     try {
       const held = await subject.tpmKeks();
       const what = `the TPM of this machine holds ${held.length} ${held.length === 1 ? 'KEK' : 'KEKs'}`;

@@ -54,15 +54,37 @@ export async function installBound({ machine, packageFile, withTpm, client }: Bo
   machine.sh(`cd /root && echo ${passphrase} | kleidi recovery create --out recovery --passphrase-fd 0 > sha256
     printf 'pkcs11: { pinBinding: host }\\n' > disk.yaml
     ${withTpm} kleidi provision --recovery recovery.pub=$(cat sha256)`);
+  return sealOnce({ machine, client });
+}
+
+/** @param alg by which it must be sealed; else by any */
+export async function sealOnce(
+  { machine, client }: Pick<Bound, 'machine' | 'client'>,
+  alg?: number,
+): Promise<() => Promise<void>> {
   const first = await client();
   const { ciphertext, keyId } = await first.encrypt(seed);
   first.close();
+  if (alg !== undefined) assert.equal(ciphertext.readUInt8(3), alg);
   return async (): Promise<void> => {
     await machine.until('kleidi status');
     const again = await client();
     assert.deepEqual(await again.decrypt(ciphertext, keyId), seed);
     again.close();
   };
+}
+
+export async function throughRestarts(
+  machine: TpmMachine,
+  opens: () => Promise<void>,
+): Promise<void> {
+  machine.sh('systemctl restart kleidi');
+  await opens();
+  machine.sh('systemctl kill -s KILL kleidi');
+  await opens();
+  await machine.stop();
+  await machine.start();
+  await opens();
 }
 
 /** The unit does not start, and says in the journal what it may be. */
@@ -81,13 +103,7 @@ export function testRestarts(bound: Bound, opens: () => Promise<void>): void {
       doctorOf(bound),
       /bound to the TPM of this machine: a copy of its disk does not open/,
     );
-    machine.sh('systemctl restart kleidi');
-    await opens();
-    machine.sh('systemctl kill -s KILL kleidi');
-    await opens();
-    await machine.stop();
-    await machine.start();
-    await opens();
+    await throughRestarts(machine, opens);
   });
 }
 

@@ -82,13 +82,20 @@ export function apiServerUnit(address: string, etcd = '127.0.0.1'): string {
     `--etcd-cafile=${tls('ca.pem')}`,
     `--etcd-certfile=${tls('node.pem')}`,
     `--etcd-keyfile=${tls('node.key')}`,
-    `--client-ca-file=${tls('ca.pem')}`,
-    `--tls-cert-file=${tls('node.pem')}`,
-    `--tls-private-key-file=${tls('node.key')}`,
+    ...commonFlags(tls),
+  ]);
+}
+
+/** Of any kube-apiserver here. @param at where a file of makeClusterCertificates is */
+export function commonFlags(at: (name: string) => string): readonly string[] {
+  return [
+    `--client-ca-file=${at('ca.pem')}`,
+    `--tls-cert-file=${at('node.pem')}`,
+    `--tls-private-key-file=${at('node.key')}`,
     '--authorization-mode=Node,RBAC',
     '--service-cluster-ip-range=10.96.0.0/16',
     '--service-account-issuer=https://kubernetes.default.svc',
-    `--service-account-key-file=${tls('sa.pub')}`,
-    `--service-account-signing-key-file=${tls('sa.key')}`,
-  ]);
+    `--service-account-key-file=${at('sa.pub')}`,
+    `--service-account-signing-key-file=${at('sa.key')}`,
+  ];
 }

@@ -8,6 +8,7 @@ import { after } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ApiClient, type ApiReply } from './apiclient.ts';
 import { makeClusterCertificates } from './clustercertificates.ts';
+import { commonFlags } from './clusterunits.ts';
 import type { Etcd } from './etcd.ts';
 
 /** Of its own, so that it is in nobody's way at port 6443. */
@@ -83,14 +84,7 @@ export class LocalApiServer {
       '--endpoint-reconciler-type=none',
       `--etcd-servers=${this.#parts.etcd.url}`,
       `--encryption-provider-config=${this.#at('encryption.yaml')}`,
-      `--client-ca-file=${this.#at('ca.pem')}`,
-      `--tls-cert-file=${this.#at('node.pem')}`,
-      `--tls-private-key-file=${this.#at('node.key')}`,
-      '--authorization-mode=Node,RBAC',
-      '--service-cluster-ip-range=10.96.0.0/16',
-      '--service-account-issuer=https://kubernetes.default.svc',
-      `--service-account-key-file=${this.#at('sa.pub')}`,
-      `--service-account-signing-key-file=${this.#at('sa.key')}`,
+      ...commonFlags((name) => this.#at(name)),
     ];
   }
 }

@@ -2,9 +2,8 @@
 // of the unit through restarts, a kill and a reboot, and gone with its board.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import type { Bound } from './boundpin.ts';
+import { type Bound, sealOnce, throughRestarts } from './boundpin.ts';
 
-const seed = Buffer.alloc(32, 9);
 const dropIn = '/etc/systemd/system/kleidi.service.d/tpm.conf';
 const config = '/etc/kleidi/kleidi.yaml';
 const create = 'kleidi tpm create --single-master --accept-no-recovery';
@@ -31,24 +30,9 @@ export function testTpmKek(bound: Bound, extra = ''): void {
     );
     await machine.until('kleidi doctor --only tpm');
     machine.sh(`${withTpm}kleidi key promote ${keksOf(bound, 'staged')}`);
-    const client = await bound.client();
-    const { ciphertext, keyId } = await client.encrypt(seed);
-    client.close();
-    assert.equal(ciphertext.readUInt8(3), 3);
-    const opens = async (): Promise<void> => {
-      await machine.until('kleidi status');
-      const again = await bound.client();
-      assert.deepEqual(await again.decrypt(ciphertext, keyId), seed);
-      again.close();
-    };
+    const opens = await sealOnce(bound, 3);
     await opens();
-    machine.sh('systemctl restart kleidi');
-    await opens();
-    machine.sh('systemctl kill -s KILL kleidi');
-    await opens();
-    await machine.stop();
-    await machine.start();
-    await opens();
+    await throughRestarts(machine, opens);
     const [, exposure = ''] =
       /Overall exposure level for kleidi.service: ([0-9.]+)/.exec(
         machine.sh('systemd-analyze security --no-pager kleidi.service'),

@@ -4,13 +4,13 @@
 import type { Config } from '../../config.ts';
 import { KleidiError, usage } from '../../errors.ts';
 import type { Ring } from '../../keyring/ring.ts';
-import { readRing, writeRing } from '../../keyring/ringfile.ts';
-import { ringIdFrom } from '../../keyring/ringid.ts';
-import { requireNotDestroyed, stage } from '../../keyring/transitions.ts';
+import { readRing } from '../../keyring/ringfile.ts';
+import { requireNotDestroyed } from '../../keyring/transitions.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { deletionIn, type KeySettings, leakIn } from '../../providers/vault/keysettings.ts';
 import type { VaultKek } from '../../providers/vault/versions.ts';
 import { warn } from '../../terminal.ts';
+import { enterStaged } from './enter.ts';
 import { requireKnown, vaultKey } from './vaultknown.ts';
 
 /** @throws KleidiError usage */
@@ -44,18 +44,14 @@ export async function findVersion(
  */
 export async function stageVersion(config: Config, found: FoundVersion): Promise<Ring> {
   const { kek, settings } = found;
-  const { fp, check } = kek;
+  const { fp } = kek;
   const ring = await readRing(config.ring);
   requireNotDestroyed(ring, fp);
   const known = ring.keks.find((each) => each.fp === fp);
   requireSafe(config, settings, known === undefined);
   if (known?.state !== 'retired') await requireKnown(config, [kek]);
   if (known !== undefined) return ring;
-  const created = new Date().toISOString();
-  const entry = { fp, check, provider: 'vault', recovery: null, created } as const;
-  const next = stage(ring, entry, ring.ringId ?? ringIdFrom(kek));
-  await writeRing(config.ring, next);
-  return next;
+  return enterStaged(config, ring, kek, 'vault');
 }
 
 function find(

@@ -4,6 +4,7 @@ import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import { ringDigest } from '../../keyring/digest.ts';
 import { isUnretired, type Ring, type RingKek } from '../../keyring/ring.ts';
+import { tokenKinds } from '../../providers/algorithm.ts';
 import { missingKeks } from '../../providers/kekidentity.ts';
 import type { ProviderKind } from '../../providers/provider.ts';
 import { warn } from '../../terminal.ts';
@@ -14,11 +15,9 @@ import { vaultKey } from '../keys/vaultknown.ts';
 export async function requireVerified(config: Config, ring: Ring): Promise<void> {
   const live = ring.keks.filter(isUnretired);
   const of = (kind: ProviderKind): RingKek[] => live.filter((kek) => kek.provider === kind);
-  const missing = [
-    ...(await missingInToken(config, 'pkcs11', of('pkcs11'))),
-    ...(await missingInToken(config, 'tpm', of('tpm'))),
-    ...(of('vault').length === 0 ? [] : missingKeks(of('vault'), await inVault(config))),
-  ];
+  const missing: RingKek[] = [];
+  for (const kind of tokenKinds) missing.push(...(await missingInToken(config, kind, of(kind))));
+  if (of('vault').length > 0) missing.push(...missingKeks(of('vault'), await inVault(config)));
   if (missing.length === 0) return;
   const fps = missing.map(({ fp }) => fp).join(', ');
   throw new KleidiError('kek-missing', `this host lacks KEK ${fps}: its ring has no digest`, {

@@ -3,10 +3,11 @@
 import type { Config } from '../../config.ts';
 import type { Fingerprint } from '../../providers/provider.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
-import { changeStore, tpmStoreExists } from './store.ts';
+import { tpmStoreExists } from '../../tpmmodule.ts';
+import { changeStore } from './store.ts';
 
 export async function tpmHolds(config: Config, fp: Fingerprint): Promise<boolean> {
-  if (!tpmStoreExists(config)) return false;
+  if (!tpmStoreExists(config.tpm.store)) return false;
   const held = await new TokenCommand(config, { kind: 'tpm' }).list();
   return held.some((kek) => kek.fp === fp);
 }

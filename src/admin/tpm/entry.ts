@@ -2,10 +2,9 @@
 import type { Config } from '../../config.ts';
 import { KleidiError } from '../../errors.ts';
 import type { Ring } from '../../keyring/ring.ts';
-import { readRing, writeRing } from '../../keyring/ringfile.ts';
-import { ringIdFrom } from '../../keyring/ringid.ts';
-import { stage } from '../../keyring/transitions.ts';
+import { readRing } from '../../keyring/ringfile.ts';
 import type { KekIdentity } from '../../providers/provider.ts';
+import { enterStaged } from '../keys/enter.ts';
 import { newTpmKek } from './newkek.ts';
 
 /**
@@ -18,12 +17,7 @@ export async function createStagedTpmKek(
   const before = await readRing(config.ring);
   requireNoneStaged(before);
   const kek = await newTpmKek(config, before.ring, before.keks);
-  const { fp, check } = kek;
-  const created = new Date().toISOString();
-  const entry = { fp, check, provider: 'tpm', recovery: null, created } as const;
-  const ring = stage(before, entry, before.ringId ?? ringIdFrom(kek));
-  await writeRing(config.ring, ring);
-  return { kek, ring };
+  return { kek, ring: await enterStaged(config, before, kek, 'tpm') };
 }
 
 /** Somebody who types the command twice wants one. */

@@ -10,9 +10,10 @@ import { missingKeks } from '../../providers/kekidentity.ts';
 import type { KekDescription, KekIdentity } from '../../providers/provider.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
 import { kekLabel } from '../../tokenchild/protocol.ts';
+import { tpmStoreExists } from '../../tpmmodule.ts';
 import { randomPin, sealSecret } from '../pin/seal.ts';
 import { ptool } from './ptool.ts';
-import { changeStore, dropCopy, tpmStoreExists } from './store.ts';
+import { changeStore, dropCopy } from './store.ts';
 
 /**
  * One that the store holds and the ring does not name is taken: a command was killed before it
@@ -27,7 +28,7 @@ export async function newTpmKek(
 ): Promise<KekIdentity> {
   await dropCopy(config);
   const pin = await pinOf(config);
-  const held = tpmStoreExists(config) ? await keksIn(config) : [];
+  const held = tpmStoreExists(config.tpm.store) ? await keksIn(config) : [];
   const [left] = missingKeks(held, known);
   if (left !== undefined) return left;
   return changeStore(config, (copy) => makeIn(config, copy, { pin, ring, held }));
@@ -45,7 +46,7 @@ async function pinOf(config: Config): Promise<string> {
   if (secretPaths(reference).some((path) => existsSync(path))) {
     return readSecret(reference, process.env);
   }
-  if (tpmStoreExists(config)) throw lostPin(config);
+  if (tpmStoreExists(config.tpm.store)) throw lostPin(config);
   const pin = randomPin();
   const sealed = await sealSecret(reference, pin, undefined, sealPolicy);
   await writeFileAtomically(sealed.path, sealed.contents, sealed.mode, sealed.owner);
@@ -71,7 +72,7 @@ async function makeIn(config: Config, copy: string, making: Making): Promise<Kek
   const token = new TokenCommand(config, { kind: 'tpm', store: copy });
   const { token: label } = config.tpm;
   const [userPin, soPin] = [randomPin(), randomPin()];
-  const isNew = !tpmStoreExists(config);
+  const isNew = !tpmStoreExists(config.tpm.store);
   if (isNew) await makeToken(config, copy, { label, userPin, soPin });
   else await token.changePin('user', pin, userPin);
   const id = randomBytes(8).toString('hex');

@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import type { Config } from '../../config.ts';
 import { KleidiError, reasonOf } from '../../errors.ts';
 import { isErrno } from '../../files.ts';
+import { environmentOf } from '../../providers/pkcs11/child.ts';
 
 /** RSA keys take a TPM up to half a minute. */
 const timeoutMs = 120_000;
@@ -16,11 +17,8 @@ const timeoutMs = 120_000;
  */
 export async function ptool(config: Config, store: string, args: readonly string[]): Promise<void> {
   const { tcti } = config.tpm;
-  const given = config.pkcs11.environment.map((name) => [name, process.env[name]]);
   const env = {
-    ...Object.fromEntries(given),
-    PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-    LC_ALL: 'C.UTF-8',
+    ...environmentOf(config.pkcs11.environment),
     TPM2_PKCS11_TCTI: tcti,
     TPM2TOOLS_TCTI: tcti,
   };

@@ -1,16 +1,10 @@
 // The store of the TPM's token is changed as a copy, which then takes its place in one step: what
 // is killed half-way leaves the old one, and the daemon never reads one that is half written.
-import { existsSync } from 'node:fs';
 import { chown, copyFile, mkdir, readFile, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import type { Config } from '../../config.ts';
 import { type Owner, syncFolder, writeFileAtomically } from '../../files.ts';
 import { firstOwner } from '../../keyring/ringfile.ts';
-import { tpmStoreFile } from '../../tpmmodule.ts';
-
-export function tpmStoreExists({ tpm }: Config): boolean {
-  return existsSync(join(tpm.store, tpmStoreFile));
-}
+import { tpmStoreExists, tpmStorePath } from '../../tpmmodule.ts';
 
 /**
  * Call it under the ring's lock.
@@ -25,10 +19,9 @@ export async function changeStore<T>(
   await dropCopy(config);
   await mkdir(copy, { recursive: true, mode: 0o700 });
   try {
-    const path = join(store, tpmStoreFile);
-    if (existsSync(path)) await copyFile(path, join(copy, tpmStoreFile));
+    if (tpmStoreExists(store)) await copyFile(tpmStorePath(store), tpmStorePath(copy));
     const result = await work(copy);
-    await keep(config, await readFile(join(copy, tpmStoreFile)));
+    await keep(config, await readFile(tpmStorePath(copy)));
     return result;
   } finally {
     await dropCopy(config);
@@ -49,6 +42,6 @@ async function keep({ ring, tpm }: Config, contents: Buffer): Promise<void> {
   const owner: Owner | undefined = await firstOwner(ring);
   await mkdir(tpm.store, { recursive: true, mode: 0o750 });
   if (owner !== undefined) await chown(tpm.store, owner.uid, owner.gid);
-  await writeFileAtomically(join(tpm.store, tpmStoreFile), contents, 0o640, owner);
+  await writeFileAtomically(tpmStorePath(tpm.store), contents, 0o640, owner);
   await syncFolder(tpm.store);
 }

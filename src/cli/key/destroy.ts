@@ -104,9 +104,10 @@ async function destroyHere(
 }
 
 async function destroyKey(config: Config, ring: Ring, fp: Fingerprint): Promise<boolean> {
-  const isOfRing = ring.keks.find((kek) => kek.fp === fp)?.provider;
-  const isInTpm = isOfRing === 'tpm' || (isOfRing === undefined && (await tpmHolds(config, fp)));
-  return isInTpm ? destroyTpmKek(config, fp) : new TokenCommand(config).destroy(fp);
+  const provider = ring.keks.find((kek) => kek.fp === fp)?.provider;
+  if (provider === 'tpm') return destroyTpmKek(config, fp);
+  if (provider === undefined && (await destroyTpmKek(config, fp))) return true;
+  return new TokenCommand(config).destroy(fp);
 }
 
 /** What an interrupted command has left in a token alone may be destroyed, too. */

@@ -1,7 +1,6 @@
 // kleidi key list: every KEK of ring and token, with its attributes.
 
 import { vaultKey } from '../../admin/keys/vaultknown.ts';
-import { tpmStoreExists } from '../../admin/tpm/store.ts';
 import { type Config, loadConfig } from '../../config.ts';
 import type { Ring, RingKek } from '../../keyring/ring.ts';
 import { readRing } from '../../keyring/ringfile.ts';
@@ -9,6 +8,7 @@ import { missingKeks } from '../../providers/kekidentity.ts';
 import type { KekDescription, KekIdentity, ProviderKind } from '../../providers/provider.ts';
 import { print, printJson, table } from '../../terminal.ts';
 import { TokenCommand } from '../../tokenchild/client.ts';
+import { tpmStoreExists } from '../../tpmmodule.ts';
 import { jsonOption } from '../option.ts';
 import type { Parsed } from '../parse.ts';
 import { command } from '../verb.ts';
@@ -46,7 +46,7 @@ async function inToken(config: Config, ring: Ring): Promise<readonly KekDescript
 }
 
 async function inTpm(config: Config, ring: Ring): Promise<readonly KekDescription[]> {
-  const isUsed = tpmStoreExists(config) || ring.keks.some(isOf('tpm'));
+  const isUsed = tpmStoreExists(config.tpm.store) || ring.keks.some(isOf('tpm'));
   return isUsed ? new TokenCommand(config, { kind: 'tpm' }).list() : [];
 }
 

@@ -54,7 +54,7 @@ export class TokenChild {
     const child = spawn(process.execPath, program, {
       stdio: ['pipe', 'pipe', 'ignore'],
       detached: true,
-      env: { ...plainEnvironment, ...picked(environment) },
+      env: environmentOf(environment),
       cwd: '/',
       timeout: timeoutMs,
       killSignal: 'SIGKILL',
@@ -90,8 +90,10 @@ export class TokenChild {
   }
 }
 
-function picked(names: readonly string[]): NodeJS.ProcessEnv {
-  return Object.fromEntries(names.map((name) => [name, process.env[name]]));
+/** Of what works on a token, and of nothing else: these variables of this process, and no other. */
+export function environmentOf(names: readonly string[]): NodeJS.ProcessEnv {
+  const picked = Object.fromEntries(names.map((name) => [name, process.env[name]]));
+  return { ...plainEnvironment, ...picked };
 }
 
 /** For the child's side: the one line that ends it. */

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { KleidiError, reasonOf } from '../../errors.ts';
 import { isErrno, writeFileAtomically } from '../../files.ts';
 import { readForeignFile } from '../../readfile.ts';
-import { tpmStoreFile } from '../../tpmmodule.ts';
+import { tpmStorePath } from '../../tpmmodule.ts';
 import type { Pkcs11Settings } from './settings.ts';
 
 /** A KEK takes some 6 KB. */
@@ -21,9 +21,9 @@ export async function withCopiedStore(settings: Pkcs11Settings): Promise<Pkcs11S
   if (settings.tpm === undefined) return settings;
   const { store, tcti } = settings.tpm;
   const folder = join(settings.runtimeDir, 'tpm');
-  const contents = await readStore(join(store, tpmStoreFile));
+  const contents = await readStore(tpmStorePath(store));
   await mkdir(folder, { recursive: true, mode: 0o700 });
-  await writeFileAtomically(join(folder, tpmStoreFile), contents, 0o600);
+  await writeFileAtomically(tpmStorePath(folder), contents, 0o600);
   return { ...settings, tpm: { store: folder, tcti } };
 }
 
