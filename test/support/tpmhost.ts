@@ -19,6 +19,8 @@ const swtpmUnit = `[Unit]
 DefaultDependencies=no
 [Service]
 ExecStartPre=/bin/mkdir -p /var/lib/chip
+# Sockets of the one before would let the manager come too early.
+ExecStartPre=/bin/rm -f /run/swtpm.sock /run/swtpm.sock.ctrl
 ExecStart=/usr/bin/swtpm socket --tpm2 --tpmstate dir=/var/lib/chip --server type=unixio,path=/run/swtpm.sock --ctrl type=unixio,path=/run/swtpm.sock.ctrl --flags startup-clear,not-need-init
 [Install]
 WantedBy=multi-user.target
@@ -32,7 +34,7 @@ Before=kleidi.service kleidi-prepare.service
 [Service]
 Type=dbus
 BusName=com.intel.tss2.Tabrmd
-ExecStartPre=/bin/sh -c 'until [ -S /run/swtpm.sock ]; do sleep 0.05; done'
+ExecStartPre=/bin/sh -c 'until [ -S /run/swtpm.sock ] && [ -S /run/swtpm.sock.ctrl ]; do sleep 0.05; done'
 ExecStart=/usr/sbin/tpm2-abrmd --tcti=swtpm:path=/run/swtpm.sock --allow-root
 [Install]
 WantedBy=multi-user.target
